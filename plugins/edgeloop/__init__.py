@@ -1,0 +1,23 @@
+"""The public plugin API of edgeloop: everything that a plugin may import, and nothing else."""
+
+from edgeloop.context import JobContext
+from edgeloop.declarations import ModelTool, ProjectTemplate, SourceControl, TrainingBackend, WorkspaceOperation
+from edgeloop.hookspecs import hookimpl
+from edgeloop.parameters import DataPath, ModelPath
+from edgeloop.training import Training, TrainingRun, TrainingState, TrainingStatus
+
+__all__ = [
+    "DataPath",
+    "JobContext",
+    "ModelPath",
+    "ModelTool",
+    "ProjectTemplate",
+    "SourceControl",
+    "Training",
+    "TrainingBackend",
+    "TrainingRun",
+    "TrainingState",
+    "TrainingStatus",
+    "WorkspaceOperation",
+    "hookimpl",
+]

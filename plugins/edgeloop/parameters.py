@@ -1,0 +1,94 @@
+"""The types that a plugin's parameters may have, and the list that the command line builds its commands from.
+
+Parameters are one flat frozen dataclass: `str`, `int`, `float`, `bool`, enums, `Literal`, `ModelPath`, `DataPath`, an
+optional of these, or a `tuple[..., ...]` of these. Constraints and help stand in `field(metadata={...})` under
+pydantic's names: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`, `pattern`, `description`. A field without a
+default is a positional argument on the command line; one with a default is an option.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, NewType
+
+ModelPath = NewType("ModelPath", str)
+"""A model file: absolute, or relative to the workspace. The command line completes and resolves it."""
+
+DataPath = NewType("DataPath", str)
+"""A data file (`.npz`, `.npy`, a folder): absolute, or relative to the workspace."""
+
+CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
+_KINDS: dict[Any, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "flag",
+    ModelPath: "model-path",
+    DataPath: "data-path",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterDescription:
+    """One parameter as the command line and a form show it; every value is plain JSON.
+
+    `kind` is one of text, integer, number, flag, choice, model-path, data-path.
+    """
+
+    name: str
+    kind: str
+    description: str
+    required: bool
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    constraints: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def describe_parameters(parameters: type) -> tuple[ParameterDescription, ...]:
+    """Return a description per field of the dataclass `parameters`.
+
+    Raises `TypeError`, naming the field, for a type that parameters may not have.
+    """
+    if not dataclasses.is_dataclass(parameters):
+        raise TypeError(f"{parameters.__qualname__} is not a dataclass")
+    hints = typing.get_type_hints(parameters)
+    return tuple(_describe(field, hints[field.name], parameters) for field in dataclasses.fields(parameters))
+
+
+def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> ParameterDescription:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        options = [option for option in typing.get_args(hint) if option is not type(None)]
+        if len(options) != 1:
+            raise TypeError(f"{owner.__qualname__}.{field.name}: a parameter cannot be one of several types")
+        hint = options[0]
+    many = typing.get_origin(hint) is tuple
+    if many:
+        hint = typing.get_args(hint)[0]
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(hint) is typing.Literal:
+        kind, choices = "choice", tuple(str(choice) for choice in typing.get_args(hint))
+    elif isinstance(hint, type) and issubclass(hint, enum.Enum):
+        kind, choices = "choice", tuple(str(member.value) for member in hint)
+    elif hint in _KINDS:
+        kind = _KINDS[hint]
+    else:
+        raise TypeError(f"{owner.__qualname__}.{field.name}: {hint!r} is not a type that parameters may have")
+    required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    default = field.default if field.default is not dataclasses.MISSING else None
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    return ParameterDescription(
+        name=field.name,
+        kind=kind,
+        description=str(field.metadata.get("description", "")),
+        required=required,
+        default=default.value if isinstance(default, enum.Enum) else default,
+        choices=choices,
+        many=many,
+        constraints={key: field.metadata[key] for key in CONSTRAINTS if key in field.metadata},
+    )
