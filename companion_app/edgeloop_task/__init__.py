@@ -1,0 +1,1 @@
+"""What a device script imports; it runs the same on a phone and on a plain PC."""

@@ -1,0 +1,1 @@
+"""The phone's end of pairing, of the link and of blob transfers."""

@@ -1,0 +1,1 @@
+"""Running tasks: workers, their bundles and what they report."""

@@ -1,0 +1,1 @@
+"""Devices: pairing, links, blobs and runs on them."""

@@ -1,0 +1,1 @@
+"""The local API for editors, the command line and the dashboard."""

@@ -1,0 +1,1 @@
+"""Long work: jobs, their supervisors and their logs."""

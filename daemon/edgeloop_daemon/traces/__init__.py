@@ -1,0 +1,1 @@
+"""Per-operator traces: stored batches and their export."""

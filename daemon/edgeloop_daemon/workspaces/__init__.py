@@ -1,0 +1,1 @@
+"""Workspaces: their settings and whether they are trusted."""

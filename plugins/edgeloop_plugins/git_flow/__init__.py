@@ -1,0 +1,1 @@
+"""Git: the one plugin that touches a repository."""

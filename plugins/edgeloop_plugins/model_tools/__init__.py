@@ -1,0 +1,1 @@
+"""Model tools: convert, quantise, inspect and compare."""
