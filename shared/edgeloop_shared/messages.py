@@ -1,0 +1,250 @@
+"""The messages of pairing and of the link, version 1. Each travels as one JSON object; link messages carry their `type`.
+
+Over the link go JSON text frames (these messages) and binary frames (`edgeloop_shared.records`). After the upgrade the daemon
+sends `Welcome`; the device verifies it and answers `Hello`; the daemon answers `Acknowledge` with the positions of the streams
+that `Hello` named, and from then on both speak freely.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN
+from edgeloop_shared.codec import decode, encode, parse_json
+from edgeloop_shared.errors import InvalidInputError, MessageError
+from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
+from edgeloop_shared.traces import OperatorTable
+
+LINK_VERSIONS = (1,)
+HEARTBEAT_SECONDS = 15.0
+DEAD_AFTER_SECONDS = 30.0
+MAX_FRAME_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 256 * 1024
+MAX_UNAUTHENTICATED_BYTES = 4 * 1024
+MAX_UNACKNOWLEDGED = 256  # records per stream
+ACKNOWLEDGE_EVERY = 64
+ACKNOWLEDGE_SECONDS = 0.25
+VERSIONS_HEADER = "Edgeloop-Versions"
+
+ID_PATTERN = "^[a-z0-9]{1,32}$"
+HEX_NONCE = {"pattern": "^[0-9a-f]{64}$"}
+
+
+@dataclass(frozen=True)
+class PairStart:
+    """`POST /v1/pair/start`, device to daemon."""
+
+    versions: tuple[int, ...] = field(metadata={"min_length": 1, "max_length": 16})
+
+
+@dataclass(frozen=True)
+class PairStarted:
+    """The answer to `PairStart`: the attempt's id, the daemon's nonce and the name that the phone's user is shown."""
+
+    sid: str = field(metadata={"pattern": ID_PATTERN})
+    server_nonce: str = field(metadata=HEX_NONCE)
+    host_name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
+    version: int
+
+
+@dataclass(frozen=True)
+class PairFinish:
+    """`POST /v1/pair/finish` on the same connection; the device's proof stands in `PROOF_HEADER`."""
+
+    sid: str = field(metadata={"pattern": ID_PATTERN})
+    client_nonce: str = field(metadata=HEX_NONCE)
+    method: Literal["qr", "code"]
+    info: DeviceInfo
+
+
+@dataclass(frozen=True)
+class PairFinished:
+    """The answer to `PairFinish`; the daemon's proof stands in `PROOF_HEADER`. `device_key` is 32 bytes in hex."""
+
+    device_id: str = field(metadata={"pattern": ID_PATTERN})
+    device_key: str = field(metadata=HEX_NONCE)
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """First message of the daemon. The device obeys nothing before `proof` (hex) verifies; `bearer` reads blobs."""
+
+    version: int
+    proof: str = field(metadata=HEX_NONCE)
+    bearer: str = field(metadata={"min_length": 16, "max_length": 128})
+    host_name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
+
+
+@dataclass(frozen=True)
+class Hello:
+    """First message of the device. `epoch` changes when its spool starts anew; `streams` are those that it still holds.
+
+    `runs` are the ids of the runs that it still works on: the daemon ends the others that it thought were there.
+    """
+
+    epoch: str = field(metadata={"pattern": ID_PATTERN})
+    info: DeviceInfo
+    streams: tuple[str, ...] = field(default=(), metadata={"max_length": 4096})
+    runs: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Per stream the last sequence number that is stored; everything up to it may be forgotten. Zero: nothing yet."""
+
+    positions: Mapping[str, int] = field(metadata={"max_length": 4096})
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """Run a script. The manifest of its bundle (`BundleManifest` as JSON) is the blob `manifest`."""
+
+    command_id: str = field(metadata={"pattern": ID_PATTERN})
+    run_id: str = field(metadata={"pattern": ID_PATTERN})
+    workspace: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    manifest: str = field(metadata={"pattern": SHA256_PATTERN})
+    manifest_bytes: int = field(metadata={"ge": 1, "le": MAX_MANIFEST_BYTES})
+    script: str = field(metadata={"min_length": 1, "max_length": 512})
+    arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
+    trace: bool = False
+
+
+@dataclass(frozen=True)
+class CancelTask:
+    """End a run: its worker is asked to stop, and killed soon after."""
+
+    command_id: str = field(metadata={"pattern": ID_PATTERN})
+    run_id: str = field(metadata={"pattern": ID_PATTERN})
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """The device's answer to a command: done or begun (`error` None), or refused (an error as a dictionary)."""
+
+    command_id: str = field(metadata={"pattern": ID_PATTERN})
+    error: Mapping[str, Any] | None = None
+
+
+Message = Welcome | Hello | Acknowledge | RunTask | CancelTask | CommandResult
+
+_KINDS: dict[str, type[Message]] = {
+    "welcome": Welcome,
+    "hello": Hello,
+    "acknowledge": Acknowledge,
+    "run-task": RunTask,
+    "cancel-task": CancelTask,
+    "command-result": CommandResult,
+}
+
+
+@dataclass(frozen=True)
+class TaskStarted:
+    """The worker runs the script now."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True)
+class TaskFinished:
+    """The last record of a run's events. `logs` and `traces` are the last sequence numbers of its other two streams."""
+
+    time_ns: int
+    state: RunState
+    logs: int = field(metadata={"ge": 0})
+    traces: int = field(metadata={"ge": 0})
+    error: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class TransferProgress:
+    """How much of the bundle's missing bytes has arrived on the device."""
+
+    received: int = field(metadata={"ge": 0})
+    total: int = field(metadata={"ge": 0})
+
+
+@dataclass(frozen=True)
+class MetricReported:
+    """One number that the script reported; `step` is None for a single figure."""
+
+    name: str = field(metadata={"min_length": 1, "max_length": 256, "pattern": NAME_PATTERN})
+    value: float
+    step: int | None = None
+
+
+@dataclass(frozen=True)
+class ResultReported:
+    """Values that the script reported as its result; several reports merge."""
+
+    values: Mapping[str, Any] = field(metadata={"max_length": 1024})
+
+
+@dataclass(frozen=True)
+class FileAnnounced:
+    """A file that the script reported; its bytes follow by `PUT /v1/blob/<sha256>` once this record is acknowledged."""
+
+    name: str = field(metadata={"min_length": 1, "max_length": 512})
+    sha256: str = field(metadata={"pattern": SHA256_PATTERN})
+    size: int = field(metadata={"ge": 0})
+
+
+Event = TaskStarted | TaskFinished | TransferProgress | MetricReported | ResultReported | FileAnnounced | OperatorTable
+
+_EVENTS: dict[str, type[Event]] = {
+    "started": TaskStarted,
+    "finished": TaskFinished,
+    "transfer": TransferProgress,
+    "metric": MetricReported,
+    "result": ResultReported,
+    "file": FileAnnounced,
+    "operator_table": OperatorTable,
+}
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A piece of a task's output, usually one line without its newline."""
+
+    time_ns: int
+    source: Literal["stdout", "stderr", "system"]
+    text: str = field(metadata={"max_length": 16 * 1024})
+
+
+def encode_message(message: Message) -> str:
+    """Return the JSON text of a link message."""
+    return _dump(message, _KINDS)
+
+
+def decode_message(text: str) -> Message:
+    """Return the link message in `text`. Raises `MessageError` for anything else."""
+    return cast("Message", _load(text, _KINDS, MAX_MESSAGE_BYTES))
+
+
+def encode_event(event: Event) -> bytes:
+    """Return the payload of a record on an `events` stream."""
+    return _dump(event, _EVENTS).encode()
+
+
+def decode_event(payload: bytes, *, max_bytes: int = 16 * 1024**2) -> Event:
+    """Return the event in a (reassembled) payload. Raises `MessageError` for anything else."""
+    return cast("Event", _load(payload, _EVENTS, max_bytes))
+
+
+def _dump(message: object, kinds: Mapping[str, type]) -> str:
+    name = next(name for name, kind in kinds.items() if kind is type(message))
+    return json.dumps({"type": name, **encode(message)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _load(text: str | bytes, kinds: Mapping[str, Any], max_bytes: int) -> Any:
+    record = parse_json(text, max_bytes=max_bytes)
+    name = record.pop("type", None) if isinstance(record, dict) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise MessageError("A message has no type that this edgeloop knows.", details={"type": str(name)[:64]})
+    try:
+        return decode(kind, record)
+    except InvalidInputError as error:
+        raise MessageError(f"A {name} message does not fit: {error.message}", details=error.details) from None

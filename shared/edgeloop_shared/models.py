@@ -1,0 +1,40 @@
+"""The nouns that both ends speak of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+NAME_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """What a device says of itself. It is the device's own word: shown, never trusted, never a path or a command."""
+
+    name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
+    platform: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    system: str = field(metadata={"max_length": 128, "pattern": NAME_PATTERN})
+    processor: str = field(metadata={"max_length": 128, "pattern": NAME_PATTERN})
+    cores: int = field(metadata={"ge": 1, "le": 4096})
+    memory_bytes: int = field(metadata={"ge": 0})
+    app_version: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    python_version: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    mnn_version: str = field(default="", metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    is_virtual: bool = False
+
+
+class RunState(StrEnum):
+    """The states of a task on a device; the last three are terminal."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
