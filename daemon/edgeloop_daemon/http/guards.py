@@ -1,0 +1,58 @@
+"""Who may speak to the local API: this machine's own programs that hold a token, and no web page of anybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from edgeloop_daemon.http.tokens import Tokens
+from edgeloop_shared.errors import ForbiddenError, InvalidInputError, MisdirectedError, UnauthorizedError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
+    """Return the middleware. `port` tells the port that the server listens on (known only after it has started)."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        hosts = [f"{name}:{port()}" for name in LOOPBACK_NAMES]
+        given_hosts = request.headers.getall("Host", [])
+        if len(given_hosts) != 1 or given_hosts[0] not in hosts:
+            # A page of another site that rebinds its DNS name to this machine arrives with its own name here.
+            raise MisdirectedError(
+                f"This server is not {', '.join(given_hosts)[:100] or 'a nameless host'}.",
+                hint=f"Use http://{hosts[0]} as the address.",
+            )
+        origins = request.headers.getall("Origin", [])
+        if any(origin not in [f"http://{host}" for host in hosts] for origin in origins):
+            raise ForbiddenError(f"Requests from {', '.join(origins)[:100]} are refused.")
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise ForbiddenError("Requests that another site causes are refused.")
+        if "Content-Encoding" in request.headers:
+            raise InvalidInputError("Compressed bodies are refused.", hint="Send the body without Content-Encoding.")
+        if request.path.startswith("/api/"):
+            request["token"] = _token_name(tokens, request)
+        response = await handler(request)
+        if not response.prepared:
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+            response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        return response
+
+    return guard
+
+
+def _token_name(tokens: Tokens, request: web.Request) -> str:
+    headers = request.headers.getall("Authorization", [])
+    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    name = tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
+    if name is None:
+        raise UnauthorizedError(
+            "The request carries no valid token." if not headers else "The request's token is not accepted.",
+            hint="Send `Authorization: Bearer <token>` with the token of the daemon's runtime file.",
+        )
+    return name

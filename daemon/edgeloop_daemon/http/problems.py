@@ -1,0 +1,57 @@
+"""Every error of the local API as RFC 9457 problem details, with edgeloop's own stable code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.errors import EdgeloopError
+
+_log = logging.getLogger(__name__)
+_CODES = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+
+
+def problem(status: int, code: str, message: str, **members: Any) -> web.Response:
+    """Return a problem response; `members` are added to the standard ones where they are not empty."""
+    body = {
+        "type": f"urn:edgeloop:error:{code}",
+        "title": code.replace("-", " ").capitalize(),
+        "status": status,
+        "detail": message,
+        "code": code,
+        **{name: value for name, value in members.items() if value},
+    }
+    return web.Response(status=status, body=encode_json(body), content_type="application/problem+json")
+
+
+def problem_of(error: EdgeloopError) -> web.Response:
+    """Return the problem response of an error of ours."""
+    return problem(error.http_status, error.code, error.message, hint=error.hint, details=error.details)
+
+
+@web.middleware
+async def problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn whatever a handler raises into a problem response; what is not ours is a bug and goes to the log."""
+    try:
+        return await handler(request)
+    except EdgeloopError as error:
+        return problem_of(error)
+    except web.HTTPException as error:
+        code = _CODES.get(error.status, "bad-request")
+        response = problem(error.status, code, f"{request.method} {request.path}: {error.reason}.")
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except ConnectionResetError:
+        raise
+    except Exception:
+        _log.exception("%s %s failed", request.method, request.path)
+        return problem(
+            500, "internal-error", "The daemon failed to answer.", hint="Its log says why: `edgeloop status`."
+        )

@@ -1,0 +1,51 @@
+"""What a route is: one declaration that the server, the validation and the OpenAPI document are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from aiohttp import web
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, already checked: the parameters of its path, its decoded body and its decoded query."""
+
+    path: Mapping[str, str]
+    body: Any
+    query: Any
+    request: web.Request
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An answer 202: the work goes on as the resource at `location`."""
+
+    location: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the API.
+
+    `path` is relative to `/api/v1` with parameters in braces. `body` and `query` are frozen dataclasses (a query's fields
+    are scalars with defaults). `handle` returns the `result` type, an `Accepted` of it (then `status` is 202), or a
+    `web.StreamResponse` of its own (then `media` names the type and `result` is None).
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    name: str
+    summary: str
+    handle: Callable[[Call], Awaitable[Any]]
+    result: Any = None
+    body: type | None = None
+    query: type | None = None
+    status: int = 200
+    media: str = "application/json"
+    tag: str = "daemon"

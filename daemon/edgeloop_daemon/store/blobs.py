@@ -1,0 +1,90 @@
+"""Files by the SHA-256 of their content: what goes to devices and what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from edgeloop_shared.errors import NotFoundError, TransferError
+
+_PIECE = 1024 * 1024
+
+
+class BlobStore:
+    """A folder of immutable files, two levels deep. Methods do file work: call them in a thread for anything large."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Return where the blob is or would be. `sha256` must be 64 lower-case hex digits."""
+        return self._folder / sha256[:2] / sha256[2:]
+
+    def has(self, sha256: str) -> bool:
+        """Return whether the blob is here, whole."""
+        return self.path(sha256).is_file()
+
+    def partial(self, sha256: str) -> Path:
+        """Return where the blob's bytes are collected while they arrive."""
+        folder = self._folder / "partial"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / sha256
+
+    def add_bytes(self, content: bytes) -> str:
+        """Store `content`; return its SHA-256 in hex."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        if not self.has(sha256):
+            temporary = self._temporary()
+            temporary.write_bytes(content)
+            self._settle(temporary, sha256)
+        return sha256
+
+    def add_file(self, source: Path) -> tuple[str, int]:
+        """Copy the file at `source` into the store; return its SHA-256 in hex and its size in bytes.
+
+        The file is hashed while it is copied, so that what is stored is what was hashed even if it changes meanwhile.
+        """
+        digest = hashlib.sha256()
+        size = 0
+        temporary = self._temporary()
+        try:
+            with source.open("rb") as reader, temporary.open("wb") as writer:
+                while piece := reader.read(_PIECE):
+                    digest.update(piece)
+                    writer.write(piece)
+                    size += len(piece)
+            sha256 = digest.hexdigest()
+            if not self.has(sha256):
+                self._settle(temporary, sha256)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return sha256, size
+
+    def complete(self, sha256: str) -> None:
+        """Turn the partial file of `sha256` into the blob. Raises `TransferError` (and drops the bytes) if the hash differs."""
+        partial = self.partial(sha256)
+        with partial.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            partial.unlink()
+            raise TransferError(
+                f"The bytes that arrived for {sha256[:12]} have the hash {found[:12]}.",
+                hint="The transfer starts again; if this repeats, the file changes on the other side while it is sent.",
+            )
+        self._settle(partial, sha256)
+
+    def open_path(self, sha256: str) -> Path:
+        """Return the path of a blob that is here. Raises `NotFoundError`."""
+        if not self.has(sha256):
+            raise NotFoundError(f"The blob {sha256[:12]} is not on this computer.")
+        return self.path(sha256)
+
+    def _temporary(self) -> Path:
+        return self.partial(f"tmp-{secrets.token_hex(8)}")
+
+    def _settle(self, source: Path, sha256: str) -> None:
+        target = self.path(sha256)
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        source.chmod(0o400)
+        source.replace(target)

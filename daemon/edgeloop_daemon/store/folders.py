@@ -1,0 +1,80 @@
+"""Where the daemon keeps what it keeps. `EDGELOOP_HOME` overrides the platform's usual folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "EDGELOOP_HOME"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The paths below one state folder; only this user may read them."""
+
+    root: Path
+
+    @classmethod
+    def of_user(cls) -> Folders:
+        """Return this user's folders, without creating them."""
+        override = os.environ.get(HOME_VARIABLE)
+        return cls(Path(override).expanduser().absolute() if override else platformdirs.user_state_path("edgeloop"))
+
+    def create(self) -> None:
+        """Create the folders, readable by this user alone."""
+        for folder in (self.root, self.jobs, self.blobs, self.logs, self.virtual_devices):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.root / "edgeloop.db"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder per job."""
+        return self.root / "jobs"
+
+    @property
+    def blobs(self) -> Path:
+        """Files by the SHA-256 of their content."""
+        return self.root / "blobs"
+
+    @property
+    def logs(self) -> Path:
+        """The daemon's own log."""
+        return self.root / "logs"
+
+    @property
+    def virtual_devices(self) -> Path:
+        """The state of virtual devices: one folder each, which the daemon itself never reads."""
+        return self.root / "virtual-devices"
+
+    @property
+    def certificate(self) -> Path:
+        """The device port's certificate (PEM)."""
+        return self.root / "device-port.crt"
+
+    @property
+    def certificate_key(self) -> Path:
+        """The private key of the certificate (PEM, 0600)."""
+        return self.root / "device-port.key"
+
+    @property
+    def runtime(self) -> Path:
+        """The file that tells clients where the daemon listens: `{pid, port, token}`, 0600."""
+        return self.root / "runtime.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the running daemon: one daemon per state folder."""
+        return self.root / "daemon.lock"
+
+    @property
+    def declarations(self) -> Path:
+        """What the plugins of the last daemon declared, for the command line."""
+        return self.root / "declarations.json"

@@ -1,0 +1,63 @@
+"""The database's tables, as the steps that led to them. A released step is never edited: a change is a new step."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("edgeloop")
+
+
+@migrations()
+def m001_first_tables(database: Database) -> None:
+    """Create the tables of the first version. Times are seconds since the UNIX epoch; `*_json` columns hold JSON text."""
+    for statement in _FIRST_TABLES.split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
+_FIRST_TABLES = """
+create table settings (name text primary key, value_json text not null) without rowid;
+
+create table devices (
+    id text primary key, device_key blob not null, info_json text not null,
+    paired_at real not null, last_seen real, revoked_at real
+) without rowid;
+
+create table workspaces (
+    id text primary key, path text not null unique, name text not null,
+    is_trusted integer not null default 0, is_open integer not null default 1, opened_at real not null
+) without rowid;
+
+create table jobs (
+    id text primary key, workspace text not null references workspaces(id), kind text not null, name text not null,
+    state text not null, parameters_json text not null, created_at real not null, started_at real, ended_at real,
+    result_json text, error_json text
+) without rowid;
+create index jobs_by_workspace on jobs (workspace, created_at);
+
+create table metrics (
+    run text not null, tag text not null, step integer not null, value real not null, time real not null,
+    primary key (run, tag, step)
+) without rowid;
+
+create table runs (
+    id text primary key, workspace text not null references workspaces(id), device text not null references devices(id),
+    script text not null, arguments_json text not null, trace integer not null, manifest text not null,
+    state text not null, created_at real not null, started_at real, ended_at real,
+    progress_json text, result_json text not null default '{}', error_json text
+);
+create index runs_by_workspace on runs (workspace, created_at);
+
+create table run_files (
+    run text not null references runs(id), name text not null, sha256 text not null, size integer not null,
+    is_received integer not null default 0,
+    primary key (run, name)
+) without rowid;
+
+create table records (
+    device text not null, epoch text not null, stream text not null, sequence integer not null,
+    is_continued integer not null, payload blob not null,
+    primary key (device, epoch, stream, sequence)
+) without rowid;
+create index records_by_stream on records (stream, sequence)
+"""
