@@ -1,0 +1,59 @@
+# demo, test, check, docs: each target sets up what it needs in .venv. Needs Python >= 3.11, make and git.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check docs format system-packages clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    train digits, shrink the model, run every variant on a virtual device, report"
+	@echo "make test    run all tests"
+	@echo "make check   format, lint, types, import contracts, generated docs"
+	@echo "make docs    write the generated parts of docs/ anew"
+
+demo: .venv/.demo
+	$(BIN)/edgeloop demo $(OPTIONS)
+
+test: .venv/.test system-packages
+	$(BIN)/pytest $(OPTIONS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy tests docs benchmarks
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+docs: .venv/.dev
+	$(BIN)/python docs/generate.py
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# As root (CI is) the Debian packages of some tests are installed; for anybody else those tests are skipped by name.
+system-packages:
+	@tests/install-debian-packages
+
+.venv/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgeloop needs Python 3.11 or newer; name one with `make PYTHON=python3.12 ...`")'
+	$(PYTHON) -m venv .venv || { echo "No venv module: on Debian, apt install python3-venv."; exit 1; }
+	@touch $@
+
+.venv/.demo: .venv/.python pyproject.toml constraints.txt
+	@echo "Setting up .venv (once) ..."
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+.venv/.test: .venv/.demo
+	$(PIP) --editable '.[demo,test]'
+	@touch $@
+
+.venv/.dev: .venv/.test
+	$(PIP) --editable '.[demo,test,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis edgeloop-demo

@@ -1,0 +1,128 @@
+"""The command line's HTTP client: the standard library's, because it starts in a few milliseconds."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import process_lock
+from edgeloop_shared.errors import DaemonUnreachableError, EdgeloopError, error_from_dict
+
+PREFIX = "/api/v1"
+POLL_SECONDS = 10  # how long one long poll may wait on the daemon
+TIMEOUT_SECONDS = 60
+
+Record = dict[str, Any]
+
+
+class Client:
+    """Calls of the local API of the daemon that serves `folders`."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders
+        self._connection: http.client.HTTPConnection | None = None
+        self._token = ""
+
+    def is_running(self) -> bool:
+        """Return whether the daemon lives and has told where it listens."""
+        return self.folders.runtime.exists() and process_lock.is_held(self.folders.lock)
+
+    def get(self, path: str, **query: Any) -> Record:
+        """Return the answer to `GET path`; None values are left out of the query."""
+        given = {name: _query_text(value) for name, value in query.items() if value is not None}
+        return self.call("GET", f"{path}?{urlencode(given)}" if given else path)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Record:
+        """Return the answer to `POST path`."""
+        return self.call("POST", path, body or {})
+
+    def delete(self, path: str) -> Record:
+        """Return the answer to `DELETE path`."""
+        return self.call("DELETE", path)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Record:
+        """Send a request and return its JSON answer (an empty dictionary when there is none).
+
+        Raises the error that the daemon answered, as the class that it had there.
+        """
+        data = self._send(method, path, body)
+        return cast("Record", json.loads(data)) if data else {}
+
+    def download(self, path: str) -> bytes:
+        """Return the bytes of `GET path`."""
+        return self._send("GET", path, None)
+
+    def items(self, path: str, **query: Any) -> list[Record]:
+        """Return the items of a list."""
+        return cast("list[Record]", self.get(path, **query)["items"])
+
+    def job_log(self, job: str, *, follow: bool) -> Iterator[str]:
+        """Yield the pieces of a job's log; with `follow` until the job ends."""
+        offset = 0
+        while True:
+            page = self.get(f"/jobs/{job}/log", offset=offset, wait=POLL_SECONDS if follow else 0)
+            if page["text"]:
+                yield page["text"]
+            if page["ended"] or (not follow and page["next_offset"] == offset):
+                return
+            offset = page["next_offset"]
+
+    def run_log(self, run: str, *, follow: bool) -> Iterator[Record]:
+        """Yield the lines of a run's log as `{time_ns, source, text}`; with `follow` until the run ends."""
+        offset = 0
+        while True:
+            page = self.get(f"/runs/{run}/log", offset=offset, wait=POLL_SECONDS if follow else 0)
+            yield from page["items"]
+            if page["ended"] or (not follow and page["next_offset"] == offset):
+                return
+            offset = page["next_offset"]
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+        payload = None if body is None else json.dumps(body).encode()
+        headers = {"Authorization": f"Bearer {self._token}"} | ({"Content-Type": "application/json"} if payload else {})
+        try:
+            connection = self._connected()
+            headers["Authorization"] = f"Bearer {self._token}"
+            connection.request(method, PREFIX + path, payload, headers)
+            response = connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection = None
+            raise DaemonUnreachableError(
+                f"The daemon does not answer ({error or type(error).__name__}).",
+                hint=f"See its log in {self.folders.logs}, then start it with `edgeloop up`.",
+            ) from None
+        if response.status >= 400:
+            raise _error_of(response.status, data)
+        return data
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            runtime = _read_runtime(self.folders.runtime)
+            self._token = str(runtime["token"])
+            self._connection = http.client.HTTPConnection("127.0.0.1", int(runtime["port"]), timeout=TIMEOUT_SECONDS)
+        return self._connection
+
+
+def _read_runtime(path: Path) -> Record:
+    try:
+        return cast("Record", json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise DaemonUnreachableError("The daemon is not running.", hint="Start it with `edgeloop up`.") from None
+
+
+def _query_text(value: Any) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def _error_of(status: int, data: bytes) -> EdgeloopError:
+    try:
+        problem = json.loads(data)
+        return error_from_dict({**problem, "message": problem["detail"]})
+    except (ValueError, KeyError, TypeError):
+        return EdgeloopError(f"The daemon answered {status} without saying why.")

@@ -1,0 +1,105 @@
+"""`edgeloop up`, `down`, `status` and `plugins`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from edgeloop_daemon.cli.daemon_process import daemon_command, start_daemon, wait_until_stopped
+from edgeloop_daemon.cli.output import print_json, print_table, when
+from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.virtual_devices import stop_virtual_devices
+
+
+@click.command()
+@click.option("--foreground", is_flag=True, help="Stay in the terminal; Ctrl-C stops the daemon.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the local API (default: any free one).")
+@click.option("--device-port", type=click.IntRange(0, 65535), help="Port that phones dial (default: a remembered one).")
+@click.option("--device-host", help="Address that the device port binds (default: all interfaces).")
+@json_option
+@click.pass_obj
+def up(session: Session, foreground: bool, port: int | None, device_port: int | None, device_host: str | None) -> None:
+    """Start the daemon in the background."""
+    options = [
+        part
+        for name, value in (("--port", port), ("--device-port", device_port), ("--device-host", device_host))
+        if value is not None
+        for part in (name, str(value))
+    ]
+    if foreground:
+        session.folders.create()
+        command = daemon_command(session.folders, options)
+        sys.stdout.flush()
+        os.execv(command[0], command)  # noqa: S606 - the daemon takes this process over: no shell is wanted
+    is_new = start_daemon(session.client, options)
+    status = session.client.get("/status")
+    if session.as_json:
+        print_json(status)
+    else:
+        click.echo(f"The daemon {'runs' if is_new else 'was running already'}: http://127.0.0.1:{status['api_port']}")
+
+
+@click.command()
+@click.option("--stop-jobs", is_flag=True, help="Cancel running jobs as well; without it they go on.")
+@json_option
+@click.pass_obj
+def down(session: Session, stop_jobs: bool) -> None:
+    """Stop the daemon and the virtual devices of this computer."""
+    was_running = session.client.is_running()
+    stopped = stop_virtual_devices(session.folders)
+    if was_running:
+        session.client.post("/shutdown", {"stop_jobs": stop_jobs})
+        wait_until_stopped(session.folders)
+    if session.as_json:
+        print_json({"was_running": was_running, "virtual_devices": stopped})
+    else:
+        click.echo("The daemon has stopped." if was_running else "The daemon was not running.")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def status(session: Session) -> None:
+    """Show whether the daemon runs, and what it is busy with."""
+    if not session.client.is_running():
+        if session.as_json:
+            print_json({"is_running": False})
+        else:
+            click.echo("The daemon is not running (`edgeloop up` starts it).")
+        return
+    client = session.client
+    state = client.get("/status")
+    devices, jobs = client.items("/devices"), client.items("/jobs", state="running")
+    if session.as_json:
+        print_json({"is_running": True, **state, "devices": devices, "running_jobs": jobs})
+        return
+    linked = sum(device["is_linked"] for device in devices)
+    device_port = f"open on port {state['device_port']}" if state["device_port"] else "closed (no device is paired)"
+    click.echo(f"edgeloop {state['version']}, process {state['pid']}, since {when(state['started_at'])}")
+    click.echo(f"  local API    http://127.0.0.1:{state['api_port']}")
+    click.echo(f"  device port  {device_port}")
+    click.echo(f"  devices      {linked} linked of {len(devices)} paired")
+    click.echo(f"  jobs         {len(jobs)} running")
+    click.echo(f"  state        {state['home']}")
+    click.echo(f"  log          {state['log']}")
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def plugins(session: Session) -> None:
+    """List the plugins and what each of them offers."""
+    found = session.daemon().items("/plugins")
+    if session.as_json:
+        print_json(found)
+        return
+    rows = []
+    for plugin in found:
+        offers = [*plugin["tools"], *plugin["backends"], *plugin["templates"], *plugin["operations"]]
+        rows.append((plugin["name"], plugin["version"], plugin["state"], ", ".join(offers) or "-"))
+    print_table(("plugin", "version", "state", "offers"), rows)
+    for plugin in found:
+        if plugin["error"]:
+            click.echo(f"\n{plugin['name']} is left out: {plugin['error']}", err=True)

@@ -1,0 +1,73 @@
+"""Starting and stopping the daemon as a background process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from edgeloop_daemon.cli.client import Client
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import process_lock
+from edgeloop_shared.errors import DaemonUnreachableError
+
+START_SECONDS = 30.0
+STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.02
+
+
+def daemon_command(folders: Folders, options: Sequence[str] = ()) -> list[str]:
+    """Return the argument vector that runs the daemon in the foreground."""
+    return [sys.executable, "-m", "edgeloop_daemon", "--home", str(folders.root), *options]
+
+
+def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
+    """Start the daemon unless it runs, and wait until it answers; return whether it was started now.
+
+    Raises `DaemonUnreachableError` with the daemon's last words when it does not come up.
+    """
+    if client.is_running():
+        return False
+    folders = client.folders
+    folders.create()
+    folders.runtime.unlink(missing_ok=True)
+    first_words = folders.logs / "start.log"
+    with first_words.open("wb") as output:
+        process = subprocess.Popen(
+            daemon_command(folders, options),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            close_fds=True,
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not client.is_running():
+        # Two commands may start the daemon at once; the second one ends, because the folder is taken: wait for the first.
+        if process.poll() is not None and not process_lock.is_held(folders.lock):
+            raise DaemonUnreachableError(
+                "The daemon did not start.", hint=_last_words(folders) or f"See {folders.logs} for why."
+            )
+        if time.monotonic() > deadline:
+            raise DaemonUnreachableError(
+                f"The daemon does not answer after {START_SECONDS:.0f} s.", hint=f"See its log in {folders.logs}."
+            )
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def wait_until_stopped(folders: Folders) -> None:
+    """Wait until nobody holds the state folder. Raises `DaemonUnreachableError` after 30 s."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while process_lock.is_held(folders.lock):
+        if time.monotonic() > deadline:
+            raise DaemonUnreachableError(
+                f"The daemon still runs after {STOP_SECONDS:.0f} s.", hint=f"See its log in {folders.logs}."
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _last_words(folders: Folders) -> str:
+    lines = (folders.logs / "start.log").read_text(errors="replace").strip().splitlines()
+    return " ".join(line.strip() for line in lines[-3:])

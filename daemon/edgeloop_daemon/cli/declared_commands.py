@@ -1,0 +1,174 @@
+"""The commands that plugins declare, built from the daemon's cached declarations."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.following import follow_job
+from edgeloop_daemon.cli.output import clean, print_json, print_table, size
+from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import __version__
+
+_PATHS = ("model-path", "data-path")
+
+
+class Declarations:
+    """What the installed plugins declare, as the daemon last wrote it for this environment."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._record = _read(folders.declarations) or _refresh(folders)
+
+    def commands(self) -> dict[str, click.Command]:
+        """Return a command per model tool, and a group per group of workspace operations."""
+        found: dict[str, click.Command] = {tool["name"]: _command(tool, f"tools/{tool['name']}") for tool in self.tools}
+        for operation in self._record.get("operations", ()):
+            group = found.setdefault(
+                operation["group"], click.Group(operation["group"], help="Operations on the workspace.")
+            )
+            if isinstance(group, click.Group):
+                group.add_command(_command(operation, f"{operation['group']}/{operation['name']}"))
+        return found
+
+    @property
+    def tools(self) -> Sequence[Record]:
+        """The model tools."""
+        return self._record.get("tools", ())
+
+
+def _read(path: Path) -> Record | None:
+    """Return the cached declarations if they were written by this version in this environment."""
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(record, dict) and (record.get("version"), record.get("prefix")) == (__version__, sys.prefix)
+    return record if fits else None
+
+
+def _refresh(folders: Folders) -> Record:
+    """Have the declarations written by a process of its own: plugins are never imported into the command line."""
+    folders.create()
+    command = [sys.executable, "-m", "edgeloop_daemon", "--home", str(folders.root), "--write-declarations"]
+    subprocess.run(command, check=False, capture_output=True, timeout=60)
+    return _read(folders.declarations) or {}
+
+
+def _command(declaration: Record, path: str) -> click.Command:
+    parameters = declaration["parameters"]
+    paths = [parameter["name"] for parameter in parameters if parameter["kind"] in _PATHS]
+
+    @json_option
+    @click.pass_obj
+    def call(session: Session, /, **values: Any) -> None:
+        workspace = session.workspace()
+        client = session.daemon()
+        body = {name: _plain(name, value, paths, session.folder) for name, value in values.items() if value is not None}
+        answer = client.post(f"/workspaces/{workspace['id']}/{path}", body)
+        result: Any = answer
+        if "state" in answer and "kind" in answer:
+            result = follow_job(client, answer, declaration["name"], show_log=False)["result"]
+        if session.as_json:
+            print_json(result)
+        else:
+            print_result(result)
+
+    command = click.command(declaration["name"], help=declaration["summary"])(call)
+    described = [f"{p['name'].upper()}  {p['description']}" for p in parameters if p["required"]]
+    command.help = "\n\n".join(
+        [declaration["summary"], "\b\n" + "\n".join(described)] if described else [declaration["summary"]]
+    )
+    # click collects decorators' parameters in reverse; here they are in the order of the declaration.
+    command.params = [_parameter(parameter) for parameter in parameters] + command.params
+    return command
+
+
+def _parameter(parameter: Record) -> click.Parameter:
+    name, kind = parameter["name"], _type(parameter)
+    if parameter["required"]:
+        return click.Argument([name], type=kind, nargs=-1 if parameter["many"] else 1, required=True)
+    option = f"--{name.replace('_', '-')}"
+    if parameter["kind"] == "flag":
+        switch = f"{option}/--no-{name.replace('_', '-')}" if parameter["default"] else option
+        return click.Option([switch, name], is_flag=True, default=None, help=parameter["description"])
+    default = parameter["default"]
+    text = parameter["description"] + (f"  [default: {default}]" if default not in (None, "", [], ()) else "")
+    return click.Option([option, name], type=kind, multiple=parameter["many"], default=None, help=text)
+
+
+def _type(parameter: Record) -> Any:
+    limits: Mapping[str, Any] = parameter["constraints"]
+    bounds = {
+        "min": limits.get("ge", limits.get("gt")),
+        "max": limits.get("le", limits.get("lt")),
+        "min_open": "gt" in limits,
+        "max_open": "lt" in limits,
+    }
+    match parameter["kind"]:
+        case "integer":
+            return click.IntRange(**bounds)
+        case "number":
+            return click.FloatRange(**bounds)
+        case "choice":
+            return click.Choice(parameter["choices"])
+        case "flag":
+            return click.BOOL
+        case "model-path" | "data-path":
+            return click.Path()
+        case _:
+            return click.STRING
+
+
+def _plain(name: str, value: Any, paths: Sequence[str], folder: Path) -> Any:
+    """Return a value as JSON takes it; paths become absolute, since the daemon stands in another folder."""
+    if isinstance(value, tuple):
+        return [_plain(name, item, paths, folder) for item in value]
+    return str((folder / value).resolve()) if name in paths else value
+
+
+def print_result(result: Mapping[str, Any]) -> None:
+    """Print a tool's result: scalars as lines, lists of records as tables."""
+    width = max((len(name) for name, value in result.items() if not _is_table(value)), default=0)
+    for name, value in result.items():
+        if not _is_table(value):
+            click.echo(f"{_title(name):<{width}}  {_cell(name, value)}")
+    for name, value in result.items():
+        if _is_table(value):
+            click.echo(f"\n{click.style(_title(name), bold=True)}")
+            columns = list(value[0])
+            numeric = [c for c in columns if all(isinstance(row[c], int | float) for row in value)]
+            titles = [_title(column) for column in columns]
+            rows = [[_cell(column, row[column]) for column in columns] for row in value]
+            print_table(titles, rows, right=[_title(column) for column in numeric])
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and name.endswith("bytes"):
+        return size(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(_cell(name, item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{_title(key)} {_cell(key, item)}" for key, item in value.items()) or "-"
+    return clean(str(value))

@@ -1,0 +1,281 @@
+"""The demo's steps. Each is a call of the public API, as any editor could make it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.daemon_process import start_daemon, wait_until_stopped
+from edgeloop_daemon.cli.demo_result import CurvePoint, DemoResult, Latency, OperatorTime, Training, Variant
+from edgeloop_daemon.cli.device_commands import start_virtual_device
+from edgeloop_daemon.cli.following import follow_job, follow_run
+from edgeloop_daemon.cli.report import report_page
+from edgeloop_daemon.cli.significance import accuracy_difference, latency_difference
+from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.errors import ConflictError, JobFailedError
+
+TEMPLATE = "digits-mnn"
+ROUNDS = 3  # of latency, interleaved over the variants, so that a slow moment hits all of them
+REFERENCE = "fp32"
+_HOME = ".home"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a variant is made from the trained model; `parameters` are those of the tool `quantize`."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any] | None
+
+
+RECIPES = (
+    Recipe(REFERENCE, "as trained", None),
+    Recipe("fp16", "16-bit floats", {"fp16": True}),
+    Recipe("int8", "8 bits, a scale per channel", {"bits": 8}),
+    Recipe("int4", "4 bits, a scale per channel", {"bits": 4}),
+    Recipe("int4-block", "4 bits, asymmetric, a scale per 32 weights", {"bits": 4, "asymmetric": True, "block": 32}),
+)
+
+
+def run_demo(folder: Path) -> DemoResult:
+    """Go through the whole loop in `folder` and return what was found. Raises the first step's error."""
+    begin = time.monotonic()
+    _prepare(folder)
+    with _own_daemon(Folders(folder / _HOME)) as client:
+        steps = _Steps(client, folder)
+        workspace = steps.create_workspace()
+        job = steps.train(workspace)
+        models = steps.shrink(workspace)
+        device = steps.pair_device()
+        host = steps.reference(workspace, models[REFERENCE])
+        measured = steps.measure(workspace, device, models)
+        trace = steps.export_trace(measured[REFERENCE][0])
+        traces = {name: json.loads(client.download(f"/runs/{runs[0]['id']}/trace")) for name, runs in measured.items()}
+        curve = client.items(f"/jobs/{job['id']}/metrics")
+    variants = _variants(models, measured, traces, host)
+    result = DemoResult(
+        variants=variants,
+        device=device["info"],
+        train=_training(job, curve),
+        samples=int(host["samples"]),
+        seconds=time.monotonic() - begin,
+        report=str(folder / "report.html"),
+        trace=str(trace),
+    )
+    Path(result.report).write_text(report_page(result), encoding="utf-8")
+    return result
+
+
+class _Steps:
+    """The loop's steps, each announced on stderr."""
+
+    def __init__(self, client: Client, folder: Path) -> None:
+        self._client = client
+        self._folder = folder
+
+    def create_workspace(self) -> Record:
+        with _step("create a workspace from the template digits-mnn"):
+            path = str(self._folder / "workspace")
+            return self._client.post("/workspaces/new", {"path": path, "template": TEMPLATE, "name": "digits"})
+
+    def train(self, workspace: Record) -> Record:
+        with _step("train on real digits, with MNN"):
+            job = self._client.post(f"/workspaces/{workspace['id']}/train", {"backend": None, "parameters": {}})
+            return follow_job(self._client, job, "  train", show_log=False)
+
+    def shrink(self, workspace: Record) -> dict[str, Path]:
+        """Make all variants at once; return every variant's file."""
+        root = Path(workspace["path"])
+        source = (root / "artifacts" / "latest" / "digits.mnn").resolve()
+        models = {recipe.name: root / "models" / f"digits-{recipe.name}.mnn" for recipe in RECIPES}
+        models[REFERENCE].parent.mkdir(exist_ok=True)
+        shutil.copyfile(source, models[REFERENCE])
+        with _step(f"shrink the model into {len(RECIPES) - 1} variants"):
+            jobs = [
+                self._client.post(
+                    f"/workspaces/{workspace['id']}/tools/quantize",
+                    {"model": str(source), "output": str(models[recipe.name]), **recipe.parameters},
+                )
+                for recipe in RECIPES
+                if recipe.parameters is not None
+            ]
+            for job in jobs:
+                follow_job(self._client, job, "  quantize", show_log=False)
+        return models
+
+    def pair_device(self) -> Record:
+        with _step("start a virtual device and pair it over TLS"):
+            return start_virtual_device(self._client, VirtualDevice(self._client.folders, "virtual"))[0]
+
+    def reference(self, workspace: Record, model: Path) -> Record:
+        """Run the very script of the device with plain Python, without any device: the host's own answers."""
+        with _step("run the reference on this computer with plain python"):
+            command = [sys.executable, "evaluate.py", _relative(workspace, model)]
+            done = subprocess.run(
+                command, cwd=workspace["path"], capture_output=True, text=True, timeout=300, check=False
+            )
+            if done.returncode != 0:
+                raise JobFailedError(
+                    f"evaluate.py ended with status {done.returncode} on this computer.",
+                    details={"native_output": done.stderr.splitlines()[-20:]},
+                )
+            return _reported(done.stdout)
+
+    def measure(self, workspace: Record, device: Record, models: Mapping[str, Path]) -> dict[str, list[Record]]:
+        """Run every variant on the device in interleaved rounds; the first round also traces. Return the ended runs."""
+        runs: dict[str, list[Record]] = {name: [] for name in models}
+        with _step(f"run {len(models)} variants on the device, {ROUNDS} rounds each"):
+            for number in range(ROUNDS):
+                for name, model in models.items():
+                    body = {
+                        "script": "evaluate.py",
+                        "arguments": [_relative(workspace, model)],
+                        "device": device["id"],
+                        "include": [],
+                        "trace": number == 0,
+                    }
+                    run = self._client.post(f"/workspaces/{workspace['id']}/runs", body)
+                    label = f"  {name}, round {number + 1}"
+                    runs[name].append(follow_run(self._client, run, label, show_log=False))
+        return runs
+
+    def export_trace(self, run: Record) -> Path:
+        target = self._folder / "trace.json"
+        target.write_bytes(self._client.download(f"/runs/{run['id']}/trace"))
+        return target
+
+
+def _prepare(folder: Path) -> None:
+    """Make `folder` fresh; what is in it goes only if an earlier demo wrote it."""
+    home = Folders(folder / _HOME)
+    if home.root.is_dir():
+        stop_virtual_devices(home)
+        _stop_daemon(Client(home))
+        shutil.rmtree(folder)
+    elif folder.exists() and any(folder.iterdir()):
+        raise ConflictError(
+            f"{folder} exists, and no earlier demo made it.",
+            hint="Name another folder: `edgeloop demo --output FOLDER`.",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n")
+
+
+@contextmanager
+def _own_daemon(folders: Folders) -> Iterator[Client]:
+    """Run a daemon of the demo's own, on loopback alone, and end all that it started."""
+    client = Client(folders)
+    try:
+        with _step("start a daemon"):
+            start_daemon(client, ("--device-host", "127.0.0.1"))
+        yield client
+    finally:
+        stop_virtual_devices(folders)
+        _stop_daemon(client)
+
+
+def _stop_daemon(client: Client) -> None:
+    if client.is_running():
+        client.post("/shutdown", {"stop_jobs": True})
+        wait_until_stopped(client.folders)
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    """Announce a step, and say how long it took."""
+    begin = time.monotonic()
+    yield
+    click.echo(f"{click.style('ok', fg='green')} {title} ({time.monotonic() - begin:.1f} s)", err=True)
+
+
+def _relative(workspace: Record, path: Path) -> str:
+    return path.relative_to(Path(workspace["path"])).as_posix()
+
+
+def _reported(output: str) -> Record:
+    """Merge the values that a script reported on its standard output as lines of JSON."""
+    merged: Record = {}
+    for line in output.splitlines():
+        if line.startswith("{"):
+            merged |= json.loads(line)
+    return merged
+
+
+def _training(job: Record, metrics: Sequence[Record]) -> Training:
+    steps: dict[int, dict[str, float]] = defaultdict(dict)
+    for point in metrics:
+        steps[point["step"]][point["tag"]] = point["value"]
+    return Training(
+        seconds=job["result"]["seconds"],
+        accuracy=job["result"]["metrics"]["heldout_accuracy"],
+        commit=job["result"]["commit"],
+        curve=tuple(CurvePoint(step, values) for step, values in sorted(steps.items())),
+    )
+
+
+def _variants(
+    models: Mapping[str, Path], measured: Mapping[str, Sequence[Record]], traces: Mapping[str, Record], host: Record
+) -> tuple[Variant, ...]:
+    reference = measured[REFERENCE]
+    found = []
+    for recipe in RECIPES:
+        runs = measured[recipe.name]
+        first = runs[0]["result"]
+        rounds = [run["result"]["p50_ms"] for run in runs]
+        agreed = [mine == theirs for mine, theirs in zip(first["predictions"], host["predictions"], strict=True)]
+        is_reference = recipe.name == REFERENCE
+        found.append(
+            Variant(
+                name=recipe.name,
+                description=recipe.description,
+                bytes=models[recipe.name].stat().st_size,
+                accuracy=first["accuracy"],
+                agreement=sum(agreed) / len(agreed),
+                latency_ms=Latency(statistics.median(rounds), statistics.median(r["result"]["p90_ms"] for r in runs)),
+                session_memory_bytes=first["session_memory_bytes"],
+                peak_memory_bytes=max(run["result"]["peak_memory_bytes"] for run in runs),
+                deciles_ms=tuple(statistics.median(column) for column in _columns(runs, "deciles_ms")),
+                rounds_p50_ms=tuple(rounds),
+                operators=_operators(traces[recipe.name]),
+                accuracy_difference=None
+                if is_reference
+                else accuracy_difference(_correct(runs[0]), _correct(reference[0])),
+                latency_difference=None
+                if is_reference
+                else latency_difference(rounds, [run["result"]["p50_ms"] for run in reference]),
+            )
+        )
+    return tuple(found)
+
+
+def _columns(runs: Sequence[Record], name: str) -> Iterator[tuple[float, ...]]:
+    return zip(*(run["result"][name] for run in runs), strict=True)
+
+
+def _correct(run: Record) -> list[bool]:
+    result = run["result"]
+    return [guess == label for guess, label in zip(result["predictions"], result["labels"], strict=True)]
+
+
+def _operators(trace: Record) -> tuple[OperatorTime, ...]:
+    """Return every operator of a Chrome trace with its mean time, in the order of execution."""
+    times: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for event in trace["traceEvents"]:
+        if event["ph"] == "X":
+            times[event["name"], event["cat"]].append(event["dur"])
+    return tuple(OperatorTime(name, kind, statistics.fmean(values)) for (name, kind), values in times.items())

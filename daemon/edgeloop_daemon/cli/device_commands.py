@@ -1,0 +1,206 @@
+"""`edgeloop devices`, `pair` and `device virtual | stop | forget`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import segno
+
+from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.output import print_json, print_table, when
+from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
+from edgeloop_shared.errors import InvalidInputError, NoPairingWindowError, NotFoundError
+from edgeloop_shared.pairing import show_code
+
+_WAIT_SECONDS = 10
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def devices(session: Session) -> None:
+    """List the paired devices."""
+    found = session.daemon().items("/devices")
+    if session.as_json:
+        print_json(found)
+    elif not found:
+        click.echo(
+            "No device is paired. `edgeloop pair` pairs a phone; `edgeloop device virtual --allow` starts one here."
+        )
+    else:
+        rows = [
+            (
+                device["id"],
+                device["info"]["name"],
+                "linked" if device["is_linked"] else "away",
+                device["info"]["platform"],
+                when(device["last_seen"]),
+            )
+            for device in found
+        ]
+        print_table(("id", "name", "state", "platform", "last seen"), rows)
+
+
+@click.command()
+@click.option(
+    "--timeout", type=click.IntRange(10, 600), default=120, show_default=True, help="Seconds that the code is valid."
+)
+@json_option
+@click.pass_obj
+def pair(session: Session, timeout: int) -> None:
+    """Show a QR code and a typed code, and wait until a phone has paired."""
+    client = session.daemon()
+    window = client.post("/pairing", {"timeout_seconds": timeout})
+    if not session.as_json:
+        segno.make(window["offer"], error="m", mode="alphanumeric").terminal(compact=True)
+        click.echo("Scan this with the edgeloop app. Without a camera, type there:")
+        for address in window["addresses"]:
+            click.echo(f"  address  {address}:{window['port']}")
+        click.echo(f"  code     {click.style(show_code(window['code']), bold=True)}")
+    try:
+        window = _wait_for_pairing(client, window, quiet=session.as_json)
+    except KeyboardInterrupt:
+        Client(session.folders).delete("/pairing")
+        raise click.Abort from None
+    if session.as_json:
+        print_json(window["device"])
+    else:
+        device = window["device"]
+        click.echo(
+            f"Paired: {device['info']['name']} ({device['id']}). Undo with `edgeloop device forget {device['id']}`."
+        )
+
+
+@click.group()
+def device() -> None:
+    """Virtual devices, and forgetting a device."""
+
+
+@device.command()
+@click.option("--count", type=click.IntRange(1, 64), default=1, show_default=True, help="How many.")
+@click.option("--name", default="virtual", show_default=True, help="Their name; a number is added from the second on.")
+@click.option("--allow", is_flag=True, help="Consent, as a phone's user gives it: this computer may run code in them.")
+@click.option("--foreground", is_flag=True, help="Stay until Ctrl-C, then stop them.")
+@json_option
+@click.pass_obj
+def virtual(session: Session, count: int, name: str, allow: bool, foreground: bool) -> None:
+    """Start virtual devices: the phone app without its screen, paired and linked the way a phone is.
+
+    They keep running in the background; `edgeloop device stop` or `edgeloop down` ends them.
+    """
+    if not allow:
+        raise InvalidInputError(
+            "A virtual device runs the code that this computer's daemon sends to it, so it needs your consent.",
+            hint="Say so with `edgeloop device virtual --allow`.",
+        )
+    client = session.daemon()
+    started = [
+        start_virtual_device(client, VirtualDevice(session.folders, name if number == 1 else f"{name}-{number}"))
+        for number in range(1, count + 1)
+    ]
+    found = [record for record, _ in started]
+    if session.as_json:
+        print_json(found)
+    else:
+        for record in found:
+            click.echo(f"{record['info']['name']} is linked ({record['id']}).")
+    if foreground:
+        sys.stdout.flush()
+        try:
+            for _, process in started:
+                if process is not None:
+                    process.wait()
+        except KeyboardInterrupt:
+            stop_virtual_devices(session.folders)
+
+
+@device.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def stop(session: Session, name: str | None) -> None:
+    """Stop the virtual device NAME, or all of them."""
+    if name is None:
+        stopped = stop_virtual_devices(session.folders)
+    else:
+        stopped = [name] if VirtualDevice(session.folders, name).stop() else []
+    if session.as_json:
+        print_json(stopped)
+    else:
+        click.echo(f"Stopped {', '.join(stopped)}." if stopped else "No virtual device was running.")
+
+
+@device.command()
+@click.argument("name", metavar="ID_OR_NAME")
+@json_option
+@click.pass_obj
+def forget(session: Session, name: str) -> None:
+    """Unpair a device: its link is cut and its key is worthless from then on."""
+    client = session.daemon()
+    record = find_device(client, name)
+    client.delete(f"/devices/{record['id']}")
+    if record["info"]["is_virtual"]:
+        local = VirtualDevice(session.folders, record["info"]["name"])
+        local.stop()
+        local.forget()
+    if session.as_json:
+        print_json(record)
+    else:
+        click.echo(f"{record['info']['name']} is forgotten.")
+
+
+def find_device(client: Client, name: str) -> Record:
+    """Return the paired device with the id or the (unique) name `name`. Raises `NotFoundError` or `InvalidInputError`."""
+    found = [item for item in client.items("/devices") if name in (item["id"], item["info"]["name"])]
+    if not found:
+        raise NotFoundError(f"No paired device is called {name!r}.", hint="`edgeloop devices` lists them.")
+    if len(found) > 1:
+        ids = ", ".join(item["id"] for item in found)
+        raise InvalidInputError(f"{len(found)} devices are called {name!r}.", hint=f"Use an id: {ids}.")
+    return found[0]
+
+
+def start_virtual_device(client: Client, local: VirtualDevice) -> tuple[Record, subprocess.Popen[bytes] | None]:
+    """Start (and the first time pair) one virtual device and return it once it is linked, with its new process."""
+    process = None
+    if not local.is_running:
+        window = None if _is_known(client, local) else client.post("/pairing", {})
+        process = local.start(window["offer"] if window else None)
+        if window is not None:
+            local.wait_for("paired", process)
+        local.wait_for("linked", process)
+    return _linked_device(client, local.name), process
+
+
+def _is_known(client: Client, local: VirtualDevice) -> bool:
+    """Return whether the device and the daemon still know each other; otherwise both start afresh."""
+    names = [item["info"]["name"] for item in client.items("/devices") if item["info"]["is_virtual"]]
+    if local.is_paired and local.name in names:
+        return True
+    local.forget()
+    return False
+
+
+def _linked_device(client: Client, name: str) -> Record:
+    for item in client.items("/devices"):
+        if item["info"]["name"] == name and item["is_linked"]:
+            return item
+    raise NotFoundError(
+        f"The virtual device {name} is not linked to this daemon.", hint="`edgeloop devices` lists all."
+    )
+
+
+def _wait_for_pairing(client: Client, window: Record, *, quiet: bool) -> Record:
+    shown_tries = 0
+    while window["state"] == "open":
+        window = client.get("/pairing", wait=_WAIT_SECONDS)
+        if window["wrong_tries"] > shown_tries and not quiet:
+            shown_tries = window["wrong_tries"]
+            click.echo(f"A wrong code was tried ({shown_tries} so far).", err=True)
+    if window["state"] != "paired":
+        reason = "Too many wrong codes were tried." if window["state"] == "closed" else "Nobody paired in time."
+        raise NoPairingWindowError(reason, hint="`edgeloop pair` shows a new code.")
+    return window

@@ -1,0 +1,89 @@
+"""Following long work in the terminal: log lines, a progress line, and Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.output import ProgressLine, clean, clean_lines, size
+from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
+
+_PROGRESS_SECONDS = 1
+
+
+def follow_job(client: Client, job: Record, label: str, *, show_log: bool) -> Record:
+    """Wait until a job ends and return it; Ctrl-C cancels it. Raises the job's error when it failed."""
+    line = ProgressLine(label)
+    offset = 0
+    with _cancel_on_interrupt(client, f"/jobs/{job['id']}"):
+        ended = False
+        while not ended:
+            page = client.get(f"/jobs/{job['id']}/log", offset=offset, wait=_PROGRESS_SECONDS)
+            offset, ended = page["next_offset"], page["ended"]
+            if show_log and page["text"]:
+                line.clear()
+                click.echo(clean_lines(page["text"]), nl=False, err=True)
+            job = client.get(f"/jobs/{job['id']}")
+            progress = job["progress"] or {}
+            line.show(progress.get("fraction"), progress.get("message") or job["state"])
+    line.clear()
+    raise_error_of(job)
+    return job
+
+
+def follow_run(client: Client, run: Record, label: str, *, show_log: bool, to_stdout: bool = True) -> Record:
+    """Wait until a run on a device ends and return it; its output goes where the script sent it. Ctrl-C cancels it."""
+    line = ProgressLine(label)
+    line.show(None, run["state"])
+    offset = 0
+    with _cancel_on_interrupt(client, f"/runs/{run['id']}"):
+        ended = False
+        while not ended:
+            page = client.get(f"/runs/{run['id']}/log", offset=offset, wait=_PROGRESS_SECONDS)
+            offset, ended = page["next_offset"], page["ended"]
+            if show_log and page["items"]:
+                line.clear()
+                for item in page["items"]:
+                    click.echo(clean(item["text"]), file=_target(item, to_stdout))
+            if not ended and not (page["items"] and show_log):
+                run = client.get(f"/runs/{run['id']}")
+                line.show(*_progress_of(run))
+    run = client.get(f"/runs/{run['id']}", wait=30)
+    line.clear()
+    raise_error_of(run)
+    return run
+
+
+def raise_error_of(work: Record) -> None:
+    """Raise the error of a job or a run that failed or was cancelled."""
+    if work["state"] == "cancelled":
+        raise CancelledByUserError(f"{work['id']} was cancelled.")
+    if work["state"] == "failed":
+        raise error_from_dict(work["error"]) if work["error"] else EdgeloopError(f"{work['id']} failed.")
+
+
+def _progress_of(run: Record) -> tuple[float | None, str]:
+    progress = run["progress"]
+    if run["state"] == "preparing" and progress and progress["total"]:
+        done = f"sent {size(progress['received'])} of {size(progress['total'])}"
+        return progress["received"] / progress["total"], done
+    return None, str(run["state"])
+
+
+def _target(item: Record, to_stdout: bool) -> object:
+    return sys.stdout if to_stdout and item["source"] == "stdout" else sys.stderr
+
+
+@contextmanager
+def _cancel_on_interrupt(client: Client, path: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        Client(client.folders).delete(
+            path
+        )  # a connection of its own: the interrupted one is in the middle of an answer
+        raise CancelledByUserError("Cancelled.") from None

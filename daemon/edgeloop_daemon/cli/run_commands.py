@@ -1,0 +1,152 @@
+"""`edgeloop run`, `runs` and `trace export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from edgeloop_daemon.cli.following import follow_run
+from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, size, when
+from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_shared.errors import NotFoundError
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("script", type=click.Path())
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--device", "-d", help="Which device, by id or name (default: edgeloop.toml's, else the only linked one)."
+)
+@click.option("--trace", is_flag=True, help="Record every operator of every model run.")
+@click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
+@click.option("--output", "-o", type=click.Path(file_okay=False), help="Folder for the files that the script reports.")
+@click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
+@json_option
+@click.pass_obj
+def run(
+    session: Session,
+    script: str,
+    arguments: tuple[str, ...],
+    device: str | None,
+    trace: bool,
+    include: tuple[str, ...],
+    output: str | None,
+    detach: bool,
+) -> None:
+    """Run SCRIPT on a device; what follows SCRIPT are its own arguments.
+
+    The script, the workspace's Python files, what `[run] include` names and every argument that is a file travel with it.
+    """
+    workspace = session.workspace()
+    client = session.daemon()
+    root = Path(workspace["path"])
+    body = {
+        "script": _inside(root, session.folder / script),
+        "arguments": [_argument(root, session.folder, text) for text in arguments],
+        "device": device,
+        "include": list(include),
+        "trace": trace,
+    }
+    record = client.post(f"/workspaces/{workspace['id']}/runs", body)
+    if detach:
+        if session.as_json:
+            print_json(record)
+        else:
+            click.echo(f"Run {record['id']} has begun. `edgeloop logs -f {record['id']}` follows it.")
+        return
+    record = follow_run(client, record, "run", show_log=not session.as_json)
+    saved = [] if output is None else _save_files(session, record, session.folder / output)
+    if session.as_json:
+        print_json(record)
+        return
+    for name, value in record["result"].items():
+        text = json.dumps(value)
+        click.echo(f"{clean(name)}: {text if len(text) <= 120 else text[:117] + '...'}", err=True)
+    for path in saved:
+        click.echo(f"saved {path}", err=True)
+    if trace:
+        click.echo(f"`edgeloop trace export {record['id']}` writes its trace.", err=True)
+
+
+@click.command()
+@click.option("--all", "everywhere", is_flag=True, help="Runs of all workspaces.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many at most.")
+@json_option
+@click.pass_obj
+def runs(session: Session, everywhere: bool, limit: int) -> None:
+    """List the runs on devices of this workspace, newest first."""
+    workspace = None if everywhere else session.workspace()["id"]
+    client = session.daemon()
+    found = client.items("/runs", workspace=workspace, limit=limit)
+    if session.as_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo("No run yet. `edgeloop run SCRIPT` starts one.")
+        return
+    names = {item["id"]: item["info"]["name"] for item in client.items("/devices")}
+    rows = [
+        (
+            item["id"],
+            item["script"],
+            names.get(item["device"], item["device"]),
+            item["state"],
+            when(item["created_at"]),
+            duration(item["started_at"], item["ended_at"]),
+        )
+        for item in found
+    ]
+    print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
+
+
+@click.group()
+def trace() -> None:
+    """Per-operator traces of runs."""
+
+
+@trace.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Where to write it (default: RUN.trace.json).")
+@json_option
+@click.pass_obj
+def export(session: Session, run_id: str, output: str | None) -> None:
+    """Write a run's trace in the Chrome trace format, which Perfetto and chrome://tracing open."""
+    if not run_id.isalnum():
+        raise NotFoundError(f"There is no run {run_id!r}.", hint="See `edgeloop runs`.")
+    data = session.daemon().download(f"/runs/{run_id}/trace")
+    target = session.folder / (output or f"{run_id}.trace.json")
+    target.write_bytes(data)
+    events = sum(event.get("ph") == "X" for event in json.loads(data)["traceEvents"])
+    if session.as_json:
+        print_json({"path": str(target), "bytes": len(data), "events": events})
+    else:
+        click.echo(f"{target}: {events} operator runs, {size(len(data))}. Open it in Perfetto or chrome://tracing.")
+
+
+def _inside(root: Path, path: Path) -> str:
+    """Return `path` relative to the workspace; a path outside of it stays absolute, for the daemon to refuse clearly."""
+    try:
+        return path.resolve().relative_to(root).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _argument(root: Path, folder: Path, text: str) -> str:
+    """Return a script's argument as the device needs it: a file of the workspace by its path from the workspace's root."""
+    path = folder / text
+    if text and not text.startswith("-") and path.exists() and path.resolve().is_relative_to(root) and folder != root:
+        return path.resolve().relative_to(root).as_posix()
+    return text
+
+
+def _save_files(session: Session, record: dict[str, object], folder: Path) -> list[Path]:
+    """Fetch what the script reported; a device's file name never leads out of `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = []
+    for item in record["files"]:  # type: ignore[attr-defined]
+        target = folder / Path(item["name"].replace("\\", "/")).name
+        target.write_bytes(session.daemon().download(f"/runs/{record['id']}/files/{item['name']}"))
+        saved.append(target)
+    return saved

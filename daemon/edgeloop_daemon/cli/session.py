@@ -1,0 +1,67 @@
+"""What every command needs: the daemon (started when it is down) and the workspace that the user stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.daemon_process import start_daemon
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.errors import InvalidInputError
+
+SETTINGS_FILE = "edgeloop.toml"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Session:
+    """One call of the command line."""
+
+    def __init__(self, folders: Folders, folder: Path) -> None:
+        self.folders = folders
+        self.folder = folder
+        self.as_json = False
+        self._client = Client(folders)
+
+    @property
+    def client(self) -> Client:
+        """The client, whether or not the daemon runs."""
+        return self._client
+
+    def daemon(self) -> Client:
+        """Return the client of a daemon that runs; start it when it is down."""
+        if start_daemon(self._client) and not self.as_json:
+            click.echo("Started the edgeloop daemon (`edgeloop down` stops it).", err=True)
+        return self._client
+
+    def workspace(self) -> Record:
+        """Open the workspace that the current folder belongs to. Raises `InvalidInputError` when it is in none."""
+        for folder in (self.folder, *self.folder.parents):
+            if (folder / SETTINGS_FILE).is_file():
+                return self.daemon().post("/workspaces", {"path": str(folder)})
+        raise InvalidInputError(
+            f"{self.folder} is not in a workspace: neither it nor a folder above it holds an {SETTINGS_FILE}.",
+            hint="Go to one, or make one: `edgeloop init NAME --template digits-mnn` "
+            "(or `edgeloop init . --template empty` here).",
+        )
+
+
+def json_option(command: F) -> F:
+    """Add `--json`: the command prints one JSON value on stdout, its errors included."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+        if value:
+            context.find_object(Session).as_json = True  # type: ignore[union-attr]
+
+    option = click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=remember,
+        help="Print one JSON value instead of text.",
+    )
+    return option(command)
