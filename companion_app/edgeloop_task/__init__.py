@@ -1,1 +1,29 @@
-"""What a device script imports; it runs the same on a phone and on a plain PC."""
+"""What a device script imports; it runs the same on a phone and on a plain PC.
+
+A few lines run a model on the real device::
+
+    import edgeloop_task
+
+    model = edgeloop_task.load_model("digits.mnn")
+    scores = model(image)
+    edgeloop_task.report_result(p50_ms=model.time(image).p50_ms)
+"""
+
+from edgeloop_task.memory_use import MemoryUse, memory
+from edgeloop_task.model import Model, TensorInfo, load_model
+from edgeloop_task.reporting import report_file, report_metric, report_result
+from edgeloop_task.timing import Timing
+from edgeloop_task.tracing import trace
+
+__all__ = [
+    "MemoryUse",
+    "Model",
+    "TensorInfo",
+    "Timing",
+    "load_model",
+    "memory",
+    "report_file",
+    "report_metric",
+    "report_result",
+    "trace",
+]

@@ -41,7 +41,8 @@ class Declarations:
     @property
     def tools(self) -> Sequence[Record]:
         """The model tools."""
-        return self._record.get("tools", ())
+        tools: Sequence[Record] = self._record.get("tools", ())
+        return tools
 
 
 def _read(path: Path) -> Record | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
@@ -74,7 +75,7 @@ def _progress_of(run: Record) -> tuple[float | None, str]:
     return None, str(run["state"])
 
 
-def _target(item: Record, to_stdout: bool) -> object:
+def _target(item: Record, to_stdout: bool) -> TextIO:
     return sys.stdout if to_stdout and item["source"] == "stdout" else sys.stderr
 
 

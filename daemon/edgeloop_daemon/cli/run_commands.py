@@ -91,7 +91,7 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
         (
             item["id"],
             item["script"],
-            names.get(item["device"], item["device"]),
+            str(names.get(item["device"], item["device"])),
             item["state"],
             when(item["created_at"]),
             duration(item["started_at"], item["ended_at"]),

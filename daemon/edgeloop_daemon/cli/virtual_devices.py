@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -108,7 +107,7 @@ def known_virtual_devices(folders: Folders) -> list[VirtualDevice]:
     """Return the virtual devices that have a folder, by name."""
     if not folders.virtual_devices.is_dir():
         return []
-    names = sorted(entry for entry in os.listdir(folders.virtual_devices) if _NAME.fullmatch(entry))
+    names = sorted(entry.name for entry in folders.virtual_devices.iterdir() if _NAME.fullmatch(entry.name))
     return [VirtualDevice(folders, name) for name in names]
 
 
