@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import struct
@@ -131,6 +132,12 @@ class _Current:
     """The reporter of this process: a script has no other handle on it, so this is the one piece of global state."""
 
     reporter: Reporter = ConsoleReporter()
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    # A script has no last line of ours: what the console reporter collected is written when Python ends.
+    _Current.reporter.close()
 
 
 def use(reporter: Reporter) -> None:
