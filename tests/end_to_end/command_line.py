@@ -1,0 +1,63 @@
+"""The installed `edgeloop` command against a state folder of its own, as a user would call it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).with_name("edgeloop")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Calls of `edgeloop` by one user: `home` is the state folder, `folder` where the user stands."""
+
+    home: Path
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def within(self, folder: Path) -> CommandLine:
+        """Return the same user in another folder."""
+        return CommandLine(self.home, folder, self.variables)
+
+    def call(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """Run a command, whatever its end."""
+        environment = {**os.environ, **self.variables, "EDGELOOP_HOME": str(self.home), "COLUMNS": "80"}
+        return subprocess.run(
+            [str(COMMAND), *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def run(self, *arguments: str, timeout: float = 90) -> str:
+        """Run a command that must succeed; return its standard output."""
+        done = self.call(*arguments, timeout=timeout)
+        assert done.returncode == 0, f"edgeloop {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, timeout: float = 90) -> Any:
+        """Run a command with `--json` that must succeed; return its value."""
+        return json.loads(self.run(arguments[0], *_with_json(arguments[1:]), timeout=timeout))
+
+    def fail(self, *arguments: str, timeout: float = 90) -> dict[str, Any]:
+        """Run a command with `--json` that must fail; return the error that it printed."""
+        done = self.call(arguments[0], *_with_json(arguments[1:]), timeout=timeout)
+        assert done.returncode == 1, f"edgeloop {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        error: dict[str, Any] = json.loads(done.stdout)["error"]
+        return error
+
+
+def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """Put `--json` where it reaches edgeloop: behind the name of a subcommand, before a script's own arguments."""
+    is_subcommand = arguments[:1] in (("virtual",), ("stop",), ("forget",), ("export",), ("snapshot",))
+    at = 1 if is_subcommand else 0
+    return (*arguments[:at], "--json", *arguments[at:])

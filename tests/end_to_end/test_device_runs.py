@@ -1,0 +1,82 @@
+"""Tasks that go wrong on a device, and devices that go away: what the user is told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.command_line import CommandLine
+
+
+@pytest.fixture(scope="module")
+def project(workspace: CommandLine, device: dict[str, Any]) -> CommandLine:
+    """The workspace, with a device linked."""
+    return workspace
+
+
+def write(project: CommandLine, name: str, text: str) -> None:
+    (project.folder / name).write_text(text)
+
+
+def test_an_exception_names_the_users_file_and_line(project: CommandLine) -> None:
+    write(project, "raises.py", "def halve(x):\n    return x / 0\n\n\nhalve(3)\n")
+    error = project.fail("run", "raises.py")
+    assert error["code"] == "task-failed"
+    assert "ZeroDivisionError" in error["message"]
+    assert (error["details"]["file"], error["details"]["line"]) == ("raises.py", 2)
+    assert "halve(3)" in error["details"]["traceback"]
+    assert "edgeloop_companion" not in error["details"]["traceback"]
+
+
+def test_a_syntax_error_names_its_line(project: CommandLine) -> None:
+    write(project, "broken.py", "x = 1\nif x\n    pass\n")
+    error = project.fail("run", "broken.py")
+    assert error["code"] == "task-failed"
+    assert (error["details"]["file"], error["details"]["line"]) == ("broken.py", 2)
+
+
+def test_a_native_crash_is_reported_with_its_signal_and_the_device_lives_on(project: CommandLine) -> None:
+    write(project, "crash.py", "import ctypes\nprint('before', flush=True)\nctypes.string_at(0)\n")
+    error = project.fail("run", "crash.py")
+    assert error["code"] == "task-crashed"
+    assert "SIGSEGV" in error["message"]
+    write(project, "fine.py", "print('still here')\n")
+    assert "still here" in project.run("run", "fine.py")
+
+
+def test_a_task_that_asks_for_a_file_that_was_not_sent_is_told_how_to_send_it(project: CommandLine) -> None:
+    write(project, "labels.tsv", "a\tb\n")
+    write(project, "needs_labels.py", "open('labels.tsv')\n")
+    error = project.fail("run", "needs_labels.py")
+    assert "include" in error["hint"]
+    assert project.run("run", "--include", "labels.tsv", "needs_labels.py") == ""
+
+
+def test_a_cancelled_run_ends(project: CommandLine) -> None:
+    write(project, "endless.py", "print('begun', flush=True)\nwhile True:\n    pass\n")
+    run = project.json("run", "--detach", "endless.py")
+    project.run("cancel", run["id"])
+    assert project.call("logs", "-f", run["id"]).returncode == 0
+    listed = {item["id"]: item["state"] for item in project.json("runs")}
+    assert listed[run["id"]] == "cancelled"
+
+
+def test_a_script_outside_of_the_workspace_is_refused(project: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "outside.py").write_text("print(1)\n")
+    error = project.fail("run", str(tmp_path / "outside.py"))
+    assert "outside.py" in error["message"]
+
+
+def test_an_unknown_device_is_named(project: CommandLine) -> None:
+    write(project, "fine.py", "print('still here')\n")
+    assert "nowhere" in project.fail("run", "--device", "nowhere", "fine.py")["message"]
+
+
+def test_the_same_script_runs_with_plain_python_and_on_the_device(project: CommandLine) -> None:
+    write(project, "metric.py", "import edgeloop_task\nedgeloop_task.report_result(answer=42)\n")
+    here = subprocess.run([sys.executable, "metric.py"], cwd=project.folder, capture_output=True, text=True, check=True)
+    assert here.stdout.strip() == '{"answer": 42}'
+    assert project.json("run", "metric.py")["result"] == {"answer": 42}
