@@ -1,0 +1,35 @@
+"""A file's bytes without a copy of them in memory."""
+
+from __future__ import annotations
+
+import mmap
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgeloop_shared.errors import ModelError, NotFoundError
+
+Bytes = bytes | mmap.mmap
+
+
+@contextmanager
+def mapped_file(path: Path) -> Iterator[mmap.mmap]:
+    """Yield the bytes of the model file at `path`.
+
+    Raises `NotFoundError` if there is no such file or it may not be read, and `ModelError` if it is empty.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # before it is opened: a pipe would wait for a writer
+            raise NotFoundError(f"{path} is not a file.", hint="Name the model file itself.")
+        if not status.st_size:
+            raise ModelError(f"{path} is empty.", hint="Write the model again; an earlier step has probably failed.")
+        file = path.open("rb")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise NotFoundError(
+            f"There is no model to read at {path} ({reason}).", hint="Check the path; it is taken from the workspace."
+        ) from error
+    with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
