@@ -35,7 +35,7 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
         if "Content-Encoding" in request.headers:
             raise InvalidInputError("Compressed bodies are refused.", hint="Send the body without Content-Encoding.")
         if request.path.startswith("/api/"):
-            request["token"] = _token_name(tokens, request)
+            _require_token(tokens, request)
         response = await handler(request)
         if not response.prepared:
             response.headers.setdefault("Cache-Control", "no-store")
@@ -46,13 +46,11 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
     return guard
 
 
-def _token_name(tokens: Tokens, request: web.Request) -> str:
+def _require_token(tokens: Tokens, request: web.Request) -> None:
     headers = request.headers.getall("Authorization", [])
     scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    name = tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
-    if name is None:
+    if scheme.lower() != "bearer" or tokens.name_of(token.strip()) is None:
         raise UnauthorizedError(
             "The request carries no valid token." if not headers else "The request's token is not accepted.",
             hint="Send `Authorization: Bearer <token>` with the token of the daemon's runtime file.",
         )
-    return name
