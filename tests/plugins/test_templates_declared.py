@@ -9,6 +9,7 @@ from importlib.resources.abc import Traversable
 
 import pluggy
 import pytest
+
 from edgeloop import ProjectTemplate, hookspecs
 
 

@@ -6,8 +6,9 @@ to the former, and every operator of every run is timed as well; nothing here ne
 
 import argparse
 
-import edgeloop_task
 import numpy as np
+
+import edgeloop_task
 
 ROUNDS = 5
 REPEATS = 40  # timed runs per round

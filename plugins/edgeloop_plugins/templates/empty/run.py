@@ -5,8 +5,9 @@ Without an argument it reports one number; with a model's path it runs the model
 
 import sys
 
-import edgeloop_task
 import numpy as np
+
+import edgeloop_task
 
 
 def main() -> None:
