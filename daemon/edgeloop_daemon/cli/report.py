@@ -5,21 +5,14 @@ Every text that did not originate here goes through `escaped`, and the page forb
 
 from __future__ import annotations
 
-import datetime
 import math
 from collections.abc import Sequence
 from importlib.resources import files
 
-from edgeloop_daemon.cli.demo_result import (
-    CurvePoint,
-    DemoResult,
-    OperatorTime,
-    TrainingResult,
-    VariantResult,
-)
+from edgeloop_daemon.cli.demo_result import DemoResult, Variant
+from edgeloop_daemon.cli.output import size
 from edgeloop_daemon.cli.report_plots import Scale, axis, bar, box, curve, dot, escaped
-
-__all__ = ["CurvePoint", "DemoResult", "OperatorTime", "TrainingResult", "VariantResult", "report_page"]
+from edgeloop_daemon.cli.significance import Difference
 
 _MOST_OPERATORS = 14
 
@@ -35,7 +28,7 @@ def report_page(demo: DemoResult) -> str:
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escaped(demo.project)} · edgeloop</title>
+<title>edgeloop demo</title>
 <style>
 {style}</style>
 </head>
@@ -52,7 +45,7 @@ def report_page(demo: DemoResult) -> str:
 {_training_figure(demo)}
 {_origin(demo)}
 </div>
-{_footer(demo)}
+{_footer()}
 </main>
 </body>
 </html>
@@ -60,36 +53,41 @@ def report_page(demo: DemoResult) -> str:
 
 
 def _header(demo: DemoResult) -> str:
-    when = datetime.datetime.fromtimestamp(demo.created_at, tz=datetime.UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")
-    where = "on a virtual device" if demo.device.is_virtual else "on a device"
+    where = "virtual device" if demo.device.get("is_virtual") else "device"
     return f"""<header>
-<p class="brand">edgeloop</p>
+<p class="brand">edgeloop demo</p>
 <h1>{escaped(_headline(demo))}</h1>
-<p class="quiet">{escaped(demo.project)}: {len(demo.variants)} variants of one model, each run {where},
-{escaped(demo.device.name)}, on {demo.samples} samples that the training never saw. {escaped(when)}.</p>
+<p class="quiet">{len(demo.variants)} variants of one model, each run on the {where} “{escaped(_fact(demo, "name"))}” with
+{demo.samples} handwritten digits that the training never saw.</p>
 </header>"""
 
 
 def _headline(demo: DemoResult) -> str:
-    baseline = demo.baseline
-    keepers = [v for v in demo.variants[1:] if v.bytes < baseline.bytes and demo.is_as_accurate(v)]
+    baseline = demo.variants[0]
+    keepers = [variant for variant in demo.variants[1:] if _keeps_accuracy(variant) and variant.bytes < baseline.bytes]
     if not keepers:
-        return f"{baseline.name} is right on {_percent(baseline.accuracy)} of the samples"
+        return f"{baseline.name} is right on {_percent(baseline.accuracy)} of the digits"
     smallest = min(keepers, key=lambda variant: variant.bytes)
-    return (
-        f"{smallest.name} takes {smallest.bytes / baseline.bytes:.0%} of {baseline.name}'s bytes,"
-        " and is as accurate within the noise"
-    )
+    share = _percent(smallest.bytes / baseline.bytes, 0)
+    return f"{smallest.name} takes {share} of {baseline.name}'s bytes, and no accuracy is lost that could be told from noise"
+
+
+def _keeps_accuracy(variant: Variant) -> bool:
+    difference = variant.accuracy_difference
+    return difference is not None and (difference.is_noise or difference.value >= 0)
 
 
 def _tiles(demo: DemoResult) -> str:
-    baseline = demo.baseline
+    baseline = demo.variants[0]
     smallest = min(demo.variants, key=lambda variant: variant.bytes)
     tiles = (
         (_percent(baseline.accuracy), f"accuracy of {baseline.name} on the device"),
-        (_milliseconds(baseline.p50_ms), f"per inference of {baseline.name}, p50"),
-        (f"{_bytes(baseline.bytes)} → {_bytes(smallest.bytes)}", f"from {baseline.name} to {smallest.name}"),
-        (f"{_number(demo.training.seconds, 1)} s", "of training"),
+        (_milliseconds(baseline.latency_ms.p50), f"per inference of {baseline.name}, p50"),
+        (
+            size(smallest.bytes),
+            f"for {smallest.name}, {_percent(smallest.bytes / max(1, baseline.bytes), 0)} of {baseline.name}'s {size(baseline.bytes)}",
+        ),
+        (f"{_number(demo.train.seconds, 1)} s", f"of training; {_number(demo.seconds, 0)} s for the whole loop"),
     )
     items = "".join(
         f'<div class="card tile"><b>{escaped(v)}</b><span>{escaped(label)}</span></div>' for v, label in tiles
@@ -102,43 +100,34 @@ def _table(demo: DemoResult) -> str:
         f'<th scope="col">{title}</th>'
         for title in ("Variant", "File", "Accuracy", "Agreement", "p50", "p90", "Session memory", "Peak memory")
     )
-    rows = "".join(_table_row(demo, variant) for variant in demo.variants)
+    rows = "".join(_table_row(variant, demo.variants[0]) for variant in demo.variants)
     return f"""<section class="card wide">
 <h2>Variants</h2>
-<p class="quiet">Agreement: the same class as on the host. A difference to {escaped(demo.baseline.name)}
-that measuring again could turn round is marked as noise.</p>
+<p class="quiet">Agreement: the same class as {escaped(demo.variants[0].name)} on the host. Differences are to
+{escaped(demo.variants[0].name)} on the same device.</p>
 <div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>
 </section>"""
 
 
-def _table_row(demo: DemoResult, variant: VariantResult) -> str:
-    size = accuracy = latency = ""
-    if variant is not demo.baseline:
-        size = f"{variant.bytes / demo.baseline.bytes:.2f}×" if demo.baseline.bytes else ""
-        accuracy = _difference(
-            f"{100 * (variant.accuracy - demo.baseline.accuracy):+.1f} points", demo.is_as_accurate(variant)
-        )
-        ratio = variant.p50_ms / demo.baseline.p50_ms if demo.baseline.p50_ms > 0 else math.nan
-        latency = _difference(f"{_number(ratio, 2)}×", demo.is_as_quick(variant))
+def _table_row(variant: Variant, baseline: Variant) -> str:
+    ratio = f"{variant.bytes / baseline.bytes:.2f}×" if variant is not baseline and baseline.bytes else ""
     cells = (
-        (_bytes(variant.bytes), size),
-        (_percent(variant.accuracy), accuracy),
+        (size(variant.bytes), _small(ratio)),
+        (_percent(variant.accuracy), _difference(variant.accuracy_difference, 100, "points")),
         (_percent(variant.agreement), ""),
-        (_milliseconds(variant.p50_ms), latency),
-        (_milliseconds(variant.p90_ms), ""),
-        (_bytes(variant.session_memory_bytes), ""),
-        (_bytes(variant.peak_memory_bytes), ""),
+        (_milliseconds(variant.latency_ms.p50), _difference(variant.latency_difference, 1, "ms")),
+        (_milliseconds(variant.latency_ms.p90), ""),
+        (size(variant.session_memory_bytes), ""),
+        (size(variant.peak_memory_bytes), ""),
     )
-    columns = "".join(f"<td>{escaped(value)}{_small(note)}</td>" for value, note in cells)
-    return f'<tr><th scope="row">{escaped(variant.name)}</th>{columns}</tr>'
+    columns = "".join(f"<td>{escaped(value)}{note}</td>" for value, note in cells)
+    return f'<tr><th scope="row">{escaped(variant.name)}{_small(variant.description)}</th>{columns}</tr>'
 
 
 def _size_figure(demo: DemoResult) -> str:
     largest = max(1, *(variant.bytes for variant in demo.variants))
     rows = [
-        _row(
-            variant.name, bar(variant.bytes / largest, f"{variant.name}: {variant.bytes} bytes"), _bytes(variant.bytes)
-        )
+        _row(variant.name, bar(variant.bytes / largest, f"{variant.name}: {variant.bytes} bytes"), size(variant.bytes))
         for variant in demo.variants
     ]
     return _figure("File size", "What has to travel to the device.", rows)
@@ -156,10 +145,8 @@ def _accuracy_figure(demo: DemoResult) -> str:
         )
         for variant, error in zip(demo.variants, errors, strict=True)
     ]
-    note = (
-        f"On the device. The lines show one standard error of {demo.samples} samples; the axis does not begin at zero."
-    )
-    return _figure("Accuracy", note, [*rows, _row("", axis(scale, lambda value: f"{100 * value:.4g} %"), "")])
+    note = f"Per cent, on the device; the lines reach one standard error of {demo.samples} samples to both sides."
+    return _figure("Accuracy", note, [*rows, _row("", axis(scale, lambda value: f"{100 * value:.4g}"), "")])
 
 
 def _latency_figure(demo: DemoResult) -> str:
@@ -167,80 +154,87 @@ def _latency_figure(demo: DemoResult) -> str:
     rows = [
         _row(
             variant.name,
-            box(variant.deciles_ms, scale, f"{variant.name}: p50 {_milliseconds(variant.p50_ms)}"),
-            _milliseconds(variant.p50_ms),
+            box(variant.deciles_ms, scale, f"{variant.name}: p50 {_milliseconds(variant.latency_ms.p50)}"),
+            _milliseconds(variant.latency_ms.p50),
         )
         for variant in demo.variants
     ]
-    note = "Stroke: median. Box: the middle 40 %. Line: p10 to p90. The axis does not begin at zero."
-    return _figure("Latency", note, [*rows, _row("", axis(scale, lambda value: f"{value:.4g} ms"), "")])
+    note = "Milliseconds per inference: the median, the middle 40 % as a box, p10 to p90 as a line."
+    return _figure("Latency", note, [*rows, _row("", axis(scale, lambda value: f"{value:.4g}"), "")])
 
 
 def _operator_figure(demo: DemoResult) -> str:
-    variant = demo.baseline
-    ranked = sorted(variant.operators, key=lambda operator: -_finite(operator.milliseconds))
+    variant = demo.variants[0]
+    ranked = sorted(variant.operators, key=lambda operator: -operator.mean_us)
     if not ranked:
-        note = '<p class="quiet">No run was traced.</p>'
-        return f'<section class="card"><h2>Time per operator</h2>{note}</section>'
-    longest = max(1e-12, _finite(ranked[0].milliseconds))
+        return '<section class="card"><h2>Time per operator</h2><p class="quiet">No run was traced.</p></section>'
+    together = sum(operator.mean_us for operator in ranked) or 1.0
+    longest = ranked[0].mean_us or 1.0
     rows = [
         _row(
             operator.name,
-            bar(
-                _finite(operator.milliseconds) / longest,
-                f"{operator.name} ({operator.type}): {_milliseconds(operator.milliseconds)}",
-            ),
-            f"{_milliseconds(operator.milliseconds)} · {_percent(operator.share, 0)}",
+            bar(operator.mean_us / longest, f"{operator.name} ({operator.type}): {_number(operator.mean_us, 1)} µs"),
+            f"{_number(operator.mean_us, 1)} µs · {_percent(operator.mean_us / together)}",
             note=operator.type,
         )
         for operator in ranked[:_MOST_OPERATORS]
     ]
     rest = ranked[_MOST_OPERATORS:]
     if rest:
-        together = sum(_finite(operator.milliseconds) for operator in rest)
-        rows.append(_row(f"{len(rest)} others", bar(together / longest, "the others"), _milliseconds(together)))
-    return _figure("Time per operator", f"Of {variant.name}, the mean of its traced runs.", rows)
+        time = sum(operator.mean_us for operator in rest)
+        value = f"{_number(time, 1)} µs · {_percent(time / together)}"
+        rows.append(_row(f"{len(rest)} others", bar(time / longest, "all others together"), value))
+    return _figure("Time per operator", f"Of {variant.name} on the device, the mean of its traced runs.", rows)
 
 
 def _training_figure(demo: DemoResult) -> str:
-    points = demo.training.curve
-    loss = [(float(point.step), point.loss) for point in points if point.loss is not None]
-    accuracy = [(float(point.step), point.accuracy) for point in points if point.accuracy is not None]
+    loss = [(float(point.step), point.values["loss"]) for point in demo.train.curve if "loss" in point.values]
+    accuracy = [
+        (float(point.step), point.values["accuracy"]) for point in demo.train.curve if "accuracy" in point.values
+    ]
     return f"""<section class="card">
 <h2>Training</h2>
-<p class="quiet">By step; {escaped(_number(demo.training.seconds, 1))} s in all.</p>
+<p class="quiet">By step, on the batches that it learns from. On the held-out digits in the end:
+{escaped(_percent(demo.train.accuracy))}.</p>
 <h3>Loss</h3>{curve(loss, lambda value: f"{value:.3g}", "Loss by step", zero=True)}
-<div class="second"><h3>Accuracy on what it learns from</h3>{curve(accuracy, lambda v: f"{100 * v:.3g} %", "Accuracy by step")}
-</div></section>"""
-
-
-def _origin(demo: DemoResult) -> str:
-    device = demo.device
-    facts = (
-        ("Device", f"{device.name}{' (virtual: a process on this computer)' if device.is_virtual else ''}"),
-        ("System", f"{device.system} · {device.platform}"),
-        ("Processor", f"{device.processor} · {device.cores} core{'s' if device.cores != 1 else ''}"),
-        ("Memory", _bytes(device.memory_bytes)),
-        ("MNN", device.mnn_version or "unknown"),
-        ("Python", device.python_version),
-        ("edgeloop", f"{demo.version}; on the device {device.app_version}"),
-        ("Host accuracy", f"{_percent(demo.training.accuracy)} after training"),
-    )
-    items = "".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in facts)
-    return f"""<section class="card">
-<h2>Where it ran</h2>
-<p class="quiet">The device's own words.</p>
-<dl>{items}<dt>Commit</dt><dd><code>{escaped(demo.training.commit)}</code></dd></dl>
+<div class="second"><h3>Accuracy</h3>{curve(accuracy, lambda value: f"{100 * value:.3g} %", "Accuracy by step")}</div>
 </section>"""
 
 
-def _footer(demo: DemoResult) -> str:
-    return f"""<footer class="quiet">
-<p>Accuracy and latency were measured on the device by the same script that runs on the host. Latency is of one inference on
-one sample without tracing. Session memory is what MNN reports; peak memory is how far the worker's use rose over what it was
-before the model was loaded.</p>
-<p>Accuracy counts as equal if the answers that changed ({demo.samples} samples) could as well have gone the other way (two
-standard deviations); latency if the medians of separate rounds overlap.</p>
+def _origin(demo: DemoResult) -> str:
+    memory, cores = demo.device.get("memory_bytes"), _fact(demo, "cores")
+    facts = (
+        (
+            "Device",
+            _fact(demo, "name") + (" (virtual: a process on this computer)" if demo.device.get("is_virtual") else ""),
+        ),
+        ("System", f"{_fact(demo, 'system')} · {_fact(demo, 'platform')}"),
+        ("Processor", f"{_fact(demo, 'processor')} · {cores} {'core' if cores == '1' else 'cores'}"),
+        ("Memory", size(memory) if isinstance(memory, int) else "–"),
+        ("MNN", _fact(demo, "mnn_version")),
+        ("Python", _fact(demo, "python_version")),
+        ("Companion", _fact(demo, "app_version")),
+    )
+    items = "".join(f"<dt>{name}</dt><dd>{escaped(value)}</dd>" for name, value in facts)
+    return f"""<section class="card">
+<h2>Where it ran</h2>
+<p class="quiet">What the device says of itself, and the code that was trained.</p>
+<dl>{items}<dt>Commit</dt><dd><code>{escaped(demo.train.commit)}</code></dd></dl>
+</section>"""
+
+
+def _fact(demo: DemoResult, name: str) -> str:
+    value = demo.device.get(name)
+    return "–" if value is None or value == "" else str(value)
+
+
+def _footer() -> str:
+    return """<footer class="quiet">
+<p>The same script measured every variant on the device, in rounds that take turns, so that a slow moment hits all of them.
+Latency is of one inference of one sample, without tracing. Session memory is what MNN says its session takes; peak memory is
+how far the worker rose over its use before the model was loaded, session included.</p>
+<p>A difference is called noise where it cannot be told from chance: in accuracy by McNemar's exact test on the answers that
+changed (5 %), in latency where the ranges of the rounds' medians overlap.</p>
 </footer>"""
 
 
@@ -262,16 +256,17 @@ def _small(text: str) -> str:
     return f"<small>{escaped(text)}</small>" if text else ""
 
 
-def _difference(text: str, is_noise: bool) -> str:
-    return f"{text}, noise" if is_noise else text
+def _difference(difference: Difference | None, factor: float, unit: str) -> str:
+    if difference is None:
+        return ""
+    digits = 1 if factor > 1 else 3
+    value = f"{factor * difference.value:+.{digits}f} {unit}".replace("-", "−") if difference.value else "equal"
+    text = escaped(f"{value} (noise)" if difference.is_noise and difference.value else value)
+    return f'<small title="{escaped(difference.reason)}">{text}</small>'
 
 
 def _standard_error(share: float, samples: int) -> float:
     return math.sqrt(max(0.0, share * (1 - share)) / samples) if samples else 0.0
-
-
-def _finite(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
 
 
 def _number(value: float, digits: int) -> str:
@@ -284,10 +279,3 @@ def _percent(share: float, digits: int = 1) -> str:
 
 def _milliseconds(value: float) -> str:
     return f"{_number(value, 3 if abs(value) < 10 else 1)} ms"
-
-
-def _bytes(count: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if abs(count) >= size:
-            return f"{count / size:.3g} {unit}" if count / size < 1000 else f"{count / size:.0f} {unit}"
-    return f"{count} B"

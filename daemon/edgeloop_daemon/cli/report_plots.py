@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 Format = Callable[[float], str]
 _PLOT_HEIGHT = 150
-_ROW_HEIGHT = 24
+_ROW_HEIGHT = 28
 _LARGEST = 1e15  # what lies beyond is a mistake, and no scale should stretch to it
 _BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -52,7 +52,7 @@ class Scale:
             return 0.0
         return round(100 * min(1.0, max(0.0, (value - self.low) / (self.high - self.low))), 3)
 
-    def ticks(self, most: int = 5) -> list[float]:
+    def ticks(self, most: int = 4) -> list[float]:
         """Return at most `most` round values within the scale."""
         raw = (self.high - self.low) / most
         power = 10.0 ** math.floor(math.log10(raw))
@@ -65,8 +65,8 @@ def bar(fraction: float, title: str) -> str:
     """Return a horizontal bar over `fraction` (0..1) of the width."""
     width = Scale(0, 1).at(fraction)
     return _row_svg(
-        f'<rect class="track" y="8" width="100%" height="8" rx="4"/>'
-        f'<rect class="mark" y="8" width="{width}%" height="8" rx="4"/>',
+        f'<rect class="track" y="10" width="100%" height="8" rx="4"/>'
+        f'<rect class="mark" y="10" width="{width}%" height="8" rx="4"/>',
         title,
     )
 
@@ -75,7 +75,7 @@ def dot(value: float, error: float, scale: Scale, title: str) -> str:
     """Return a dot at `value` with a whisker of `error` to both sides, over the scale's grid."""
     return _row_svg(
         f"{_grid(scale)}{_line(scale.at(value - error), scale.at(value + error), 'whisker')}"
-        f'<circle class="mark" cx="{scale.at(value)}%" cy="12" r="5"/>',
+        f'<circle class="mark" cx="{scale.at(value)}%" cy="14" r="5"/>',
         title,
     )
 
@@ -87,8 +87,8 @@ def box(deciles: Sequence[float], scale: Scale, title: str) -> str:
     left, right, middle = scale.at(deciles[2]), scale.at(deciles[6]), scale.at(deciles[4])
     return _row_svg(
         f"{_grid(scale)}{_line(scale.at(deciles[0]), scale.at(deciles[8]), 'whisker')}"
-        f'<rect class="box" x="{left}%" y="6" width="{round(max(0.4, right - left), 3)}%" height="12" rx="3"/>'
-        f'<line class="median" x1="{middle}%" x2="{middle}%" y1="4" y2="20"/>',
+        f'<rect class="box" x="{left}%" y="8" width="{round(max(0.4, right - left), 3)}%" height="12" rx="3"/>'
+        f'<line class="median" x1="{middle}%" x2="{middle}%" y1="6" y2="22"/>',
         title,
     )
 
@@ -144,4 +144,4 @@ def _grid(scale: Scale) -> str:
 
 
 def _line(left: float, right: float, name: str) -> str:
-    return f'<line class="{name}" x1="{left}%" x2="{right}%" y1="12" y2="12"/>'
+    return f'<line class="{name}" x1="{left}%" x2="{right}%" y1="14" y2="14"/>'
