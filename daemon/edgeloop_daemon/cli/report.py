@@ -80,14 +80,12 @@ def _keeps_accuracy(variant: Variant) -> bool:
 def _tiles(demo: DemoResult) -> str:
     baseline = demo.variants[0]
     smallest = min(demo.variants, key=lambda variant: variant.bytes)
+    share = _percent(smallest.bytes / max(1, baseline.bytes), 0)
     tiles = (
         (_percent(baseline.accuracy), f"accuracy of {baseline.name} on the device"),
         (_milliseconds(baseline.latency_ms.p50), f"per inference of {baseline.name}, p50"),
-        (
-            size(smallest.bytes),
-            f"for {smallest.name}, {_percent(smallest.bytes / max(1, baseline.bytes), 0)} of {baseline.name}'s {size(baseline.bytes)}",
-        ),
-        (f"{_number(demo.train.seconds, 1)} s", f"of training; {_number(demo.seconds, 0)} s for the whole loop"),
+        (size(smallest.bytes), f"for {smallest.name}: {share} of {baseline.name}'s {size(baseline.bytes)}"),
+        (f"{_number(demo.train.seconds, 1)} s", f"of training, {_number(demo.seconds, 0)} s in all"),
     )
     items = "".join(
         f'<div class="card tile"><b>{escaped(v)}</b><span>{escaped(label)}</span></div>' for v, label in tiles

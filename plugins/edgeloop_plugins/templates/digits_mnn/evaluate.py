@@ -10,8 +10,7 @@ import numpy as np
 
 import edgeloop_task
 
-ROUNDS = 5
-REPEATS = 40  # timed runs per round
+REPEATS = 200  # timed runs of one sample
 
 
 def main() -> None:
@@ -30,9 +29,7 @@ def main() -> None:
     peak_memory_bytes = max(0, edgeloop_task.memory().peak_bytes - before)
     accuracy = float(np.mean(scores.argmax(1) == labels))
 
-    # Rounds in a row: how far they lie apart is the noise that a difference between two models has to exceed.
-    rounds = [model.time(images[:1], repeats=REPEATS, warmup=5) for _ in range(ROUNDS)]
-    milliseconds = np.concatenate([timing.samples_ns for timing in rounds]) / 1e6
+    milliseconds = np.array(model.time(images[:1], repeats=REPEATS).samples_ns) / 1e6
     deciles = np.percentile(milliseconds, range(10, 100, 10))
 
     np.savez_compressed("predictions.npz", scores=scores, labels=labels)
@@ -41,10 +38,11 @@ def main() -> None:
     edgeloop_task.report_result(
         samples=len(labels),
         accuracy=accuracy,
-        p50_ms=float(deciles[4]),
-        p90_ms=float(deciles[8]),
-        deciles_ms=deciles.tolist(),
-        rounds_p50_ms=[timing.p50_ms for timing in rounds],
+        predictions=scores.argmax(1),
+        labels=labels,
+        p50_ms=deciles[4],
+        p90_ms=deciles[8],
+        deciles_ms=deciles,
         session_memory_bytes=model.session_memory_bytes,
         peak_memory_bytes=peak_memory_bytes,
     )
