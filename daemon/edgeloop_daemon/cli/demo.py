@@ -48,7 +48,9 @@ RECIPES = (
     Recipe("fp16", "16-bit floats", {"fp16": True}),
     Recipe("int8", "8 bits, a scale per channel", {"bits": 8}),
     Recipe("int4", "4 bits, a scale per channel", {"bits": 4}),
-    Recipe("int4-block", "4 bits, asymmetric, a scale per 32 input channels", {"bits": 4, "asymmetric": True, "block": 32}),
+    Recipe(
+        "int4-block", "4 bits, asymmetric, a scale per 32 input channels", {"bits": 4, "asymmetric": True, "block": 32}
+    ),
 )
 
 
