@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import BundleError, TooLargeError
 
 MAX_MANIFEST_BYTES = 1024 * 1024
 MAX_FILES = 10_000
 MAX_BUNDLE_BYTES = 2 * 1024**3
 MAX_PATH_CHARACTERS = 512
+MAX_PATH_PARTS = 64
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class BundleManifest:
         if total > MAX_BUNDLE_BYTES:
             raise TooLargeError(
                 f"A bundle of {total} bytes exceeds the limit of {MAX_BUNDLE_BYTES}.",
-                hint="Name fewer files under [run] include in edgeloop.toml.",
+                hint="Name fewer or smaller files under [run] include in edgeloop.toml.",
                 details={"limit": MAX_BUNDLE_BYTES, "size": total},
             )
         seen: dict[str, str] = {}
@@ -56,6 +60,8 @@ class BundleManifest:
             check_bundle_path(file.path)
             if file.mode not in (0o644, 0o755):
                 raise _refused(file.path, f"has the mode {file.mode:o}; only 644 and 755 travel")
+            if file.size < 0 or _SHA256.fullmatch(file.sha256) is None:
+                raise _refused(file.path, "has no possible size and SHA-256")
             if sizes.setdefault(file.sha256, file.size) != file.size:
                 raise _refused(file.path, "announces another size than a file with the same hash")
             _claim(file.path, seen)
@@ -67,16 +73,18 @@ class BundleManifest:
 
 
 def check_bundle_path(path: str) -> None:
-    """Raise `BundleError` unless `path` names a file inside the folder on every file system."""
+    """Raise `BundleError` unless `path` names a file inside the folder on every file system that a device may have."""
     if not path or len(path) > MAX_PATH_CHARACTERS:
         raise _refused(path, f"has {len(path)} characters; 1 to {MAX_PATH_CHARACTERS} are allowed")
     if path.startswith("/") or (len(path) > 1 and path[1] == ":"):
         raise _refused(path, "is absolute")
     if "\\" in path:
         raise _refused(path, "holds a backslash")
-    if any(ord(character) < 32 or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in path):
-        raise _refused(path, "holds a control character")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in path):
+        raise _refused(path, "holds a control character or a lone surrogate")
     parts = path.split("/")
+    if len(parts) > MAX_PATH_PARTS:
+        raise _refused(path, f"lies more than {MAX_PATH_PARTS - 1} folders deep")
     if any(part in ("", ".", "..") for part in parts):
         raise _refused(path, "holds an empty part, '.' or '..'")
     if any(part.endswith((".", " ")) or len(part.encode()) > 255 for part in parts):
@@ -88,7 +96,8 @@ def _claim(path: str, seen: dict[str, str]) -> None:
     parts = path.split("/")
     for length in range(1, len(parts) + 1):
         prefix = "/".join(parts[:length])
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", prefix).casefold())
+        # Canonical caseless matching: The Unicode Standard, section 3.13, D145.
+        folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", prefix).casefold())
         marked = prefix if length == len(parts) else prefix + "/"
         if folded not in seen:
             seen[folded] = marked
@@ -97,9 +106,9 @@ def _claim(path: str, seen: dict[str, str]) -> None:
 
 
 def _refused(path: str, reason: str) -> BundleError:
-    shown = path if len(path) <= 120 else path[:117] + "..."
+    shown = printable(path)
     return BundleError(
-        f"The bundle path {shown!r} {reason}.",
-        hint="A bundle holds plain files below the task's folder, each under one unambiguous name.",
+        f"The path '{shown}' {reason}.",
+        hint="Only plain files below the task's folder travel, each under one unambiguous name.",
         details={"path": shown},
     )

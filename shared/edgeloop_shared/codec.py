@@ -2,8 +2,8 @@
 
 The types understood are `str`, `int`, `float`, `bool`, `None`, `Any` (any JSON value), enums and `Literal`, `NewType`, unions,
 `tuple[T, ...]`, `Mapping[str, T]` and dataclasses of these. Nothing is coerced (`"4"` is no int, `True` is no int, an int
-is a float), unknown and missing fields are refused, and `field(metadata=...)` holds constraints under pydantic's names:
-`ge`, `gt`, `le`, `lt`, `min_length`, `max_length`, `pattern`.
+is a float), integers fit 64 bits, text is UTF-8 without lone surrogates, unknown and missing fields are refused, and
+`field(metadata=...)` holds constraints under pydantic's names: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`, `pattern`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ T = TypeVar("T")
 MAX_DEPTH = 32
 MAX_TEXT = 64 * 1024  # of one string without a `max_length` of its own
 MAX_ITEMS = 10_000  # of one array or mapping without a `max_length` of its own
+INTEGERS = range(-(2**63), 2**63)  # what a database column and other languages can hold
 
 
 def decode_json(kind: type[T], data: bytes | str, *, max_bytes: int) -> T:
@@ -40,21 +41,28 @@ def decode_json(kind: type[T], data: bytes | str, *, max_bytes: int) -> T:
 
 
 def parse_json(data: bytes | str, *, max_bytes: int) -> Any:
-    """Return the plain values of a JSON text, without keys that stand twice, NaN or infinity.
+    """Return the plain values of a JSON text in UTF-8, without keys that stand twice, NaN or infinity.
 
     Raises `MessageError` when it is longer than `max_bytes` or is not JSON.
     """
-    if len(data) > max_bytes:
-        raise MessageError(f"A message of {len(data)} bytes exceeds the limit of {max_bytes}.")
+    size = len(data) if isinstance(data, bytes) else len(data.encode(errors="surrogatepass"))
+    if size > max_bytes:
+        raise MessageError(f"A message of {size} bytes exceeds the limit of {max_bytes}.")
     try:
-        return json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        # Decoded here, because `json.loads` would take UTF-16, UTF-32 and encoded surrogates as well.
+        text = data.decode() if isinstance(data, bytes) else data
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"A message is not valid JSON: {error}.") from None
 
 
 def encode_json(value: object) -> bytes:
-    """Return the compact JSON text of `value`, a dataclass or anything that `encode` takes."""
-    return json.dumps(encode(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    """Return the compact JSON text of `value`, a dataclass or anything that `encode` takes.
+
+    A lone surrogate (Python's way to hold a file name that is no UTF-8) becomes `?`. Raises `ValueError` for NaN and infinity.
+    """
+    text = json.dumps(encode(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(errors="replace")
 
 
 def encode(value: object) -> Any:
@@ -91,9 +99,17 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+def printable(text: str, limit: int = 120) -> str:
+    """Return a peer's `text` as it may stand in a message: cut, and without anything that steers a terminal."""
+    cut = text if len(text) <= limit else text[: limit - 3] + "..."
+    return cut if cut.isprintable() else cut.encode("unicode_escape").decode("ascii")
+
+
 def _fail(path: str, message: str) -> InvalidInputError:
-    where = path or "the value"
-    return InvalidInputError(f"{where}: {message}.", details={"fields": [{"field": path, "message": message}]})
+    shown = printable(path)  # the keys of a peer's mapping are part of it
+    return InvalidInputError(
+        f"{shown or 'the value'}: {message}.", details={"fields": [{"field": shown, "message": message}]}
+    )
 
 
 @functools.cache
@@ -113,9 +129,7 @@ def _decode(kind: Any, value: object, path: str, limits: Mapping[str, Any], dept
     if origin in (typing.Union, types.UnionType):
         return _union(typing.get_args(kind), value, path, limits, depth)
     if origin is typing.Literal:
-        if value not in typing.get_args(kind) or isinstance(value, bool):
-            raise _fail(path, f"must be one of {', '.join(map(repr, typing.get_args(kind)))}")
-        return value
+        return _choice(typing.get_args(kind), value, path)
     if origin is tuple:
         return _items(typing.get_args(kind), value, path, limits, depth)
     if origin is not None and issubclass(origin, Mapping):
@@ -123,11 +137,14 @@ def _decode(kind: Any, value: object, path: str, limits: Mapping[str, Any], dept
     if dataclasses.is_dataclass(kind):
         return _record(cast("type", kind), value, path, depth)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        try:
-            return kind(value)
-        except ValueError:
-            raise _fail(path, f"must be one of {', '.join(repr(member.value) for member in kind)}") from None
+        return kind(_choice(tuple(member.value for member in kind), value, path))
     return _scalar(kind, value, path, limits)
+
+
+def _choice(choices: tuple[Any, ...], value: object, path: str) -> Any:
+    if not any(value == choice and type(value) is type(choice) for choice in choices):  # 1.0 and True are no 1
+        raise _fail(path, f"must be one of {', '.join(map(repr, choices))}")
+    return value
 
 
 def _scalar(kind: Any, value: object, path: str, limits: Mapping[str, Any]) -> Any:
@@ -135,8 +152,10 @@ def _scalar(kind: Any, value: object, path: str, limits: Mapping[str, Any]) -> A
         if not isinstance(value, str):
             raise _fail(path, "must be a string")
         _check_length(value, path, limits, MAX_TEXT, "characters")
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise _fail(path, "must not hold a lone surrogate")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise _fail(path, "must not hold a lone surrogate") from None
         pattern = limits.get("pattern")
         if pattern is not None and _compiled(pattern).search(value) is None:
             raise _fail(path, f"must match {pattern}")
@@ -148,6 +167,8 @@ def _scalar(kind: Any, value: object, path: str, limits: Mapping[str, Any]) -> A
     if kind is int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise _fail(path, "must be an integer")
+        if value not in INTEGERS:
+            raise _fail(path, "must fit 64 bits")
         _check_range(value, path, limits)
         return value
     if kind is float:
@@ -258,8 +279,6 @@ def _any(value: object, path: str, depth: int) -> Any:
     if isinstance(value, dict):
         _check_length(value, path, {}, MAX_ITEMS, "entries")
         return {_scalar(str, key, path, {}): _decode(Any, item, path, {}, depth + 1) for key, item in value.items()}
-    if isinstance(value, str):
-        return _scalar(str, value, path, {})
-    if isinstance(value, float):
-        return _scalar(float, value, path, {})
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return _scalar(type(value), value, path, {})
     return value

@@ -7,15 +7,16 @@ that `Hello` named, and from then on both speak freely.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN
-from edgeloop_shared.codec import decode, encode, parse_json
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bundle_path
+from edgeloop_shared.codec import decode, encode, encode_json, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
+from edgeloop_shared.records import stream_priority
 from edgeloop_shared.traces import OperatorTable
 
 LINK_VERSIONS = (1,)
@@ -23,6 +24,7 @@ HEARTBEAT_SECONDS = 15.0
 DEAD_AFTER_SECONDS = 30.0
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 256 * 1024
+MAX_EVENT_BYTES = 4 * 1024**2  # of one event put together from its records; parsed JSON takes up to 25 times as much
 MAX_UNAUTHENTICATED_BYTES = 4 * 1024
 MAX_UNACKNOWLEDGED = 256  # records per stream
 ACKNOWLEDGE_EVERY = 64
@@ -30,6 +32,7 @@ ACKNOWLEDGE_SECONDS = 0.25
 VERSIONS_HEADER = "Edgeloop-Versions"
 
 ID_PATTERN = "^[a-z0-9]{1,32}$"
+_ID = re.compile("[a-z0-9]{1,32}")
 HEX_NONCE = {"pattern": "^[0-9a-f]{64}$"}
 
 
@@ -90,12 +93,25 @@ class Hello:
     streams: tuple[str, ...] = field(default=(), metadata={"max_length": 4096})
     runs: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
 
+    def __post_init__(self) -> None:
+        for stream in self.streams:
+            stream_priority(stream)
+        for run_id in self.runs:
+            if _ID.fullmatch(run_id) is None:
+                raise InvalidInputError(f"{printable(run_id)!r} is not the id of a run.")
+
 
 @dataclass(frozen=True)
 class Acknowledge:
     """Per stream the last sequence number that is stored; everything up to it may be forgotten. Zero: nothing yet."""
 
     positions: Mapping[str, int] = field(metadata={"max_length": 4096})
+
+    def __post_init__(self) -> None:
+        for stream, position in self.positions.items():
+            stream_priority(stream)
+            if position < 0:
+                raise InvalidInputError(f"The position {position} of {stream} is negative.")
 
 
 @dataclass(frozen=True)
@@ -110,6 +126,11 @@ class RunTask:
     script: str = field(metadata={"min_length": 1, "max_length": 512})
     arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     trace: bool = False
+
+    def __post_init__(self) -> None:
+        check_bundle_path(self.script)
+        if any("\0" in argument for argument in self.arguments):
+            raise InvalidInputError("An argument holds a NUL character, which no process can be given.")
 
 
 @dataclass(frozen=True)
@@ -184,11 +205,17 @@ class ResultReported:
 
 @dataclass(frozen=True)
 class FileAnnounced:
-    """A file that the script reported; its bytes follow by `PUT /v1/blob/<sha256>` once this record is acknowledged."""
+    """A file that the script reported; its bytes follow by `PUT /v1/blob/<sha256>` once this record is acknowledged.
+
+    `name` obeys the rules of a bundle's paths (`check_bundle_path`).
+    """
 
     name: str = field(metadata={"min_length": 1, "max_length": 512})
     sha256: str = field(metadata={"pattern": SHA256_PATTERN})
     size: int = field(metadata={"ge": 0})
+
+    def __post_init__(self) -> None:
+        check_bundle_path(self.name)
 
 
 Event = TaskStarted | TaskFinished | TransferProgress | MetricReported | ResultReported | FileAnnounced | OperatorTable
@@ -215,7 +242,7 @@ class LogLine:
 
 def encode_message(message: Message) -> str:
     """Return the JSON text of a link message."""
-    return _dump(message, _KINDS)
+    return _dump(message, _KINDS).decode()
 
 
 def decode_message(text: str) -> Message:
@@ -225,17 +252,17 @@ def decode_message(text: str) -> Message:
 
 def encode_event(event: Event) -> bytes:
     """Return the payload of a record on an `events` stream."""
-    return _dump(event, _EVENTS).encode()
+    return _dump(event, _EVENTS)
 
 
-def decode_event(payload: bytes, *, max_bytes: int = 16 * 1024**2) -> Event:
+def decode_event(payload: bytes, *, max_bytes: int = MAX_EVENT_BYTES) -> Event:
     """Return the event in a (reassembled) payload. Raises `MessageError` for anything else."""
     return cast("Event", _load(payload, _EVENTS, max_bytes))
 
 
-def _dump(message: object, kinds: Mapping[str, type]) -> str:
+def _dump(message: object, kinds: Mapping[str, type]) -> bytes:
     name = next(name for name, kind in kinds.items() if kind is type(message))
-    return json.dumps({"type": name, **encode(message)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return encode_json({"type": name, **encode(message)})
 
 
 def _load(text: str | bytes, kinds: Mapping[str, Any], max_bytes: int) -> Any:
@@ -243,7 +270,8 @@ def _load(text: str | bytes, kinds: Mapping[str, Any], max_bytes: int) -> Any:
     name = record.pop("type", None) if isinstance(record, dict) else None
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise MessageError("A message has no type that this edgeloop knows.", details={"type": str(name)[:64]})
+        shown = printable(name) if isinstance(name, str) else ""
+        raise MessageError("A message has no type that this edgeloop knows.", details={"type": shown})
     try:
         return decode(kind, record)
     except InvalidInputError as error:

@@ -8,7 +8,6 @@ covers a body byte for byte.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import ipaddress
 import re
@@ -26,7 +25,7 @@ MAX_ADDRESSES = 2
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _LOOKALIKES = str.maketrans({"I": "1", "L": "1", "O": "0", "-": None, " ": None})
-_QR_PATTERN = re.compile(r"EDGELOOP://P1/([0-9]{1,5})/([^/]{1,200})/([A-Z2-7]{52})/([A-Z2-7]{26})")
+_QR_PATTERN = re.compile(r"EDGELOOP://P1/([0-9]{1,5})/([0-9A-F.+-]{1,99})/([A-Z2-7]{52})/([A-Z2-7]{26})")
 _NOT_A_QR = "Show the code again with `edgeloop pair` and scan it from the edgeloop app."
 
 
@@ -123,10 +122,10 @@ def _base32(data: bytes) -> str:
 
 
 def _from_base32(text: str) -> bytes:
-    try:
-        return base64.b32decode(text + "=" * (-len(text) % 8))
-    except binascii.Error:
-        raise InvalidInputError("The scanned text is not an edgeloop pairing code.", hint=_NOT_A_QR) from None
+    data = base64.b32decode(text + "=" * (-len(text) % 8))
+    if _base32(data) != text:  # spare bits of the last character that are not zero
+        raise InvalidInputError("The scanned text is not an edgeloop pairing code.", hint=_NOT_A_QR)
+    return data
 
 
 def _address(host: str) -> str:

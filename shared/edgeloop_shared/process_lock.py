@@ -21,7 +21,10 @@ def held(path: Path) -> Iterator[bool]:
             return
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield True
+        try:
+            yield True
+        finally:
+            os.ftruncate(descriptor, 0)  # nobody shall read our id once the next holder has the lock
     finally:
         os.close(descriptor)
 

@@ -95,9 +95,9 @@ def unpack_record(frame: bytes) -> Record:
     """Return the record in `frame`. Raises `MessageError` for anything that `pack_record` cannot have written."""
     if len(frame) < HEADER.size:
         raise MessageError(f"A record of {len(frame)} bytes is shorter than its header.")
-    version, flags, length, _, sequence = HEADER.unpack_from(frame)
+    version, flags, length, reserved, sequence = HEADER.unpack_from(frame)
     start = HEADER.size + length
-    if version != RECORD_VERSION or flags & ~CONTINUED or sequence == 0 or sequence >= 2**63:
+    if version != RECORD_VERSION or flags & ~CONTINUED or reserved or not 0 < sequence < 2**63:
         raise MessageError("A record's header does not fit protocol version 1.")
     if start > len(frame) or len(frame) - start > MAX_PAYLOAD:
         raise MessageError(f"A record of {len(frame)} bytes does not fit its header.")
@@ -106,4 +106,6 @@ def unpack_record(frame: bytes) -> Record:
     except UnicodeDecodeError:
         raise MessageError("A record's stream name is not ASCII.") from None
     stream_priority(stream)
+    if flags & CONTINUED and start == len(frame):  # any number of them would join to nothing
+        raise MessageError("A record that another one continues is empty.")
     return Record(stream, sequence, frame[start:], bool(flags & CONTINUED))

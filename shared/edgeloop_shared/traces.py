@@ -26,7 +26,7 @@ MAGIC = b"ELTB"
 HEADER = struct.Struct("<4sHHIIq")
 BYTES_PER_EVENT = 4 + 4 + 8 + 8
 MAX_BATCH_EVENTS = 2048  # 48 KiB of columns: a batch and its frame header stay below the link's 64 KiB
-MAX_OPERATORS = 100_000
+MAX_OPERATORS = 10_000
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,31 @@ class TraceBatch:
 
 
 def pack_batch(batch: TraceBatch) -> bytes:
-    """Return the bytes of `batch`. Raises `ValueError` for more than `MAX_BATCH_EVENTS` events or uneven columns."""
+    """Return the bytes of `batch`.
+
+    Raises `ValueError` for more than `MAX_BATCH_EVENTS` events, uneven columns, or a number that does not fit its column.
+    """
     count = len(batch)
     if count > MAX_BATCH_EVENTS:
         raise ValueError(f"a batch holds at most {MAX_BATCH_EVENTS} events, not {count}")
     if not len(batch.iteration) == len(batch.begin_ns) == len(batch.duration_ns) == count:
         raise ValueError("the columns of a batch differ in length")
-    base = batch.begin_ns[0] if count else 0
-    columns = (
-        array("I", batch.operator),
-        array("I", batch.iteration),
-        array("Q", [begin - base for begin in batch.begin_ns]),
-        array("Q", batch.duration_ns),
-    )
+    base = min(batch.begin_ns, default=0)
+    try:
+        header = HEADER.pack(MAGIC, FORMAT_VERSION, 0, batch.session, count, base)
+        columns = (
+            array("I", batch.operator),
+            array("I", batch.iteration),
+            array("Q", [begin - base for begin in batch.begin_ns]),
+            array("Q", batch.duration_ns),
+        )
+    except (OverflowError, struct.error) as error:
+        raise ValueError(f"a number of a batch does not fit its column: {error}") from None
+    if not _fits(base, columns[2], columns[3]):
+        raise ValueError("a batch holds a time beyond 73 years")
     if sys.byteorder == "big":
         for column in columns:
             column.byteswap()
-    header = HEADER.pack(MAGIC, FORMAT_VERSION, 0, batch.session, count, base)
     return header + b"".join(column.tobytes() for column in columns)
 
 
@@ -93,11 +101,13 @@ def unpack_batch(data: bytes) -> TraceBatch:
     """Return the batch in `data`. Raises `MessageError` for anything that `pack_batch` cannot have written."""
     if len(data) < HEADER.size:
         raise MessageError(f"A trace batch of {len(data)} bytes is shorter than its header.")
-    magic, version, _, session, count, base = HEADER.unpack_from(data)
+    magic, version, reserved, session, count, base = HEADER.unpack_from(data)
     if magic != MAGIC:
         raise MessageError("A trace batch does not begin with its magic bytes.")
     if version != FORMAT_VERSION:
         raise MessageError(f"A trace batch has format version {version}; this edgeloop reads version {FORMAT_VERSION}.")
+    if reserved:
+        raise MessageError("A trace batch sets reserved bytes.")
     if count > MAX_BATCH_EVENTS or len(data) != HEADER.size + count * BYTES_PER_EVENT:
         raise MessageError(f"A trace batch announces {count} events but has {len(data)} bytes.")
     columns: list[array[int]] = []
@@ -109,4 +119,11 @@ def unpack_batch(data: bytes) -> TraceBatch:
         columns.append(column)
         offset += count * width
     operator, iteration, begin, duration = columns
+    if not _fits(base, begin, duration):
+        raise MessageError("A trace batch holds a time beyond 73 years.")
     return TraceBatch(session, operator, iteration, [base + value for value in begin], duration)
+
+
+def _fits(base: int, begin: Sequence[int], duration: Sequence[int]) -> bool:
+    """Whether every begin and end stays within 64 bits."""
+    return abs(base) < 2**61 and max(begin, default=0) < 2**61 and max(duration, default=0) < 2**61

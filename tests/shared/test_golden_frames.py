@@ -1,0 +1,239 @@
+"""Frames of every protocol version, as they were first written: old ones must go on decoding, and we still write the newest so.
+
+`python tests/shared/test_golden_frames.py` writes the files of a version that has none yet. It never changes one that is
+there: a frame that must look different belongs to a new version.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeloop_shared import pairing, proofs
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest
+from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.messages import (
+    Acknowledge,
+    CancelTask,
+    CommandResult,
+    Event,
+    FileAnnounced,
+    Hello,
+    LogLine,
+    Message,
+    MetricReported,
+    PairFinish,
+    PairFinished,
+    PairStart,
+    PairStarted,
+    ResultReported,
+    RunTask,
+    TaskFinished,
+    TaskStarted,
+    TransferProgress,
+    Welcome,
+    decode_event,
+    decode_message,
+    encode_event,
+    encode_message,
+)
+from edgeloop_shared.models import DeviceInfo, RunState
+from edgeloop_shared.records import Record, pack_record, unpack_record
+from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
+
+VERSION = "v1"
+GOLDEN = Path(__file__).parent / "golden"
+
+KEY = bytes(range(32))
+CERTIFICATE = bytes(range(32, 64))
+SERVER_NONCE = bytes(range(64, 96))
+CLIENT_NONCE = bytes(range(96, 128))
+SECRET = bytes(range(16))
+
+INFO = DeviceInfo(
+    name="Pixel 8 von Jürgen",
+    platform="android",
+    system="Android 15",
+    processor="Tensor G3",
+    cores=9,
+    memory_bytes=8 * 1024**3,
+    app_version="0.1.0",
+    python_version="3.11.9",
+    mnn_version="3.6.1",
+)
+ERROR = {"code": "task-failed", "message": "It raised.", "details": {"file": "task.py", "line": 3}}
+
+PAIRING_MESSAGES: dict[str, Any] = {
+    "start": PairStart(versions=(1,)),
+    "started": PairStarted(sid="s1", server_nonce=SERVER_NONCE.hex(), host_name="desk", version=1),
+    "finish": PairFinish(sid="s1", client_nonce=CLIENT_NONCE.hex(), method="qr", info=INFO),
+    "finished": PairFinished(device_id="d1", device_key=KEY.hex()),
+}
+MESSAGES: dict[str, Message] = {
+    "welcome": Welcome(version=1, proof=KEY.hex(), bearer="bearer-of-sixteen-or-more", host_name="desk"),
+    "hello": Hello(epoch="e1", info=INFO, streams=("r1.events", "r1.logs"), runs=("r1",)),
+    "acknowledge": Acknowledge(positions={"r1.events": 3, "r1.traces": 0}),
+    "run-task": RunTask(
+        command_id="c1",
+        run_id="r1",
+        workspace="digits",
+        manifest="ab" * 32,
+        manifest_bytes=512,
+        script="tasks/evaluate.py",
+        arguments=("--limit", "ü"),
+        trace=True,
+    ),
+    "cancel-task": CancelTask(command_id="c2", run_id="r1"),
+    "command-result": CommandResult(command_id="c1"),
+    "command-refused": CommandResult(command_id="c1", error=ERROR),
+}
+EVENTS: dict[str, Event] = {
+    "started": TaskStarted(time_ns=1_700_000_000_000_000_000),
+    "finished": TaskFinished(time_ns=1, state=RunState.SUCCEEDED, logs=7, traces=0),
+    "failed": TaskFinished(time_ns=1, state=RunState.FAILED, logs=7, traces=2, error=ERROR),
+    "transfer": TransferProgress(received=4096, total=8192),
+    "metric": MetricReported(name="accuracy", value=0.5),
+    "metric of a step": MetricReported(name="loss", value=3.0, step=12),
+    "result": ResultReported(values={"accuracy": 0.97, "labels": (1, 2), "note": None}),
+    "file": FileAnnounced(name="predictions.npy", sha256="cd" * 32, size=2048),
+    "operator table": OperatorTable(
+        session=1,
+        model="digits.mnn",
+        backend="cpu",
+        clock_offset_ns=-5,
+        operators=(Operator("conv1", "Convolution", ((1, 1, 8, 8),), ((1, 16, 8, 8),), 0.25),),
+    ),
+}
+LOG_LINES = {"line": LogLine(time_ns=2, source="stderr", text="Grüße\tend")}
+MANIFESTS = {
+    "two files": BundleManifest(
+        (BundleFile("task.py", "ab" * 32, 12), BundleFile("tools/führen.sh", "cd" * 32, 0, mode=0o755))
+    )
+}
+RECORDS = {
+    "whole": Record("r1.events", 1, b'{"type":"started","time_ns":1}'),
+    "continued": Record("r1.traces", 2**40, b"\x00\xff", continued=True),
+    "empty": Record("r1.logs", 3, b""),
+}
+BATCHES = {
+    "empty": TraceBatch(1, (), (), (), ()),
+    "three events": TraceBatch(7, (0, 1, 0), (0, 0, 1), (10**18, 10**18 + 5, 10**18 + 9), (5, 4, 2**33)),
+}
+OFFERS = {
+    "one address": pairing.PairingOffer(8765, ("192.168.1.7",), CERTIFICATE, SECRET),
+    "two addresses": pairing.PairingOffer(443, ("10.0.0.2", "fd00::1:2"), CERTIFICATE, SECRET),
+}
+
+
+def proof_vectors() -> dict[str, str]:
+    """Every keyed hash of the protocol, for the keys and nonces above."""
+    transcript = pairing.PairingTranscript()
+    transcript.add(b"start")
+    transcript.add(b"started")
+    transcript.add(b"finish")
+    stretched = pairing.stretch(SECRET, CERTIFICATE)
+    key = pairing.session_key(stretched, SERVER_NONCE, CLIENT_NONCE)
+    device = transcript.device_proof(key)
+    transcript.add(b"finished")
+    versions = proofs.format_versions((2, 1))
+    identity = (KEY, CERTIFICATE, SERVER_NONCE, CLIENT_NONCE, "d1", versions)
+    vectors = {
+        "fingerprint": proofs.fingerprint(b"certificate"),
+        "stretch of a QR secret": stretched,
+        "stretch of a typed code": pairing.stretch(b"4G7K0QXM92ZB", CERTIFICATE),
+        "session key": key,
+        "pairing proof of the device": device,
+        "pairing proof of the daemon": transcript.daemon_proof(key),
+        "link proof of the device": proofs.device_link_proof(*identity),
+        "link proof of the daemon": proofs.daemon_link_proof(*identity, 1),
+    }
+    return {name: value.hex() for name, value in vectors.items()}
+
+
+def today() -> dict[str, dict[str, str]]:
+    """Every frame as this edgeloop writes it: text as it is, binary in hex."""
+    return {
+        "pairing_messages.json": {name: encode_json(value).decode() for name, value in PAIRING_MESSAGES.items()},
+        "messages.json": {name: encode_message(value) for name, value in MESSAGES.items()},
+        "events.json": {name: encode_event(value).decode() for name, value in EVENTS.items()},
+        "log_lines.json": {name: encode_json(value).decode() for name, value in LOG_LINES.items()},
+        "manifests.json": {name: encode_json(value).decode() for name, value in MANIFESTS.items()},
+        "records.json": {name: pack_record(value).hex() for name, value in RECORDS.items()},
+        "trace_batches.json": {name: pack_batch(value).hex() for name, value in BATCHES.items()},
+        "offers.json": {name: value.text() for name, value in OFFERS.items()},
+        "proofs.json": proof_vectors(),
+    }
+
+
+def golden(version: str, file: str) -> dict[str, str]:
+    """The frames of a file as they were first written."""
+    return typing.cast("dict[str, str]", json.loads((GOLDEN / version / file).read_text()))
+
+
+def _pairing_message(name: str, text: str) -> object:
+    return decode_json(type(PAIRING_MESSAGES[name]), text, max_bytes=4096)
+
+
+def _batch(_: str, text: str) -> object:
+    batch = unpack_batch(bytes.fromhex(text))
+    return TraceBatch(
+        batch.session, tuple(batch.operator), tuple(batch.iteration), tuple(batch.begin_ns), tuple(batch.duration_ns)
+    )
+
+
+DECODED: tuple[tuple[str, dict[str, Any], Callable[[str, str], object]], ...] = (
+    ("pairing_messages.json", PAIRING_MESSAGES, _pairing_message),
+    ("messages.json", dict(MESSAGES), lambda _, text: decode_message(text)),
+    ("events.json", dict(EVENTS), lambda _, text: decode_event(text.encode())),
+    ("log_lines.json", LOG_LINES, lambda _, text: decode_json(LogLine, text, max_bytes=64 * 1024)),
+    ("manifests.json", MANIFESTS, lambda _, text: decode_json(BundleManifest, text, max_bytes=MAX_MANIFEST_BYTES)),
+    ("records.json", RECORDS, lambda _, text: unpack_record(bytes.fromhex(text))),
+    ("trace_batches.json", BATCHES, _batch),
+    ("offers.json", OFFERS, lambda _, text: pairing.parse_offer(text)),
+)
+
+
+@pytest.mark.parametrize("file", today())
+def test_todays_frames_are_the_golden_ones(file: str) -> None:
+    assert today()[file] == golden(VERSION, file)
+
+
+@pytest.mark.parametrize(("file", "values", "decode"), DECODED, ids=[file for file, _, _ in DECODED])
+def test_golden_frames_of_version_1_decode(
+    file: str, values: dict[str, Any], decode: Callable[[str, str], object]
+) -> None:
+    assert {name: decode(name, text) for name, text in golden("v1", file).items()} == values
+
+
+@pytest.mark.parametrize(("union", "values"), [(Message, MESSAGES), (Event, EVENTS)], ids=["messages", "events"])
+def test_every_message_has_a_golden_frame(union: Any, values: dict[str, Any]) -> None:
+    assert {type(value) for value in values.values()} == set(typing.get_args(union))
+
+
+def test_the_script_refuses_to_overwrite() -> None:
+    before = {path: path.read_bytes() for path in (GOLDEN / VERSION).iterdir()}
+    finished = subprocess.run([sys.executable, __file__], capture_output=True, text=True, timeout=60, check=False)
+    assert finished.returncode != 0
+    assert "there already" in finished.stderr
+    assert {path: path.read_bytes() for path in (GOLDEN / VERSION).iterdir()} == before
+
+
+def write() -> None:
+    """Write the golden files of `VERSION`, once."""
+    folder = GOLDEN / VERSION
+    if folder.exists():
+        raise SystemExit(f"{folder} is there already: golden frames are never changed. Begin a new version.")
+    folder.mkdir(parents=True)
+    for file, frames in today().items():
+        (folder / file).write_text(json.dumps(frames, indent=2, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    write()
