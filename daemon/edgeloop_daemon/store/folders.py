@@ -46,8 +46,13 @@ class Folders:
 
     @property
     def logs(self) -> Path:
-        """The daemon's own log."""
+        """The daemon's own logs."""
         return self.root / "logs"
+
+    @property
+    def daemon_log(self) -> Path:
+        """The newest of the daemon's log files."""
+        return self.logs / "daemon.log"
 
     @property
     def virtual_devices(self) -> Path:

@@ -1,0 +1,60 @@
+"""`python -m edgeloop_daemon`: the daemon in the foreground. `edgeloop up` starts this in the background."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import logging.handlers
+import sys
+from pathlib import Path
+
+from edgeloop_daemon.app import Options, run_daemon
+from edgeloop_daemon.plugins import installed_plugins, load_plugins
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.errors import EdgeloopError
+
+_LOG_BYTES = 5 * 1024 * 1024
+_LOG_FILES = 3
+
+
+def main() -> None:
+    """Run the daemon until a signal; an error of ours is one paragraph and exit status 1."""
+    arguments = _parser().parse_args()
+    folders = Folders(arguments.home.absolute())
+    folders.create()
+    _log_to(folders)
+    try:
+        if arguments.write_declarations:
+            load_plugins(installed_plugins()).write_declarations(folders.declarations)
+        else:
+            asyncio.run(run_daemon(folders, Options(arguments.port, arguments.device_host, arguments.device_port)))
+    except EdgeloopError as error:
+        logging.getLogger(__name__).error("%s", error)
+        sys.exit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m edgeloop_daemon", description=__doc__)
+    parser.add_argument("--home", type=Path, default=Folders.of_user().root, help="the state folder")
+    parser.add_argument("--port", type=int, default=0, help="port of the local API; 0: any free one")
+    parser.add_argument("--device-host", help="address that the device port binds; all interfaces by default")
+    parser.add_argument("--device-port", type=int, help="port that phones dial; a remembered one by default")
+    parser.add_argument("--write-declarations", action="store_true", help="write what plugins declare, and end")
+    return parser
+
+
+def _log_to(folders: Folders) -> None:
+    """Log to a rotating file, and to stderr, which is a terminal or `start.log`."""
+    file = logging.handlers.RotatingFileHandler(
+        folders.daemon_log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
+    )
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    console = logging.StreamHandler()
+    console.setLevel(logging.INFO if sys.stderr.isatty() else logging.ERROR)
+    console.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[file, console])
+
+
+if __name__ == "__main__":
+    main()
