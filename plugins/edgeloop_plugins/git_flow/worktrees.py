@@ -70,7 +70,7 @@ def _remove(repository: Repository, folder: Path) -> None:
 def _submodules(repository: Repository, commit: str) -> Iterator[tuple[Path, str]]:
     """Yield the path and the commit of every submodule that `commit` records."""
     listing = repository.read("ls-tree", "-r", "-z", "--full-tree", commit).output
-    for entry in listing.split(b"\0"):
+    for entry in listing.split(b"\0")[:-1]:
         facts, _, name = entry.partition(b"\t")
         mode, *_, linked = facts.split(b" ")
         if mode == b"160000":
