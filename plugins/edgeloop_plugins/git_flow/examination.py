@@ -84,6 +84,7 @@ class _Findings:
         self.sentences[sentence] = None
 
     def name(self, path: Path) -> str:
+        path = Path(os.path.normpath(path))
         return _shown(str(path.relative_to(self.root) if path.is_relative_to(self.root) else path))
 
 
@@ -190,6 +191,8 @@ def _examine_configuration(path: Path, common: Path, work_tree: Path, findings: 
             findings.add(sentence)
         if key == "core.hookspath" and value:
             _examine_hooks(_resolved(value, work_tree), findings)
+        if key == "core.worktree" and not _resolved(value, common).resolve().is_relative_to(findings.root):
+            findings.add(f"core.worktree in {where} makes Git work on another folder: {_shown(value)}")
         if re.fullmatch(r"include(if\..*)?\.path", key, re.DOTALL):
             included = _resolved(value, path.parent)
             if not included.resolve().is_relative_to(findings.root) and not included.resolve().is_relative_to(common):
@@ -217,8 +220,6 @@ def _sentence(key: str, value: str, where: str) -> str | None:
         return f"{_shown(key)} in {where} runs a command to update the submodule: {_shown(value[1:])}"
     if value.startswith("ext::") or (section == "url" and middle.startswith("ext::")):
         return f"{_shown(key)} in {where} runs a command to reach a remote: {_shown(value)}"
-    if key == "core.worktree":
-        return f"core.worktree in {where} makes Git work on another folder: {_shown(value)}"
     return None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgeloop import SourceControl, WorkspaceOperation, hookimpl
-
 from edgeloop_plugins.git_flow.parameters import Snapshot, SnapshotParameters
 
 _PACKAGE = "edgeloop_plugins.git_flow"

@@ -7,10 +7,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from edgeloop_shared.errors import InvalidInputError
-
 from edgeloop_plugins.git_flow.parameters import Snapshot, SnapshotParameters
 from edgeloop_plugins.git_flow.repository import Repository
+from edgeloop_shared.errors import InvalidInputError
 
 QUERY_SECONDS = 8.0  # of the ten that a query has
 _RUN_ID = re.compile(r"\A[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){0,99}\Z")

@@ -7,9 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgeloop_shared.errors import InvalidInputError, SourceControlError
-
 from edgeloop_plugins.git_flow.repository import Repository, is_commit_id, run_git
+from edgeloop_shared.errors import InvalidInputError, SourceControlError
 
 
 def checkout(workspace: Path, commit: str, folder: Path) -> Path:
