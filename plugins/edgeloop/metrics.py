@@ -30,14 +30,15 @@ class MetricPoint:
 def parse_metrics(line: str) -> tuple[MetricPoint, ...]:
     """Return the points that a log line holds, in its order; () for a line that is no such JSON object.
 
-    The object must hold a `step`, an integer from 0 to 2**63 - 1. Values that are no finite numbers are left out.
+    The object must hold a `step`, an integer from 0 to 2**63 - 1. Values that are no finite numbers are left out, and so are
+    names that are empty, longer than `MAX_TAG` or not printable.
     """
     record = _json_object(line)
     step = record.get("step")
     if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step < 2**63:
         return ()
     numbers = ((tag, _finite(value)) for tag, value in record.items() if tag not in _NOT_METRICS)
-    return tuple(MetricPoint(tag, step, value) for tag, value in numbers if value is not None and len(tag) <= MAX_TAG)
+    return tuple(MetricPoint(tag, step, value) for tag, value in numbers if value is not None and _is_tag(tag))
 
 
 def parse_progress(line: str) -> float | None:
@@ -50,6 +51,10 @@ def parse_progress(line: str) -> float | None:
             return None
         progress = epoch / epochs
     return progress if 0 <= progress <= 1 else None
+
+
+def _is_tag(name: str) -> bool:
+    return 0 < len(name) <= MAX_TAG and name.isprintable()
 
 
 def _json_object(line: str) -> Mapping[str, Any]:

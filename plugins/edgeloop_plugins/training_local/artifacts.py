@@ -28,7 +28,7 @@ def copy_artifacts(output: Path, folder: Path) -> None:
             elif stat.S_ISREG(mode):
                 shutil.copy2(source, target)
             else:
-                raise _refused(source.relative_to(root), "is neither a file nor a folder")
+                raise _refused(source, root, "is neither a file nor a folder")
 
 
 def _inside(link: Path, root: Path) -> str:
@@ -38,13 +38,13 @@ def _inside(link: Path, root: Path) -> str:
     except (OSError, RuntimeError):  # links in a circle
         destination = Path(os.sep)
     if not destination.is_relative_to(root):
-        raise _refused(link.relative_to(root), "is a link that leads out of the output folder")
+        raise _refused(link, root, "is a link that leads out of the output folder")
     return os.path.relpath(destination, link.parent.resolve())
 
 
-def _refused(path: Path, reason: str) -> InvalidInputError:
+def _refused(path: Path, root: Path, reason: str) -> InvalidInputError:
     return InvalidInputError(
-        f"The artifact {path} {reason}, so it was not copied.",
-        hint="Let the training write a copy of the file into $EDGELOOP_OUTPUT.",
-        details={"path": str(path)},
+        f"The artifact {path.relative_to(root)} {reason}, so it was not copied.",
+        hint=f"Let the training write a copy of the file into $EDGELOOP_OUTPUT. What this run wrote is still in {root}.",
+        details={"path": str(path.relative_to(root))},
     )
