@@ -77,6 +77,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / ".gitconfig"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "EMAIL", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "workspace"
     folder.mkdir()
     (folder / "train.py").write_text(SCRIPT)
