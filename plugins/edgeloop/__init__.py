@@ -2,13 +2,16 @@
 
 from edgeloop.context import JobContext
 from edgeloop.declarations import ModelTool, ProjectTemplate, SourceControl, TrainingBackend, WorkspaceOperation
+from edgeloop.handlers import load_handler
 from edgeloop.hookspecs import hookimpl
+from edgeloop.metrics import MetricPoint, parse_metrics
 from edgeloop.parameters import DataPath, ModelPath
 from edgeloop.training import Training, TrainingRun, TrainingState, TrainingStatus
 
 __all__ = [
     "DataPath",
     "JobContext",
+    "MetricPoint",
     "ModelPath",
     "ModelTool",
     "ProjectTemplate",
@@ -20,4 +23,6 @@ __all__ = [
     "TrainingStatus",
     "WorkspaceOperation",
     "hookimpl",
+    "load_handler",
+    "parse_metrics",
 ]

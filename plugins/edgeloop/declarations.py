@@ -79,7 +79,8 @@ class SourceControl:
     - `examine(workspace: Path) -> tuple[str, ...]` tells, without running anything of the repository, which of its settings
       would run commands; the user sees them before trusting it
     - `snapshot(workspace: Path, run_id: str) -> str` returns the commit that holds the working tree, uncommitted changes included
-    - `checkout(workspace: Path, commit: str, folder: Path) -> None` lays a detached worktree of the commit
+    - `checkout(workspace: Path, commit: str, folder: Path) -> Path` lays a detached worktree of the commit, and returns the
+      folder in it that corresponds to the workspace (`folder` itself unless the workspace is a part of a larger repository)
     - `discard(workspace: Path, folder: Path) -> None` removes such a worktree
     """
 

@@ -36,10 +36,14 @@ class TrainingState(StrEnum):
 
 @dataclass(frozen=True)
 class TrainingStatus:
-    """A state and, where it helps, a sentence on it (an exit code, a queue position)."""
+    """A state and, where it helps, a sentence on it (an exit code, a queue position).
+
+    `exit_code` is the command's own where the backend knows it (negative: minus the signal).
+    """
 
     state: TrainingState
     message: str = ""
+    exit_code: int | None = None
 
 
 class Training(Protocol):
