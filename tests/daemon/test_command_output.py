@@ -1,0 +1,142 @@
+"""What the command line prints, and the commands that it builds from plugins' declarations."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from edgeloop_daemon.cli import output
+from edgeloop_daemon.cli.declared_commands import Declarations, print_result
+from edgeloop_daemon.cli.session import Session
+from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import __version__
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_496_984, "1.5 MB"),
+        (2_500_000_000, "2.5 GB"),
+        (9 * 10**12, "9000.0 GB"),
+    ],
+)
+def test_sizes_are_decimal(count: int, text: str) -> None:
+    assert output.size(count) == text
+
+
+def test_a_moment_of_today_is_a_time_of_day() -> None:
+    assert len(output.when(time.time())) == len("12:34:56")
+    assert output.when(0).startswith(("1970", "1969"))
+    assert output.when(None) == "-"
+
+
+def test_what_a_device_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("name",), [("\x1b[2Jphone\r\u202e",)])
+    printed = capsys.readouterr().out
+    assert "\x1b[2J" not in printed
+    assert "\r" not in printed
+    assert "phone" in printed
+
+
+def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("name", "size"), [("a", "1"), ("longer", "100")], right=("size",))
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert lines == ["name    size", "a          1", "longer   100"]
+
+
+def test_a_result_is_printed_as_lines_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"output_bytes": 1500, "ratio": 0.25, "left_out": [{"name": "conv", "weights": 3}], "notes": []}
+    print_result(result)
+    printed = click.unstyle(capsys.readouterr().out)
+    assert "output bytes  1.5 kB" in printed
+    assert "conv" in printed
+
+
+PARAMETERS = [
+    {"name": "model", "kind": "model-path", "description": "the model", "required": True},
+    {
+        "name": "bits",
+        "kind": "integer",
+        "description": "how many",
+        "required": False,
+        "constraints": {"ge": 2, "le": 8},
+    },
+    {
+        "name": "mode",
+        "kind": "choice",
+        "description": "which",
+        "required": False,
+        "choices": ["a", "b"],
+        "default": "a",
+    },
+    {"name": "fast", "kind": "flag", "description": "quickly", "required": False, "default": False},
+]
+
+
+class Recorder:
+    """Stands in for the daemon's client."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, Any]] = []
+
+    def post(self, path: str, body: Any = None) -> dict[str, Any]:
+        self.posted.append((path, body))
+        return {"id": "w1", "path": "/w"} if path == "/workspaces" else {"answer": 42}
+
+
+class RecordedSession(Session):
+    """A session whose daemon records what it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(Folders(folder), folder)
+        self.recorder = Recorder()
+
+    def daemon(self) -> Any:
+        """Return the recorder."""
+        return self.recorder
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> RecordedSession:
+    defaults: dict[str, Any] = {"default": None, "choices": [], "many": False, "constraints": {}}
+    tool = {"name": "polish", "summary": "Polish a model.", "parameters": [defaults | item for item in PARAMETERS]}
+    record = {"version": __version__, "prefix": sys.prefix, "tools": [tool], "operations": []}
+    (tmp_path / "declarations.json").write_text(json.dumps(record))
+    (tmp_path / "edgeloop.toml").write_text('name = "x"\n')
+    return RecordedSession(tmp_path)
+
+
+def invoke(session: RecordedSession, *arguments: str) -> Any:
+    command = Declarations(session.folders).commands()["polish"]
+    return CliRunner().invoke(command, list(arguments), obj=session, catch_exceptions=False)
+
+
+def test_a_declared_tool_is_a_command_with_its_parameters(session: RecordedSession) -> None:
+    result = invoke(session, "m.mnn", "--bits", "4", "--fast", "--json")
+    assert json.loads(result.stdout) == {"answer": 42}
+    expected = {"model": str(session.folder / "m.mnn"), "bits": 4, "fast": True}
+    assert session.recorder.posted[-1] == ("/workspaces/w1/tools/polish", expected)
+
+
+def test_a_value_out_of_bounds_is_refused_before_anything_is_asked(session: RecordedSession) -> None:
+    result = invoke(session, "m.mnn", "--bits", "9")
+    assert result.exit_code == 2
+    assert "2<=x<=8" in result.output
+    assert invoke(session, "m.mnn", "--mode", "c").exit_code == 2
+    assert session.recorder.posted == []
+
+
+def test_its_help_shows_every_parameter(session: RecordedSession) -> None:
+    text = invoke(session, "--help").output
+    for part in ("Polish a model.", "MODEL", "the model", "--bits", "how many", "--mode", "[a|b]", "--fast", "--json"):
+        assert part in text
