@@ -46,7 +46,7 @@ def up(session: Session, foreground: bool, port: int | None, device_port: int | 
 @json_option
 @click.pass_obj
 def down(session: Session, stop_jobs: bool) -> None:
-    """Stop the daemon and the virtual devices of this computer."""
+    """Stop the daemon and its virtual devices."""
     was_running = session.client.is_running()
     stopped = stop_virtual_devices(session.folders)
     if was_running:
@@ -62,7 +62,7 @@ def down(session: Session, stop_jobs: bool) -> None:
 @json_option
 @click.pass_obj
 def status(session: Session) -> None:
-    """Show whether the daemon runs, and what it is busy with."""
+    """Show whether the daemon runs, and where."""
     if not session.client.is_running():
         if session.as_json:
             print_json({"is_running": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -135,24 +136,38 @@ def _plain(name: str, value: Any, paths: Sequence[str], folder: Path) -> Any:
     return str((folder / value).resolve()) if name in paths else value
 
 
-def print_result(result: Mapping[str, Any]) -> None:
-    """Print a tool's result: scalars as lines, lists of records as tables."""
-    width = max((len(name) for name, value in result.items() if not _is_table(value)), default=0)
+def print_result(result: Mapping[str, Any], indent: str = "") -> None:
+    """Print a tool's result: scalars as lines, lists of records as tables or, where those are too wide, as blocks of lines."""
+    plain = {name: value for name, value in result.items() if not _is_nested(value)}
+    width = max((len(_title(name)) for name in plain), default=0)
+    for name, value in plain.items():
+        click.echo(f"{indent}{_title(name):<{width}}  {_cell(name, value)}")
     for name, value in result.items():
-        if not _is_table(value):
-            click.echo(f"{_title(name):<{width}}  {_cell(name, value)}")
-    for name, value in result.items():
-        if _is_table(value):
-            click.echo(f"\n{click.style(_title(name), bold=True)}")
-            columns = list(value[0])
-            numeric = [c for c in columns if all(isinstance(row[c], int | float) for row in value)]
-            titles = [_title(column) for column in columns]
-            rows = [[_cell(column, row[column]) for column in columns] for row in value]
-            print_table(titles, rows, right=[_title(column) for column in numeric])
+        if isinstance(value, dict) and value:
+            click.echo(f"{indent}{_title(name)}")
+            print_result(value, indent + "  ")
+        elif _is_nested(value):
+            click.echo(f"{'' if indent else chr(10)}{indent}{click.style(_title(name), bold=True)}")
+            _print_records(value, indent)
 
 
-def _is_table(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+def _print_records(records: Sequence[Mapping[str, Any]], indent: str) -> None:
+    columns = list(records[0])
+    if not any(_is_nested(row[column]) for row in records for column in columns):
+        numeric = [_title(c) for c in columns if all(isinstance(row[c], int | float) for row in records)]
+        rows = [[_cell(column, row[column]) for column in columns] for row in records]
+        if print_table([_title(column) for column in columns], rows, right=numeric, indent=indent):
+            return
+    for number, row in enumerate(records):
+        if number:
+            click.echo()
+        print_result(row, indent + "  ")
+
+
+def _is_nested(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, dict) for item in value)
+    return isinstance(value, dict) and bool(value)
 
 
 def _title(name: str) -> str:
@@ -160,7 +175,7 @@ def _title(name: str) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    if value is None:
+    if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -169,7 +184,10 @@ def _cell(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(_cell(name, item) for item in value) or "-"
-    if isinstance(value, dict):
-        return ", ".join(f"{_title(key)} {_cell(key, item)}" for key, item in value.items()) or "-"
-    return clean(str(value))
+        return ", ".join(_cell(name, item) for item in value)
+    return clean(_near(str(value)))
+
+
+def _near(text: str) -> str:
+    """Return a path below the current folder as a relative one."""
+    return os.path.relpath(text) if text.startswith(f"{Path.cwd()}{os.sep}") else text

@@ -25,7 +25,9 @@ from edgeloop_daemon.cli.session import Session, json_option
 @json_option
 @click.pass_obj
 def demo(session: Session, output: str) -> None:
-    """Train digits, shrink the model, run every variant on a virtual device, and report.
+    """Go through the whole loop on real digits, and report.
+
+    It trains a model, shrinks it, and runs every variant on a virtual device.
 
     Everything happens in the output folder, with a daemon of its own: your devices and workspaces stay as they are.
     """

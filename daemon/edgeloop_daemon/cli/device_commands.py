@@ -51,7 +51,7 @@ def devices(session: Session) -> None:
 @json_option
 @click.pass_obj
 def pair(session: Session, timeout: int) -> None:
-    """Show a QR code and a typed code, and wait until a phone has paired."""
+    """Pair a phone, by QR code or by a typed code."""
     client = session.daemon()
     window = client.post("/pairing", {"timeout_seconds": timeout})
     if not session.as_json:

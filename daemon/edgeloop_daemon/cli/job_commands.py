@@ -22,7 +22,7 @@ from edgeloop_shared.errors import InvalidInputError, NotFoundError
 @json_option
 @click.pass_obj
 def train(session: Session, backend: str | None, settings: tuple[str, ...], detach: bool) -> None:
-    """Train this workspace's model from a snapshot of its present state."""
+    """Train the workspace's model from a snapshot of its tree."""
     workspace = session.workspace()
     client = session.daemon()
     body = {"backend": backend, "parameters": dict(_setting(text) for text in settings)}

@@ -57,7 +57,7 @@ class CommandLine(click.Group):
         for title, commands in {**SECTIONS, "Tools of plugins": declared}.items():
             if commands:
                 with formatter.section(title):
-                    formatter.write_dl([(str(command.name), command.get_short_help_str(60)) for command in commands])
+                    formatter.write_dl([(str(command.name), command.get_short_help_str(200)) for command in commands])
 
     def _declared(self, context: click.Context) -> dict[str, click.Command]:
         found: dict[str, click.Command] | None = context.meta.get("edgeloop.declared")
@@ -97,8 +97,9 @@ def main() -> None:
 
 
 def _print_error(error: EdgeloopError) -> None:
-    text = textwrap.fill(clean_lines(f"{error.message} {error.hint}").strip(), 79, break_long_words=False)
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {text}", err=True)
+    text = clean_lines(f"Error: {error.message} {error.hint}").strip()
+    filled = textwrap.fill(text, 79, break_long_words=False, break_on_hyphens=False)
+    click.echo(click.style("Error:", fg="red", bold=True) + filled.removeprefix("Error:"), err=True)
     lines = error.details.get("traceback") or error.details.get("native_output")
     if lines:
         shown = lines if isinstance(lines, str) else "\n".join(map(str, lines))

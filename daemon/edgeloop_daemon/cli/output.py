@@ -18,10 +18,18 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
-    """Print rows under bold titles; columns named in `right` are aligned to the right."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), indent: str | None = None
+) -> bool:
+    """Print rows under bold titles; columns named in `right` are aligned to the right.
+
+    With `indent` (put before every line) a table that is wider than the terminal is not printed, and False is returned.
+    """
     listed = [tuple(clean(cell) for cell in row) for row in rows]
     widths = [max(len(title), *(len(row[i]) for row in listed), 0) for i, title in enumerate(columns)]
+    margin = indent or ""
+    if indent is not None and len(margin) + sum(widths) + 2 * (len(widths) - 1) > shutil.get_terminal_size().columns:
+        return False
     aligned = set(right)
 
     def line(cells: Sequence[str]) -> str:
@@ -29,11 +37,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
             cell.rjust(width) if title in aligned else cell.ljust(width)
             for cell, width, title in zip(cells, widths, columns, strict=True)
         ]
-        return "  ".join(padded).rstrip()
+        return margin + "  ".join(padded).rstrip()
 
     click.echo(click.style(line(columns), bold=True))
     for row in listed:
         click.echo(line(row))
+    return True
 
 
 def clean(text: str) -> str:

@@ -35,7 +35,7 @@ def run(
     output: str | None,
     detach: bool,
 ) -> None:
-    """Run SCRIPT on a device; what follows SCRIPT are its own arguments.
+    """Run SCRIPT on a device; ARGUMENTS are its own.
 
     The script, the workspace's Python files, what `[run] include` names and every argument that is a file travel with it.
     """

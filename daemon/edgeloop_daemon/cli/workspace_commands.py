@@ -16,7 +16,10 @@ from edgeloop_daemon.cli.session import Session, json_option
 @json_option
 @click.pass_obj
 def init(session: Session, name: str, template: str) -> None:
-    """Create a workspace in the new folder NAME from a template (NAME may be `.`)."""
+    """Create a workspace from a template in the folder NAME.
+
+    NAME is a new folder, or `.` for this one.
+    """
     path = (session.folder / name).resolve()
     workspace = session.daemon().post("/workspaces/new", {"path": str(path), "template": template})
     if session.as_json:
@@ -48,7 +51,10 @@ def workspaces(session: Session) -> None:
 @json_option
 @click.pass_obj
 def trust(session: Session, yes: bool, revoke: bool) -> None:
-    """Let this workspace's code run: its Git settings, training, tools and tasks."""
+    """Let this workspace's code run.
+
+    That is its Git settings, its training, its scripts, and tools on its models.
+    """
     workspace = session.workspace()
     path = f"/workspaces/{workspace['id']}/trust"
     client = session.daemon()
