@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import edgeloop_task
 import numpy as np
+
+import edgeloop_task
 from edgeloop_task import reporting
 from edgeloop_task.engine import mnn
 from edgeloop_task.native_output import capture
