@@ -42,6 +42,10 @@ def test_rounds_that_overlap_are_noise() -> None:
     assert latency_difference([1.0, 1.2, 1.1], [1.15, 1.3, 1.25]).is_noise
 
 
+def test_medians_that_hardly_differ_are_noise_however_steady_they_are() -> None:
+    assert latency_difference([1.001, 1.002, 1.003], [1.004, 1.005, 1.006]).is_noise
+
+
 def test_rounds_that_lie_apart_are_a_difference_of_medians() -> None:
     difference = latency_difference([2.0, 2.2, 2.1], [1.0, 1.1, 1.2])
     assert not difference.is_noise

@@ -232,7 +232,8 @@ def _footer() -> str:
 Latency is of one inference of one sample, without tracing. Session memory is what MNN says its session takes; peak memory is
 how far the worker rose over its use before the model was loaded, session included.</p>
 <p>A difference is called noise where it cannot be told from chance: in accuracy by McNemar's exact test on the answers that
-changed (5 %), in latency where the ranges of the rounds' medians overlap.</p>
+changed (5 %), in latency where the ranges of the rounds' medians
+overlap or the medians differ by less than 3 %.</p>
 </footer>"""
 
 
