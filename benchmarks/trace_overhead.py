@@ -19,7 +19,15 @@ from edgeloop_task.engine import mnn
 from edgeloop_task.native_output import capture
 
 ROUNDS = 40
-STAGES = ((16, 1, 1), (24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))  # channels, blocks, stride
+STAGES = (
+    (16, 1, 1),
+    (24, 2, 2),
+    (32, 3, 2),
+    (64, 4, 2),
+    (96, 3, 1),
+    (160, 3, 2),
+    (320, 1, 1),
+)  # channels, blocks, stride
 
 
 def save_network(path: Path) -> None:
@@ -31,7 +39,9 @@ def save_network(path: Path) -> None:
 
     same = F.Padding_Mode.SAME
 
-    def layer(x: Any, inputs: int, outputs: int, size: int, stride: int = 1, depthwise: bool = False, clip: bool = True) -> Any:
+    def layer(
+        x: Any, inputs: int, outputs: int, size: int, stride: int = 1, depthwise: bool = False, clip: bool = True
+    ) -> Any:
         kernel = nn.conv(inputs, outputs, [size, size], stride=[stride, stride], padding_mode=same, depthwise=depthwise)
         y = kernel.forward(x)
         return F.relu6(y) if clip else y
