@@ -129,7 +129,7 @@ def _decode(kind: Any, value: object, path: str, limits: Mapping[str, Any], dept
     if origin in (typing.Union, types.UnionType):
         return _union(typing.get_args(kind), value, path, limits, depth)
     if origin is typing.Literal:
-        return _choice(typing.get_args(kind), value, path)
+        return _one_of({choice: choice for choice in typing.get_args(kind)}, value, path)
     if origin is tuple:
         return _items(typing.get_args(kind), value, path, limits, depth)
     if origin is not None and issubclass(origin, Mapping):
@@ -137,14 +137,15 @@ def _decode(kind: Any, value: object, path: str, limits: Mapping[str, Any], dept
     if dataclasses.is_dataclass(kind):
         return _record(cast("type", kind), value, path, depth)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return kind(_choice(tuple(member.value for member in kind), value, path))
+        return _one_of({member.value: member for member in kind}, value, path)
     return _scalar(kind, value, path, limits)
 
 
-def _choice(choices: tuple[Any, ...], value: object, path: str) -> Any:
-    if not any(value == choice and type(value) is type(choice) for choice in choices):  # 1.0 and True are no 1
-        raise _fail(path, f"must be one of {', '.join(map(repr, choices))}")
-    return value
+def _one_of(choices: Mapping[Any, Any], value: object, path: str) -> Any:
+    for choice, meant in choices.items():
+        if type(choice) is type(value) and choice == value:  # 1, 1.0 and True are equal
+            return meant
+    raise _fail(path, f"must be one of {', '.join(map(repr, choices))}")
 
 
 def _scalar(kind: Any, value: object, path: str, limits: Mapping[str, Any]) -> Any:
