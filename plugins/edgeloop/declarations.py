@@ -62,13 +62,15 @@ class ProjectTemplate:
 
     `folder` is `"package:subfolder"`. In `edgeloop.toml` the text `@NAME@` becomes the project's name; a file named
     `gitignore` becomes `.gitignore`. `requires` lists the distributions that the project's code imports, so that a
-    missing one is named before anything runs.
+    missing one is named before anything runs. A template that `adds_to_folders` may be copied into a folder that holds
+    files already; those stay as they are.
     """
 
     name: str
     summary: str
     folder: str
     requires: tuple[str, ...] = ()
+    adds_to_folders: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class SourceControl:
     """How a workspace's exact state is recorded. At most one plugin may provide it.
 
     - `create(workspace: Path) -> None` makes a new folder a repository
+    - `locate(workspace: Path) -> Path | None` returns the top folder of the repository that the workspace belongs to, without
+      running anything of it; None when it belongs to none
     - `examine(workspace: Path) -> tuple[str, ...]` tells, without running anything of the repository, which of its settings
       would run commands; the user sees them before trusting it
     - `snapshot(workspace: Path, run_id: str) -> str` returns the commit that holds the working tree, uncommitted changes included
@@ -85,6 +89,7 @@ class SourceControl:
     """
 
     create: str
+    locate: str
     examine: str
     snapshot: str
     checkout: str

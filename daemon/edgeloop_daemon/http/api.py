@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import dataclasses
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -10,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_daemon.http.routes import Accepted, Call, Route
-from edgeloop_shared.codec import encode_json
+from edgeloop_shared.codec import INTEGERS, encode_json
 from edgeloop_shared.errors import InvalidInputError
 
 PREFIX = "/api/v1"
@@ -57,9 +59,30 @@ def _bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse
 def validate_json(adapter: TypeAdapter[Any], body: bytes) -> Any:
     """Return what `adapter` reads from a JSON body, strictly. Raises `InvalidInputError` that names all failing fields."""
     try:
-        return adapter.validate_json(body or b"{}", strict=True, extra="forbid")
+        value = adapter.validate_json(body or b"{}", strict=True, extra="forbid")
     except ValidationError as error:
         raise _invalid(error) from None
+    for field, message in _unfit_numbers(value, ""):  # which pydantic takes, and the codec refuses
+        details = {"fields": [{"field": field, "message": message}]}
+        raise InvalidInputError(f"The request does not fit: {field or 'the body'}: {message}.", details=details)
+    return value
+
+
+def _unfit_numbers(value: Any, field: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted name of every number in `value` that cannot travel on, and what is wrong with it."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, float) and not math.isfinite(value):
+        yield field, "must be a finite number"
+    elif isinstance(value, int) and value not in INTEGERS:
+        yield field, "must fit 64 bits"
+    elif dataclasses.is_dataclass(value):
+        items = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for name, item in items:
+        yield from _unfit_numbers(item, f"{field}.{name}" if field else str(name))
 
 
 def _validate_query(adapter: TypeAdapter[Any], request: web.Request) -> Any:
