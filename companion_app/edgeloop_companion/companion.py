@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from edgeloop_shared.models import DeviceInfo
-from edgeloop_shared.pairing import PairingOffer
-
 from edgeloop_companion.events import Listener, Paired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
+from edgeloop_shared.models import DeviceInfo
+from edgeloop_shared.pairing import PairingOffer
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +32,9 @@ async def running(
     await asyncio.to_thread(state_folder.clear_tasks)
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = Pairings(state_folder.pairings)
-    companion = Companion(state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers))
+    companion = Companion(
+        state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers)
+    )
     try:
         for pairing in pairings:
             companion.serve(pairing)
@@ -88,6 +89,7 @@ class Companion:
     async def _serve(self, host: Host) -> None:
         await host.serve()
         await host.close()
+        self._hosts.pop(host.pairing.fingerprint, None)
         await asyncio.to_thread(self._pairings.remove, host.pairing)
 
     async def _stop(self, fingerprint: str) -> None:

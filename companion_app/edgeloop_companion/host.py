@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack
 
 import aiohttp
-from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
-from edgeloop_shared.messages import Hello
-from edgeloop_shared.models import DeviceInfo, RunState
 
 from edgeloop_companion.events import Linked, LinkLost, Listener, RunChanged, Unpaired
 from edgeloop_companion.link.blobs import BlobClient, Transfers
-from edgeloop_companion.link.connection import CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
+from edgeloop_companion.link.connection import CLOSE_LOST, CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
 from edgeloop_companion.link.device_port import device_port
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
@@ -22,6 +19,9 @@ from edgeloop_companion.link.reconnect import Reconnect
 from edgeloop_companion.runtime.runs import Runs
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import TERMINATE_SECONDS, Workers
+from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
+from edgeloop_shared.messages import Hello
+from edgeloop_shared.models import DeviceInfo, RunState
 
 BLOB_CONNECTIONS = 6
 GOODBYE_SECONDS = 2.0
@@ -40,6 +40,7 @@ class Host:
         self._transfers = Transfers(state_folder.blobs)
         self._runs = Runs(self._outbox, self._transfers, state_folder, workers, self._run_changed)
         self._link: Link | None = None
+        self._closing = asyncio.Event()
         self._addresses = list(pairing.addresses)
 
     @property
@@ -52,6 +53,8 @@ class Host:
         reconnect = Reconnect()
         while True:
             end, lived = await self._serve_once()
+            if self._closing.is_set():
+                return
             if end.code == CLOSE_REVOKED:
                 self._listener(Unpaired(self.pairing.host_name, end.reason))
                 return
@@ -61,6 +64,7 @@ class Host:
 
     async def close(self) -> None:
         """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye."""
+        self._closing.set()
         await self._runs.close(patience=TERMINATE_SECONDS + GOODBYE_SECONDS)
         if self._link is not None:
             try:
@@ -72,43 +76,35 @@ class Host:
 
     async def _serve_once(self) -> tuple[LinkEnd, float]:
         """Link once and stay until the link ends; return why it did and for how many seconds it lived."""
-        begun = time.monotonic()
+        begun = math.inf
         try:
-            async with self._dial() as link:
+            async with AsyncExitStack() as stack:
+                self._link = await self._dial(stack)
                 begun = time.monotonic()
-                self._link = link
-                try:
-                    end = await self._work_over(link)
-                finally:
-                    self._link = None
+                end = await self._work_over(self._link)
         except NotPairedError as error:
-            return LinkEnd(CLOSE_REVOKED, error.message), 0.0
+            end = LinkEnd(CLOSE_REVOKED, error.message)
         except EdgeloopError as error:
-            return LinkEnd(1006, error.message), 0.0
+            end = LinkEnd(CLOSE_LOST, error.message)
         except (aiohttp.ClientError, ConnectionError) as error:
-            return LinkEnd(1006, f"the connection was lost: {error}"), 0.0
-        return end, time.monotonic() - begun
+            end = LinkEnd(CLOSE_LOST, f"the connection was lost: {error}")
+        finally:
+            self._link = None
+        return end, max(0.0, time.monotonic() - begun)
 
-    @asynccontextmanager
-    async def _dial(self) -> AsyncIterator[Link]:
+    async def _dial(self, stack: AsyncExitStack) -> Link:
         """Try the known addresses in turn, the one that worked last first."""
         failure: EdgeloopError | None = None
         for address in tuple(self._addresses):
-            dialled = open_link(self.pairing, address)
             try:
-                link = await dialled.__aenter__()
+                link = await stack.enter_async_context(open_link(self.pairing, address))
             except (DaemonUnreachableError, CertificateMismatchError) as error:
                 failure = failure or error
-                continue
-            self._addresses.remove(address)
-            self._addresses.insert(0, address)
-            break
-        else:
-            raise failure or DaemonUnreachableError("The pairing names no address.")
-        try:
-            yield link
-        finally:
-            await dialled.__aexit__(None, None, None)
+            else:
+                self._addresses.remove(address)
+                self._addresses.insert(0, address)
+                return link
+        raise failure or DaemonUnreachableError("The pairing names no address.")
 
     async def _work_over(self, link: Link) -> LinkEnd:
         hello = Hello(self._outbox.epoch, self._info, self._outbox.streams, self._runs.ids)

@@ -17,15 +17,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeloop_shared.codec import encode
-from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
-from edgeloop_shared.pairing import parse_code, parse_offer
-from edgeloop_shared.process_lock import held
-
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_shared.codec import encode
+from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
+from edgeloop_shared.pairing import parse_code, parse_offer
+from edgeloop_shared.process_lock import held
 
 MAX_SECRET_BYTES = 4096
 
@@ -101,7 +100,7 @@ async def _serve(options: argparse.Namespace, state_folder: StateFolder) -> None
 
 
 async def _pair(options: argparse.Namespace, companion: Companion) -> None:
-    async def ask_allow(host_name: str) -> bool:
+    async def ask_allow(_host_name: str) -> bool:
         return True
 
     if options.pair_offer_file is None and options.pair_address is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
+
+from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
+from edgeloop_companion.link.reconnect import Reconnect
+from edgeloop_companion.runtime.storage import CHUNK_BYTES, BlobStore, PartialBlob
 from edgeloop_shared.errors import (
     DaemonUnreachableError,
     EdgeloopError,
@@ -16,10 +21,6 @@ from edgeloop_shared.errors import (
     TransferError,
     UnauthorizedError,
 )
-
-from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
-from edgeloop_companion.link.reconnect import Reconnect
-from edgeloop_companion.runtime.storage import CHUNK_BYTES, BlobStore, PartialBlob
 
 UPLOAD_BYTES = 4 * 1024**2  # of one request
 MAX_DISAGREEMENTS = 3
@@ -78,7 +79,7 @@ class BlobClient:
             content_range = f"bytes {sent}-{sent + len(part) - 1}/{size}" if part else f"bytes */{size}"
             headers = {**self._headers, "Content-Range": content_range, "Content-Type": "application/octet-stream"}
             async with self._port.request(
-                "PUT", url, headers=headers, body=part, accept=(409,), timeout=BLOB_TIMEOUT
+                "PUT", url, headers=headers, body=io.BytesIO(part), accept=(409,), timeout=BLOB_TIMEOUT
             ) as response:
                 if response.status == 201:
                     return
@@ -94,8 +95,7 @@ class BlobClient:
 
 
 class Transfers:
-    """Transfers of one daemon that outlive its links: each waits for a link, and goes on with the next one.
-    """
+    """Transfers of one daemon that outlive its links: each waits for a link, and goes on with the next one."""
 
     def __init__(self, store: BlobStore) -> None:
         self.store = store

@@ -11,11 +11,21 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
+
+from edgeloop_companion.link.device_port import (
+    REQUEST_SECONDS,
+    OneConnection,
+    device_port,
+    device_url,
+    read_body,
+    unreachable,
+)
+from edgeloop_companion.link.outbox import Outbox
+from edgeloop_companion.link.pairing import Pairing
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
 from edgeloop_shared.messages import (
     HEARTBEAT_SECONDS,
     LINK_VERSIONS,
-    MAX_FRAME_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_UNAUTHENTICATED_BYTES,
     VERSIONS_HEADER,
@@ -32,14 +42,11 @@ from edgeloop_shared.messages import (
 from edgeloop_shared.proofs import NONCE_BYTES, daemon_link_proof, device_link_proof, format_versions, matches
 from edgeloop_shared.records import pack_record
 
-from edgeloop_companion.link.device_port import REQUEST_SECONDS, OneConnection, device_port, device_url, read_body, unreachable
-from edgeloop_companion.link.outbox import Outbox
-from edgeloop_companion.link.pairing import Pairing
-
 Command = RunTask | CancelTask
 Answer = Callable[[Command], CommandResult]
 """Begins what a command asks for and says at once whether it was accepted."""
 
+CLOSE_LOST = 1006
 CLOSE_REPLACED = 4000
 CLOSE_REVOKED = 4001
 _NONCE = re.compile(r"Edgeloop nonce=([0-9a-f]{64})\Z")
@@ -69,9 +76,7 @@ async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
         if challenge is None:
             raise MessageError(f"The daemon at {url} did not begin the link as this protocol does.")
         server_nonce, client_nonce = bytes.fromhex(challenge[1]), secrets.token_bytes(NONCE_BYTES)
-        proof = device_link_proof(
-            pairing.key, pairing.pin, server_nonce, client_nonce, pairing.device_id, versions
-        )
+        proof = device_link_proof(pairing.key, pairing.pin, server_nonce, client_nonce, pairing.device_id, versions)
         credentials = f"Edgeloop {pairing.device_id}.{client_nonce.hex()}.{proof.hex()}"
         with unreachable(url):
             socket = await asyncio.wait_for(
@@ -197,6 +202,6 @@ def _end(socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage) -> L
         CLOSE_REPLACED: "another link with this device's identity took its place",
         CLOSE_REVOKED: "this device was unpaired",
     }
-    code = socket.close_code or 1006
+    code = socket.close_code or CLOSE_LOST
     said = frame.extra if isinstance(frame.extra, str) else ""
     return LinkEnd(code, words.get(code) or said or "the connection was lost")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
+
 from edgeloop_shared.codec import parse_json
 from edgeloop_shared.errors import (
     CertificateMismatchError,
@@ -87,7 +89,7 @@ class DevicePort:
         url: str,
         *,
         headers: dict[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | io.BytesIO | None = None,
         accept: tuple[int, ...] = (),
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -136,7 +138,9 @@ async def refusal(response: aiohttp.ClientResponse) -> EdgeloopError:
     except (MessageError, aiohttp.ClientError):
         pass
     kinds = (kind for kind in EdgeloopError.registry.values() if kind.http_status == response.status)
-    plain = {401: "unauthorized", 403: "forbidden", 404: "not-found", 409: "conflict", 502: "error"}.get(response.status)
+    plain = {401: "unauthorized", 403: "forbidden", 404: "not-found", 409: "conflict", 502: "error"}.get(
+        response.status
+    )
     kind = EdgeloopError.registry[plain] if plain else next(kinds, EdgeloopError)
     return kind(f"The daemon refused {response.method} {response.url.path} with status {response.status}.")
 
@@ -160,9 +164,7 @@ def unreachable(url: str) -> Iterator[None]:
         ) from error
 
 
-async def _raise_refusals(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
+async def _raise_refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     response = await handler(request)
     if response.status < 400:
         return response

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from edgeloop_companion.link.device_port import DevicePort, OneConnection, device_port, device_url, read_body
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import (
     BadProofError,
@@ -41,8 +42,6 @@ from edgeloop_shared.pairing import (
     stretch,
 )
 from edgeloop_shared.proofs import NONCE_BYTES, matches
-
-from edgeloop_companion.link.device_port import DevicePort, OneConnection, device_port, device_url, read_body
 
 AskAllow = Callable[[str], Awaitable[bool]]
 """Asks the device's user whether the named host may run code here; once, while pairing."""

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import MessageError, SettingsError
-
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import write_private
+from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import MessageError, SettingsError
 
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -58,4 +57,7 @@ class Pairings:
             self._save()
 
     def _save(self) -> None:
+        if not self._pairings:  # an unpaired device looks like one that never was paired
+            self._path.unlink(missing_ok=True)
+            return
         write_private(self._path, encode_json(_File(1, tuple(self._pairings.values()))))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import BundleError, MessageError
-
-from edgeloop_companion.runtime.storage import BlobStore
 
 
 def read_manifest(data: bytes, script: str) -> BundleManifest:

@@ -47,7 +47,7 @@ def describe_exit(stop: SystemExit, folder: Path) -> TaskFailedError | None:
 def _words(error: BaseException) -> str:
     try:
         said = error.msg if isinstance(error, SyntaxError) else str(getattr(error, "message", None) or error)
-    except Exception:  # noqa: BLE001 - the script's own `__str__` may raise anything
+    except Exception:
         said = "(its text cannot be shown)"
     text = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[:MAX_MESSAGE_CHARACTERS] + "..."

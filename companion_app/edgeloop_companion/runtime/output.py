@@ -11,11 +11,10 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Literal
 
-from edgeloop_shared.codec import encode_json
-from edgeloop_shared.messages import LogLine
-
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.runtime.workers import Pipe
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.messages import LogLine
 
 MAX_LINE_CHARACTERS = 16 * 1024
 MAX_BATCH_BYTES = 48 * 1024

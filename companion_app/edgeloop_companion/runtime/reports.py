@@ -8,14 +8,12 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from edgeloop_companion.runtime.workers import Pipe
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.messages import MetricReported, ResultReported, decode_event
 from edgeloop_shared.traces import OperatorTable, unpack_batch
-
-from edgeloop_companion.runtime.workers import Pipe
 
 MAX_REPORT_BYTES = 16 * 1024**2
 KIND_JSON = 1

@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from edgeloop_shared.bundles import check_bundle_path
-from edgeloop_shared.errors import ConflictError, NotFoundError, RateLimitedError
-from edgeloop_shared.messages import CancelTask, CommandResult, RunTask
-from edgeloop_shared.models import RunState
-
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.tasks import BlobTransfers, TaskRun
 from edgeloop_companion.runtime.workers import Workers
+from edgeloop_shared.bundles import check_bundle_path
+from edgeloop_shared.errors import ConflictError, NotFoundError, RateLimitedError
+from edgeloop_shared.messages import CancelTask, CommandResult, RunTask
+from edgeloop_shared.models import RunState
 
 MAX_RUNS = 64
 
@@ -66,7 +65,9 @@ class Runs:
     def _start(self, command: RunTask) -> None:
         check_bundle_path(command.script)
         if command.run_id in self.ids:
-            raise ConflictError(f"Run {command.run_id} is on this device already.", hint="Give each run an id of its own.")
+            raise ConflictError(
+                f"Run {command.run_id} is on this device already.", hint="Give each run an id of its own."
+            )
         if len(self._running) >= MAX_RUNS:
             raise RateLimitedError(
                 f"This device has {MAX_RUNS} runs to do already.", hint="Wait for some to end, or cancel them."

@@ -10,13 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeloop_shared.bundles import BundleManifest
-from edgeloop_shared.codec import parse_json
-from edgeloop_shared.errors import EdgeloopError, MessageError, TransferError, error_from_dict
-from edgeloop_shared.messages import Event, FileAnnounced, RunTask, TaskFinished, TaskStarted, TransferProgress, encode_event
-from edgeloop_shared.models import RunState
-from edgeloop_shared.records import Priority, stream_name
-
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.runtime.bundles import lay_out, read_manifest
 from edgeloop_companion.runtime.crashes import describe_crash
@@ -25,6 +18,20 @@ from edgeloop_companion.runtime.output import TaskLog
 from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unusable, read_reports
 from edgeloop_companion.runtime.storage import BlobStore, StateFolder
 from edgeloop_companion.runtime.workers import Pipe, Worker, Workers
+from edgeloop_shared.bundles import BundleManifest
+from edgeloop_shared.codec import parse_json
+from edgeloop_shared.errors import EdgeloopError, MessageError, TransferError, error_from_dict
+from edgeloop_shared.messages import (
+    Event,
+    FileAnnounced,
+    RunTask,
+    TaskFinished,
+    TaskStarted,
+    TransferProgress,
+    encode_event,
+)
+from edgeloop_shared.models import RunState
+from edgeloop_shared.records import Priority, stream_name
 
 PROGRESS_SECONDS = 0.25
 PARALLEL_TRANSFERS = 4
@@ -245,7 +252,9 @@ class TaskRun:
             upload.cancel()
         await asyncio.gather(*self._uploads, return_exceptions=True)
         await self._log.flush()
-        finished = TaskFinished(time.time_ns(), state, self._log.position, self._last_trace, error and error.as_dict())
+        finished = TaskFinished(
+            time.time_ns(), state, self._log.position, self._last_trace, error.as_dict() if error else None
+        )
         await self._event(finished)
         for priority in Priority:
             self._outbox.close_stream(stream_name(self._command.run_id, priority))

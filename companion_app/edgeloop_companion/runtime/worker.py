@@ -15,13 +15,12 @@ import sys
 import threading
 from pathlib import Path
 
-from edgeloop_shared.codec import decode_json
-from edgeloop_shared.errors import TaskFailedError
-from edgeloop_task import reporting, tracing
-
 from edgeloop_companion.runtime.failures import describe_exit, describe_failure
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reported_files import SnapshotReporter
+from edgeloop_shared.codec import decode_json
+from edgeloop_shared.errors import TaskFailedError
+from edgeloop_task import reporting, tracing
 
 MAX_ORDER_BYTES = 128 * 1024 * 1024
 
@@ -31,7 +30,7 @@ def main() -> int:
     order = decode_json(Order, sys.stdin.buffer.readline(), max_bytes=MAX_ORDER_BYTES)
     _watch_companion()
     # Lines appear as they are printed, as on a terminal.
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115, PTH123
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     faulthandler.enable()  # a native crash so names the script's line
     folder = Path.cwd()
     with open(order.status, "w", encoding="utf-8", buffering=1) as status, open(order.reports, "wb") as reports:  # noqa: PTH123
@@ -55,7 +54,7 @@ def run_script(order: Order, folder: Path) -> TaskFailedError | None:
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as stop:
         return describe_exit(stop, folder)
-    except BaseException as error:  # noqa: BLE001 - whatever a script raises is its failure, never the worker's
+    except BaseException as error:
         failure = describe_failure(error, folder)
         sys.stderr.write(failure.details["traceback"])
         return failure

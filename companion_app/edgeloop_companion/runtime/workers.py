@@ -14,9 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from edgeloop_shared.codec import encode_json
-
 from edgeloop_companion.runtime.order import Order
+from edgeloop_shared.codec import encode_json
 
 BUFFER_BYTES = 64 * 1024  # of each pipe; what a worker prints beyond it waits in the worker
 TERMINATE_SECONDS = 2.0
@@ -26,7 +25,9 @@ LINGER_SECONDS = 1.0
 class Pipe:
     """The reading end of a worker's pipe. Nothing is read ahead of `read` but one small buffer."""
 
-    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport, exited: asyncio.Future[int]) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, transport: asyncio.BaseTransport, exited: asyncio.Future[int]
+    ) -> None:
         self._reader = reader
         self._transport = transport
         self._exited = exited
@@ -37,8 +38,9 @@ class Pipe:
         The end also comes when the worker is gone and the pipe stays silent: a process that it left behind may hold it open.
         """
         read = asyncio.ensure_future(self._reader.read(size))
+        ends: set[asyncio.Future[bytes] | asyncio.Future[int]] = {read, self._exited}
         try:
-            await asyncio.wait({read, self._exited}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             return await asyncio.wait_for(read, LINGER_SECONDS)
         except TimeoutError:
             return b""
@@ -199,7 +201,7 @@ def _reap(process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, exi
         code = process.wait()
         _signal_group(process.pid, signal.SIGKILL)
     with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits any more
-        loop.call_soon_threadsafe(lambda: exited.done() or exited.set_result(code))
+        loop.call_soon_threadsafe(exited.set_result, code)
 
 
 def _signal_group(process_id: int, number: signal.Signals) -> None:
