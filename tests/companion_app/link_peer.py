@@ -22,9 +22,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
 from edgeloop_shared.bundles import BundleFile, BundleManifest
 from edgeloop_shared.codec import decode, decode_json, encode_json
-from edgeloop_shared.errors import BadProofError, EdgeloopError, NoPairingWindowError, NotPairedError, VersionMismatchError
+from edgeloop_shared.errors import (
+    BadProofError,
+    EdgeloopError,
+    NoPairingWindowError,
+    NotPairedError,
+    VersionMismatchError,
+)
 from edgeloop_shared.messages import (
     VERSIONS_HEADER,
     Acknowledge,
@@ -240,7 +247,9 @@ class LinkPeer:
         self.blobs[sha256] = data
         return sha256
 
-    def command(self, files: Mapping[str, bytes | str], *arguments: str, script: str = "task.py", trace: bool = False) -> RunTask:
+    def command(
+        self, files: Mapping[str, bytes | str], *arguments: str, script: str = "task.py", trace: bool = False
+    ) -> RunTask:
         """Return the command that runs `files`, whose blobs and manifest can be fetched from now on."""
         entries = []
         for path, content in files.items():

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted, TransferProgress
+
+from edgeloop_shared.messages import (
+    FileAnnounced,
+    MetricReported,
+    ResultReported,
+    TaskFinished,
+    TaskStarted,
+    TransferProgress,
+)
 from edgeloop_shared.models import RunState
 from edgeloop_shared.traces import TraceBatch, pack_batch
 
@@ -59,7 +67,10 @@ edgeloop_task.report_result(accuracy=0.5)
 
 
 async def test_an_exception_names_the_users_file_and_line(peer: LinkPeer) -> None:
-    files = {"task.py": "import numbers_of_mine\nnumbers_of_mine.divide(0)\n", "numbers_of_mine.py": "def divide(by):\n    return 1 / by\n"}
+    files = {
+        "task.py": "import numbers_of_mine\nnumbers_of_mine.divide(0)\n",
+        "numbers_of_mine.py": "def divide(by):\n    return 1 / by\n",
+    }
     run = await peer.run(files)
     error = failure(run)
     assert error["code"] == "task-failed"
@@ -91,11 +102,16 @@ async def test_an_exception_that_cannot_be_shown_is_still_reported(peer: LinkPee
     assert failure(await peer.run({"task.py": script}))["message"].startswith("Odd")
 
 
-@pytest.mark.parametrize(("files", "file", "line"), [
-    ({"task.py": "x = 1\nif x\n    pass\n"}, "task.py", 2),
-    ({"task.py": "import part\n", "part.py": "\ndef broken(:\n"}, "part.py", 2),
-])
-async def test_a_syntax_error_names_file_line_and_text(peer: LinkPeer, files: dict[str, str], file: str, line: int) -> None:
+@pytest.mark.parametrize(
+    ("files", "file", "line"),
+    [
+        ({"task.py": "x = 1\nif x\n    pass\n"}, "task.py", 2),
+        ({"task.py": "import part\n", "part.py": "\ndef broken(:\n"}, "part.py", 2),
+    ],
+)
+async def test_a_syntax_error_names_file_line_and_text(
+    peer: LinkPeer, files: dict[str, str], file: str, line: int
+) -> None:
     error = failure(await peer.run(files))
     assert error["message"].startswith("SyntaxError: ")
     assert error["message"].endswith(f"({file}, line {line})")
@@ -113,12 +129,17 @@ async def test_sys_exit_ends_a_script_as_it_ends_python(peer: LinkPeer, code: st
         assert code.strip("'") in failure(run)["message"]
 
 
-@pytest.mark.parametrize(("crash", "signals"), [
-    ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", {"SIGSEGV"}),
-    ("import ctypes\nctypes.string_at(0)", {"SIGSEGV", "SIGBUS"}),
-    ("import os\nos.abort()", {"SIGABRT"}),
-])
-async def test_a_native_crash_is_reported_with_its_signal_line_and_last_words(peer: LinkPeer, crash: str, signals: set[str]) -> None:
+@pytest.mark.parametrize(
+    ("crash", "signals"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", {"SIGSEGV"}),
+        ("import ctypes\nctypes.string_at(0)", {"SIGSEGV", "SIGBUS"}),
+        ("import os\nos.abort()", {"SIGABRT"}),
+    ],
+)
+async def test_a_native_crash_is_reported_with_its_signal_line_and_last_words(
+    peer: LinkPeer, crash: str, signals: set[str]
+) -> None:
     run = await peer.run({"task.py": f"print('last words', flush=True)\n{crash}\n"})
     error = failure(run)
     assert error["code"] == "task-crashed"
@@ -146,7 +167,8 @@ async def test_a_script_that_ignores_the_request_to_stop_is_killed_with_its_chil
     script = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"], stdout=subprocess.PIPE)
+stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(os.getpid(), child.pid, flush=True)
 time.sleep(600)
@@ -184,7 +206,7 @@ print("went on")
     await peer.until(lambda: neighbour.text("stdout") == ["waiting"])
     crashed = await peer.run({"task.py": "import os; os.abort()"})
     assert failure(crashed)["code"] == "task-crashed"
-    assert neighbour.finished is None
+    assert not neighbour.is_complete
     signal_file.touch()
     await peer.until(lambda: neighbour.is_complete)
     assert neighbour.text("stdout") == ["waiting", "went on"]
@@ -246,7 +268,10 @@ async def test_a_flood_of_output_waits_in_the_worker_and_arrives_whole(peer: Lin
 
 
 async def test_two_runs_may_change_their_files_without_harm(peer: LinkPeer) -> None:
-    files = {"task.py": "import pathlib; p = pathlib.Path('data.txt'); print(p.read_text()); p.write_text('changed')", "data.txt": "original"}
+    files = {
+        "task.py": "import pathlib; p = pathlib.Path('data.txt'); print(p.read_text()); p.write_text('changed')",
+        "data.txt": "original",
+    }
     for _ in range(2):
         assert (await peer.run(files)).text("stdout") == ["original"]
 
@@ -302,11 +327,13 @@ print("still here")
 
 
 async def test_progress_counts_only_missing_bytes(peer: LinkPeer) -> None:
-    files = {"task.py": "pass", "model.mnn": b"m" * 1_000_000}
+    files: dict[str, bytes | str] = {"task.py": "pass", "model.mnn": b"m" * 1_000_000}
     first = await peer.run(files)
     asked = len(peer.downloads)
     second = await peer.run({**files, "extra.txt": "new"})
-    totals = [[event.total for event in run.events() if isinstance(event, TransferProgress)][-1] for run in (first, second)]
+    totals = [
+        [event.total for event in run.events() if isinstance(event, TransferProgress)][-1] for run in (first, second)
+    ]
     assert totals == [1_000_004, 3]
     assert len(peer.downloads) - asked == 2  # the manifest and the one new file
 

@@ -19,7 +19,7 @@ from edgeloop_shared.messages import LogLine
 MAX_LINE_CHARACTERS = 16 * 1024
 MAX_BATCH_BYTES = 48 * 1024
 FLUSH_SECONDS = 0.1
-KEPT_LINES = 20
+KEPT_LINES = 40
 
 Source = Literal["stdout", "stderr", "system"]
 

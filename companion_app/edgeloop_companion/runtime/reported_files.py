@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
-from edgeloop_task.reporting import ChannelReporter
-
 from edgeloop_shared.errors import TooLargeError
+from edgeloop_task.reporting import ChannelReporter
 
 MAX_REPORTED_BYTES = 1024**3  # of one run: the daemon takes no more
 

@@ -1,6 +1,6 @@
 """The channel on which a worker's script reports, read with limits: what runs in there is somebody's script.
 
-Frames, little-endian: u32 length of what follows, u8 kind, payload. Kind 1 is a JSON report, kind 2 a packed trace batch.
+Frames, little-endian: u32 length of the payload, u8 kind, payload. Kind 1 is a JSON report, kind 2 a packed trace batch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgeloop_shared.traces import OperatorTable, unpack_batch
 MAX_REPORT_BYTES = 16 * 1024**2
 KIND_JSON = 1
 KIND_TRACES = 2
-_LENGTH = struct.Struct("<I")
+_HEADER = struct.Struct("<IB")
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ async def read_reports(pipe: Pipe) -> AsyncIterator[Report]:
             buffer.extend(data)
         return True
 
-    while await fill(_LENGTH.size):
-        (length,) = _LENGTH.unpack_from(buffer)
-        del buffer[: _LENGTH.size]
+    while await fill(_HEADER.size):
+        length, kind = _HEADER.unpack_from(buffer)
+        del buffer[: _HEADER.size]
         if length > MAX_REPORT_BYTES:
             yield Unusable(f"it has {length} bytes, and the limit is {MAX_REPORT_BYTES}")
             while length > len(buffer):
@@ -72,18 +72,15 @@ async def read_reports(pipe: Pipe) -> AsyncIterator[Report]:
             continue
         if not await fill(length):
             return
-        frame = bytes(buffer[:length])
+        payload = bytes(buffer[:length])
         del buffer[:length]
         try:
-            yield _decode(frame)
+            yield _decode(kind, payload)
         except InvalidInputError as error:
             yield Unusable(error.message)
 
 
-def _decode(frame: bytes) -> Report:
-    if not frame:
-        raise MessageError("It is empty.")
-    kind, payload = frame[0], frame[1:]
+def _decode(kind: int, payload: bytes) -> Report:
     if kind == KIND_TRACES:
         unpack_batch(payload)
         return TracesReported(payload)

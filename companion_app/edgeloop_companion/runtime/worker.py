@@ -29,19 +29,22 @@ def main() -> int:
     """Run the ordered script; return the exit code."""
     order = decode_json(Order, sys.stdin.buffer.readline(), max_bytes=MAX_ORDER_BYTES)
     _watch_companion()
+    for descriptor in (order.reports, order.status):
+        os.set_inheritable(descriptor, False)  # for the script's own children they mean nothing
     # Lines appear as they are printed, as on a terminal.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    faulthandler.enable()  # a native crash so names the script's line
+    # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
+    faulthandler.enable(os.dup(2), all_threads=False)
     folder = Path.cwd()
-    with open(order.status, "w", encoding="utf-8", buffering=1) as status, open(order.reports, "wb") as reports:  # noqa: PTH123
-        reporting.use(SnapshotReporter(reports, folder.parent / "reported"))
-        if order.trace:
-            tracing.enable()
-        status.write(json.dumps({"event": "started"}) + "\n")
-        failure = run_script(order, folder)
-        sys.stdout.flush()
-        if failure is not None:
-            status.write(json.dumps({"event": "failed", "error": failure.as_dict()}) + "\n")
+    # Open until the process ends: threads and exit handlers of the script may still report.
+    reporting.use(SnapshotReporter(os.fdopen(order.reports, "wb"), folder.parent / "reported"))
+    if order.trace:
+        tracing.enable()
+    status = os.fdopen(order.status, "w", encoding="utf-8", buffering=1)
+    status.write(json.dumps({"event": "started"}) + "\n")
+    failure = run_script(order, folder)
+    if failure is not None:
+        status.write(json.dumps({"event": "failed", "error": failure.as_dict()}) + "\n")
     return 0 if failure is None else 1
 
 
