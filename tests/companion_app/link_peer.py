@@ -15,7 +15,6 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiohttp import WSMsgType, web
 from cryptography import x509
@@ -24,12 +23,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgeloop_shared.bundles import BundleFile, BundleManifest
-from edgeloop_shared.codec import decode, decode_json, encode_json
+from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import (
     BadProofError,
     EdgeloopError,
     NoPairingWindowError,
     NotPairedError,
+    TooLargeError,
     VersionMismatchError,
 )
 from edgeloop_shared.messages import (
@@ -38,6 +38,7 @@ from edgeloop_shared.messages import (
     CancelTask,
     CommandResult,
     Event,
+    FileAnnounced,
     Hello,
     LogLine,
     Message,
@@ -112,9 +113,13 @@ class Behaviour:
     link_versions: tuple[int, ...] = (1,)
     acknowledge: bool = True
     cut_at_record: int | None = None  # abort the link when this many records have arrived in all
-    cut_downloads_after: list[int] = field(default_factory=list)  # bytes; one entry per download, then none
+    cut_downloads: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # per blob the bytes after which a request is lost
+    cut_link_with_download: bool = False
     spoiled_blobs: set[str] = field(default_factory=set)  # sent with a changed byte
     cut_uploads_after: int | None = None  # requests
+    refuse_uploads: bool = False
 
 
 @dataclass
@@ -174,6 +179,8 @@ class LinkPeer:
         self.blobs: dict[str, bytes] = {}
         self.uploads: dict[str, bytearray] = {}
         self.downloads: list[tuple[str, str]] = []  # (sha256, Range header)
+        self.early_uploads: list[str] = []
+        self.upload_sizes: list[int] = []
         self.duplicates = 0
         self.faults: list[str] = []
         self.close_codes: list[int | None] = []
@@ -375,6 +382,7 @@ class LinkPeer:
         if self._arrived == self.behaviour.cut_at_record:
             assert request.transport is not None
             request.transport.abort()  # this record is lost, and those before it were never acknowledged
+            raise ConnectionResetError
         kind = record.stream.partition(".")[2]
         records = self.runs.setdefault(record.run_id, Run()).records.setdefault(kind, [])
         if record.sequence <= len(records):
@@ -382,7 +390,7 @@ class LinkPeer:
         elif record.sequence > len(records) + 1:
             self.faults.append(f"gap before {record.sequence} of {record.stream}")
             await socket.close(code=1002)
-        elif self._arrived != self.behaviour.cut_at_record:
+        else:
             records.append(record)
             if self.behaviour.acknowledge:
                 with contextlib.suppress(ConnectionResetError):
@@ -414,10 +422,12 @@ class LinkPeer:
         response = web.StreamResponse(status=206 if asked else 200, headers=headers)
         response.content_length = len(data) - start
         await response.prepare(request)
-        if self.behaviour.cut_downloads_after:
-            await response.write(data[start : start + self.behaviour.cut_downloads_after.pop(0)])
+        if self.behaviour.cut_downloads.get(sha256):
+            await response.write(data[start : start + self.behaviour.cut_downloads[sha256].pop(0)])
             assert request.transport is not None
             request.transport.close()  # what was written is still delivered, the rest never comes
+            if self.behaviour.cut_link_with_download:
+                await self.cut()
             return response
         await response.write(data[start:])
         return response
@@ -430,12 +440,21 @@ class LinkPeer:
     async def _put_blob(self, request: web.Request) -> web.StreamResponse:
         self._check_bearer(request)
         sha256 = request.match_info["sha256"]
+        announced = [
+            event.sha256 for run in self.runs.values() for event in run.events() if isinstance(event, FileAnnounced)
+        ]
+        if sha256 not in announced:
+            self.early_uploads.append(sha256)
+        if self.behaviour.refuse_uploads:
+            raise TooLargeError("The run's quota is used up.")
         place, _, total = request.headers["Content-Range"].removeprefix("bytes ").partition("/")
         received = self.uploads.setdefault(sha256, bytearray())
         start = 0 if place == "*" else int(place.partition("-")[0])
         if start != len(received):
             return web.Response(status=409, headers={"Edgeloop-Received": str(len(received))})
-        received += await request.read()
+        part = await request.read()
+        self.upload_sizes.append(len(part))
+        received += part
         if self.behaviour.cut_uploads_after is not None:
             self.behaviour.cut_uploads_after -= 1
             if self.behaviour.cut_uploads_after < 0:
@@ -477,15 +496,3 @@ def plain_manifest(*paths: str, script_sha256: str, size: int) -> bytes:
     """Return a manifest as a hostile daemon would write it: nothing checks these paths."""
     files = [{"path": path, "sha256": script_sha256, "size": size, "mode": 0o644} for path in paths]
     return json.dumps({"files": files}).encode()
-
-
-def result_of(peer: LinkPeer, command: RunTask | CancelTask) -> list[CommandResult]:
-    return [result for result in peer.results if result.command_id == command.command_id]
-
-
-def decoded_info(record: Mapping[str, object]) -> DeviceInfo:
-    return decode(DeviceInfo, record)
-
-
-def sha256_of(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

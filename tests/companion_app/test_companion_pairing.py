@@ -143,7 +143,7 @@ async def test_the_second_address_of_an_offer_is_tried(peer: LinkPeer) -> None:
 
 async def test_nobody_at_the_address_is_said_clearly() -> None:
     offer = PairingOffer(9, ("127.0.0.1",), bytes(32), bytes(16))
-    with pytest.raises(DaemonUnreachableError, match="No daemon answers at https://127.0.0.1:9/"):
+    with pytest.raises(DaemonUnreachableError, match=r"No daemon answers at https://127\.0\.0\.1:9/"):
         await pair_by_offer(offer, INFO, allow)
 
 

@@ -14,7 +14,6 @@ from edgeloop_shared.messages import (
     ResultReported,
     TaskFinished,
     TaskStarted,
-    TransferProgress,
 )
 from edgeloop_shared.models import RunState
 from edgeloop_shared.traces import TraceBatch, pack_batch
@@ -324,18 +323,6 @@ print("still here")
     assert len(run.text("system")) == 3
     assert run.text("stdout") == ["still here"]
     assert sum(isinstance(event, TaskFinished) for event in run.events()) == 1
-
-
-async def test_progress_counts_only_missing_bytes(peer: LinkPeer) -> None:
-    files: dict[str, bytes | str] = {"task.py": "pass", "model.mnn": b"m" * 1_000_000}
-    first = await peer.run(files)
-    asked = len(peer.downloads)
-    second = await peer.run({**files, "extra.txt": "new"})
-    totals = [
-        [event.total for event in run.events() if isinstance(event, TransferProgress)][-1] for run in (first, second)
-    ]
-    assert totals == [1_000_004, 3]
-    assert len(peer.downloads) - asked == 2  # the manifest and the one new file
 
 
 def lives(process_id: int) -> bool:

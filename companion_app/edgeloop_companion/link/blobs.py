@@ -182,6 +182,9 @@ class Transfers:
                 if reconnect.failures >= MAX_FRUITLESS:
                     raise _gave_up(error) from error
                 await self._pause(reconnect.delay())
+            except RuntimeError:  # what aiohttp says when our side closes a connection in the middle of a body
+                if self._client is client:
+                    raise
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than this link lives."""
