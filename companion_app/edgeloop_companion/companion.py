@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from edgeloop_companion.events import Listener, Paired
+from edgeloop_companion.events import Listener, Paired, Unpaired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
@@ -87,10 +87,13 @@ class Companion:
         return pairing
 
     async def _serve(self, host: Host) -> None:
-        await host.serve()
-        await host.close()
-        self._hosts.pop(host.pairing.fingerprint, None)
+        reason = await host.serve()
+        if self._hosts.get(host.pairing.fingerprint, (None, None))[0] is not host:
+            return  # it was closed from here
         await asyncio.to_thread(self._pairings.remove, host.pairing)
+        self._hosts.pop(host.pairing.fingerprint, None)
+        self._listener(Unpaired(host.pairing.host_name, reason))
+        await host.close()
 
     async def _stop(self, fingerprint: str) -> None:
         host, task = self._hosts.pop(fingerprint, (None, None))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from contextlib import AsyncExitStack
 
 import aiohttp
 
-from edgeloop_companion.events import Linked, LinkLost, Listener, RunChanged, Unpaired
+from edgeloop_companion.events import Linked, LinkLost, Listener, RunChanged
 from edgeloop_companion.link.blobs import BlobClient, Transfers
 from edgeloop_companion.link.connection import CLOSE_LOST, CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
 from edgeloop_companion.link.device_port import device_port
@@ -25,6 +26,8 @@ from edgeloop_shared.models import DeviceInfo, RunState
 
 BLOB_CONNECTIONS = 6
 GOODBYE_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class Host:
@@ -48,16 +51,16 @@ class Host:
         """Whether the link is up."""
         return self._link is not None
 
-    async def serve(self) -> None:
-        """Link, work and link again, until the daemon unpairs this device or the awaiting task is cancelled."""
+    async def serve(self) -> str:
+        """Link, work and link again, until the daemon unpairs this device; return its words for that.
+
+        It also returns after `close`.
+        """
         reconnect = Reconnect()
         while True:
             end, lived = await self._serve_once()
-            if self._closing.is_set():
-                return
-            if end.code == CLOSE_REVOKED:
-                self._listener(Unpaired(self.pairing.host_name, end.reason))
-                return
+            if self._closing.is_set() or end.code == CLOSE_REVOKED:
+                return end.reason
             delay = reconnect.yield_to_another() if end.code == CLOSE_REPLACED else reconnect.delay(lived)
             self._listener(LinkLost(self.pairing.host_name, end.reason, round(delay, 3)))
             await asyncio.sleep(delay)
@@ -88,6 +91,10 @@ class Host:
             end = LinkEnd(CLOSE_LOST, error.message)
         except (aiohttp.ClientError, ConnectionError) as error:
             end = LinkEnd(CLOSE_LOST, f"the connection was lost: {error}")
+        except Exception as error:
+            # The device must stay reachable whatever a daemon makes of it.
+            log.exception("link to %s", self.pairing.host_name)
+            end = LinkEnd(CLOSE_LOST, f"a fault in edgeloop: {type(error).__name__}: {error}")
         finally:
             self._link = None
         return end, max(0.0, time.monotonic() - begun)

@@ -147,6 +147,11 @@ async def test_a_native_crash_is_reported_with_its_signal_line_and_last_words(
     assert (error["details"]["file"], error["details"]["line"]) == ("task.py", 3)
 
 
+async def test_what_native_code_printed_before_a_crash_is_not_lost(peer: LinkPeer) -> None:
+    script = "import ctypes\nctypes.CDLL(None).printf(b'native words\\n')\nctypes.string_at(0)\n"
+    assert "native words" in failure(await peer.run({"task.py": script}))["details"]["native_output"]
+
+
 async def test_a_worker_that_ends_itself_is_reported_with_its_exit_code(peer: LinkPeer) -> None:
     error = failure(await peer.run({"task.py": "import os; os._exit(7)"}))
     assert (error["code"], error["details"]["exit_code"]) == ("task-crashed", 7)

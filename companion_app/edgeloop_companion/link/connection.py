@@ -151,15 +151,21 @@ class Link:
         outbox.resume(positions.positions)
         on_ready()
         sender = asyncio.create_task(self._send(outbox))
+        receiver = asyncio.create_task(self._obey(outbox, answer))
         try:
-            return await self._obey(outbox, answer)
+            await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+            if sender.done():
+                with contextlib.suppress(ConnectionError):
+                    sender.result()
+                await asyncio.wait({receiver}, timeout=REQUEST_SECONDS)  # why it broke, the other direction may say
+            return receiver.result() if receiver.done() else LinkEnd(CLOSE_LOST, "the connection was lost")
         except MessageError as error:
             await self._socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR, message=error.message.encode()[:120])
             return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message)
         finally:
             sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await sender
+            receiver.cancel()
+            await asyncio.gather(sender, receiver, return_exceptions=True)
 
     async def close(self) -> None:
         """Say goodbye."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -66,11 +67,15 @@ class BlobStore:
         return self._partial / sha256
 
     def has(self, sha256: str, size: int) -> bool:
-        """Return whether the blob is here with this size."""
+        """Return whether the blob is here with this size; if so it is wanted, and `prune` keeps it for longer."""
+        path = self.path(sha256)
         try:
-            return self.path(sha256).stat().st_size == size
+            if path.stat().st_size != size:
+                return False
+            os.utime(path)
         except FileNotFoundError:
             return False
+        return True
 
     def adopt(self, file: Path, sha256: str) -> None:
         """Move a checked file of the same file system into the store."""
@@ -88,7 +93,9 @@ class BlobStore:
             total -= status.st_size
 
     def take(self, file: Path) -> tuple[str, int]:
-        """Move `file` into the store (a copy when it lies elsewhere); return its SHA-256 and size in bytes."""
+        """Copy `file` into the store; return its SHA-256 and size in bytes. Raises `OSError` when it cannot be read."""
+        if not file.is_file():  # opening a pipe would wait for ever
+            raise FileNotFoundError(errno.ENOENT, "it is no file", str(file))
         descriptor, name = tempfile.mkstemp(dir=self._partial)
         target = Path(name)
         try:
@@ -105,9 +112,7 @@ class BlobStore:
 
     def copy_to(self, sha256: str, target: Path, mode: int) -> None:
         """Lay a copy of the blob down at `target`: a task may change its files, the store must not change with them."""
-        source = self.path(sha256)
-        shutil.copyfile(source, target)
-        os.utime(source)  # used just now: see `prune`
+        shutil.copyfile(self.path(sha256), target)
         target.chmod(mode)
 
 
@@ -185,6 +190,9 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _remove_tree(folder: Path) -> None:
-    for path, _, _ in os.walk(folder):  # a task may have taken away the right to list or change its own folders
-        Path(path).chmod(0o700)
+    for path, folders, _ in os.walk(folder):  # a task may have taken away the right to list or change its own folders
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)

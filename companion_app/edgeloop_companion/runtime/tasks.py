@@ -140,6 +140,7 @@ class TaskRun:
                 return await self._follow(worker, files)
         finally:
             await asyncio.to_thread(self._state_folder.remove_task_folder, folder)
+            await asyncio.to_thread(self._transfers.store.prune)
 
     async def _fetch_bundle(self) -> BundleManifest:
         command, store = self._command, self._transfers.store

@@ -6,6 +6,8 @@ Its own words are lines of JSON on the status pipe: `{"event": "started"}`, and 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import faulthandler
 import json
 import os
@@ -23,6 +25,7 @@ from edgeloop_shared.errors import TaskFailedError
 from edgeloop_task import reporting, tracing
 
 MAX_ORDER_BYTES = 128 * 1024 * 1024
+_LINE_BUFFERED = 1  # _IOLBF of stdio.h on Linux and macOS
 
 
 def main() -> int:
@@ -33,6 +36,7 @@ def main() -> int:
         os.set_inheritable(descriptor, False)  # for the script's own children they mean nothing
     # Lines appear as they are printed, as on a terminal.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    _print_native_lines_at_once()
     # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
     faulthandler.enable(os.dup(2), all_threads=False)
     folder = Path.cwd()
@@ -62,6 +66,14 @@ def run_script(order: Order, folder: Path) -> TaskFailedError | None:
         sys.stderr.write(failure.details["traceback"])
         return failure
     return None
+
+
+def _print_native_lines_at_once() -> None:
+    """Let C's standard output be buffered by the line: what MNN printed just before a crash must not be lost."""
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.setvbuf(ctypes.c_void_p.in_dll(library, name), None, _LINE_BUFFERED, 0)
 
 
 def _watch_companion() -> None:
