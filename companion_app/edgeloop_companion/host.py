@@ -118,7 +118,7 @@ class Host:
         trust = aiohttp.Fingerprint(self.pairing.pin)
         async with device_port(trust, connections=BLOB_CONNECTIONS) as port:
             client = BlobClient(port, link.address, self.pairing.port, link.bearer)
-            with self._transfers.through(client):
+            async with self._transfers.through(client):
                 return await link.run(hello, self._outbox, self._runs.answer, on_ready=lambda: self._linked(link))
 
     def _linked(self, link: Link) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -101,17 +102,22 @@ class Transfers:
         self.store = store
         self._client: BlobClient | None = None
         self._changed = asyncio.Event()
+        self._attempts: set[asyncio.Task[bool]] = set()
         self._fetching: dict[str, asyncio.Lock] = {}
 
-    @contextmanager
-    def through(self, client: BlobClient) -> Iterator[None]:
-        """Use `client` inside the block, which lasts as long as its link."""
+    @asynccontextmanager
+    async def through(self, client: BlobClient) -> AsyncIterator[None]:
+        """Use `client` inside the block, which lasts as long as its link; what is under way at its end is interrupted."""
         self._switch(client)
         try:
             yield
         finally:
-            if self._client is client:
-                self._switch(None)
+            self._switch(None)
+            # aiohttp would leave the reader of a body waiting for ever when its session is closed under it.
+            attempts = tuple(self._attempts)
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
 
     async def fetch(self, sha256: str, size: int, on_bytes: OnBytes) -> None:
         """Bring a blob into the store unless it is there. Raises `TransferError` and what the daemon refuses with."""
@@ -165,7 +171,7 @@ class Transfers:
 
         await self._until_done(attempt)
 
-    async def _until_done(self, attempt: Callable[[BlobClient], Awaitable[bool]]) -> None:
+    async def _until_done(self, attempt: Callable[[BlobClient], Coroutine[Any, Any, bool]]) -> None:
         """Repeat `attempt` over this and later links until it says that it is done."""
         reconnect = Reconnect()
         while True:
@@ -173,8 +179,11 @@ class Transfers:
                 await self._changed.wait()
             client = self._client
             try:
-                if await attempt(client):
+                done = await self._interruptible(attempt(client))
+                if done:
                     return
+                if done is None:
+                    continue
                 reconnect = Reconnect()
             except (DaemonUnreachableError, UnauthorizedError, NotPairedError) as error:
                 if self._client is not client:
@@ -182,9 +191,20 @@ class Transfers:
                 if reconnect.failures >= MAX_FRUITLESS:
                     raise _gave_up(error) from error
                 await self._pause(reconnect.delay())
-            except RuntimeError:  # what aiohttp says when our side closes a connection in the middle of a body
-                if self._client is client:
-                    raise
+
+    async def _interruptible(self, attempt: Coroutine[Any, Any, bool]) -> bool | None:
+        """Return what `attempt` returns, or None when its link has ended meanwhile."""
+        task = asyncio.create_task(attempt)
+        self._attempts.add(task)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:  # the run itself is cancelled
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        finally:
+            self._attempts.discard(task)
+        return None if task.cancelled() else task.result()
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but no longer than this link lives."""
