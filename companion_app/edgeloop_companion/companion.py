@@ -31,7 +31,7 @@ async def running(
     """
     await asyncio.to_thread(state_folder.clear_tasks)
     await asyncio.to_thread(state_folder.blobs.prune)
-    pairings = Pairings(state_folder.pairings)
+    pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
     companion = Companion(
         state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers)
     )

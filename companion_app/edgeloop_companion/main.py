@@ -23,6 +23,7 @@ from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
+from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.process_lock import held
 
@@ -41,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     f"Another companion uses the state folder {options.state}.",
                     hint="Stop it, or give this one a folder of its own with --state.",
                 )
-            asyncio.run(_serve(options, state_folder))
+            info = device_info(options.name, is_virtual=options.virtual)
+            asyncio.run(_serve(options, state_folder, info))
     except EdgeloopError as error:
         show(Failed(error))
         return 1
@@ -77,11 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _serve(options: argparse.Namespace, state_folder: StateFolder) -> None:
+async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: DeviceInfo) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    info = device_info(options.name, is_virtual=options.virtual)
     async with running(state_folder, info, show) as companion:
         pairing = asyncio.create_task(_pair(options, companion))
         stopping = asyncio.create_task(stop.wait())

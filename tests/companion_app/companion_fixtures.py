@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from blockbuster import blockbuster_ctx
+
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event
@@ -14,6 +16,8 @@ from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import StateFolder
 
 from .link_peer import LinkPeer
+
+INFO = device_info("phone")
 
 
 class Observer:
@@ -50,8 +54,10 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 @contextlib.asynccontextmanager
 async def companion_at(folder: Path, observer: Observer | None = None) -> AsyncIterator[Companion]:
     """Run a companion whose state lies in `folder`."""
-    async with running(StateFolder(folder), device_info("phone"), observer or Observer()) as companion:
-        yield companion
+    state_folder = await asyncio.to_thread(StateFolder, folder)
+    with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
+        async with running(state_folder, INFO, observer or Observer()) as companion:
+            yield companion
 
 
 @contextlib.asynccontextmanager

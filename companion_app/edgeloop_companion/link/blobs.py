@@ -123,7 +123,7 @@ class Transfers:
         """Bring a blob into the store unless it is there. Raises `TransferError` and what the daemon refuses with."""
         lock = self._fetching.setdefault(sha256, asyncio.Lock())  # two tasks may need the same blob
         async with lock:
-            if self.store.has(sha256, size):
+            if await asyncio.to_thread(self.store.has, sha256, size):
                 on_bytes(size)
                 return
             blob = await asyncio.to_thread(PartialBlob, self.store, sha256, size)

@@ -14,7 +14,7 @@ _FRAME = re.compile(r'\s*File "(.+)", line ([0-9]+) in ')
 def describe_crash(code: int, last_lines: tuple[str, ...], folder: Path) -> TaskCrashedError | None:
     """Return the error for a worker's exit code (negative: the signal); None for zero.
 
-    `last_lines` are the worker's last lines; Python's fault handler names there where the script was.
+    `folder` is the real path of the task's files. `last_lines` are the worker's last lines; Python's fault handler names there where the script was.
     """
     if code == 0:
         return None
@@ -22,11 +22,10 @@ def describe_crash(code: int, last_lines: tuple[str, ...], folder: Path) -> Task
     where = ""
     for line in last_lines:
         frame = _FRAME.match(line)
-        for base in (folder, folder.resolve()):
-            if frame and not where and Path(frame[1]).is_relative_to(base):
-                file = Path(frame[1]).relative_to(base).as_posix()
-                details |= {"file": file, "line": int(frame[2])}
-                where = f" ({file}, line {frame[2]})"
+        if frame and not where and Path(frame[1]).is_relative_to(folder):
+            file = Path(frame[1]).relative_to(folder).as_posix()
+            details |= {"file": file, "line": int(frame[2])}
+            where = f" ({file}, line {frame[2]})"
     if code < 0:
         try:
             details["signal"] = signal.Signals(-code).name

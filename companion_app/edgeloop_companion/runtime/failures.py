@@ -75,10 +75,7 @@ def _tidy(summary: traceback.TracebackException, folder: Path, seen: set[int]) -
 
 
 def _relative(path: str, folder: Path) -> str:
-    for base in (folder, folder.resolve()):
-        if Path(path).is_relative_to(base):
-            return Path(path).relative_to(base).as_posix()
-    return path
+    return Path(path).relative_to(folder).as_posix() if Path(path).is_relative_to(folder) else path
 
 
 def _middle_cut(text: str) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgeloop_shared.errors import TransferError
@@ -20,7 +20,7 @@ class StateFolder:
     """The state folder: readable by its owner only, because pairing keys and users' models lie in it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = path.resolve()  # tracebacks name files by their real paths
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
         self.blobs = BlobStore(path / "blobs")
@@ -76,6 +76,10 @@ class BlobStore:
         except FileNotFoundError:
             return False
         return True
+
+    def missing(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return those of the blobs (their sizes by SHA-256) that are not here."""
+        return {sha256: size for sha256, size in sizes.items() if not self.has(sha256, size)}
 
     def adopt(self, file: Path, sha256: str) -> None:
         """Move a checked file of the same file system into the store."""

@@ -147,7 +147,7 @@ class TaskRun:
         await self._transfers.fetch(command.manifest, command.manifest_bytes, lambda _: None)
         data = await asyncio.to_thread(store.path(command.manifest).read_bytes)
         manifest = await asyncio.to_thread(read_manifest, data, command.script)
-        missing = {sha256: size for sha256, size in manifest.sizes.items() if not store.has(sha256, size)}
+        missing = await asyncio.to_thread(store.missing, manifest.sizes)
         total, received = sum(missing.values()), 0
         places = asyncio.Semaphore(PARALLEL_TRANSFERS)
 
