@@ -9,7 +9,7 @@ import pytest
 
 from edgeloop_companion.events import Linked, LinkLost, Unpaired
 from edgeloop_shared.errors import error_from_dict
-from edgeloop_shared.messages import Acknowledge, CancelTask, CommandResult, RunTask, encode_message
+from edgeloop_shared.messages import Acknowledge, CancelTask, CommandResult, encode_message
 from edgeloop_shared.models import RunState
 
 from .companion_fixtures import Observer, companion_at, linked_companion, pairing_with
@@ -168,12 +168,13 @@ async def test_cancelling_an_unknown_run_is_refused_clearly(peer: LinkPeer, tmp_
     assert error_from_dict(peer.results[0].error).code == "not-found"
 
 
-async def test_a_script_outside_the_bundle_is_refused_at_once(peer: LinkPeer, tmp_path: Path) -> None:
+async def test_a_command_with_a_script_outside_its_bundle_is_a_fault(peer: LinkPeer, tmp_path: Path) -> None:
     async with linked_companion(tmp_path, peer):
-        await peer.send(RunTask("c1", "r1", "workspace", "0" * 64, 10, "../task.py"))
-        await peer.until(lambda: bool(peer.results))
-    assert peer.results[0].error is not None
-    assert peer.results[0].error["code"] == "invalid-bundle"
+        command = encode_message(peer.command({"task.py": "print('never')"}))
+        await peer.send_raw(command.replace('"task.py"', '"../task.py"'))
+        await peer.linked(times=2)
+    assert peer.close_codes[0] == 1002
+    assert peer.downloads == []
 
 
 async def test_a_companion_that_ends_cancels_its_runs_and_says_so(peer: LinkPeer, tmp_path: Path) -> None:

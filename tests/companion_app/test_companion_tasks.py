@@ -96,9 +96,45 @@ except KeyError as error:
     assert str(tmp_path) not in traceback
 
 
-async def test_an_exception_that_cannot_be_shown_is_still_reported(peer: LinkPeer) -> None:
-    script = "class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd\n"
-    assert failure(await peer.run({"task.py": script}))["message"].startswith("Odd")
+@pytest.mark.parametrize(
+    ("raised", "begins"),
+    [
+        ("class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd", "Odd: (its text"),
+        ("raise ValueError('\\udc80\\x00')", "ValueError: \\udc80\x00 ("),
+        ("raise ValueError('long' * 1_000_000)", "ValueError: longlong"),
+        (
+            "from edgeloop_shared.errors import ModelError\nraise ModelError('Broken.', details={'x': object()})",
+            "ModelError: B",
+        ),
+        (
+            "from edgeloop_shared.errors import ModelError\nraise ModelError('Broken.', details={'x': 'y' * 10**7})",
+            "ModelError: B",
+        ),
+        ("def f():\n    f()\nf()", "RecursionError"),
+    ],
+)
+async def test_an_odd_exception_is_reported_all_the_same(peer: LinkPeer, raised: str, begins: str) -> None:
+    error = failure(await peer.run({"task.py": raised}))
+    assert error["message"].startswith(begins)
+    assert len(error["message"]) < 2200
+    assert error["details"]["file"] == "task.py"
+
+
+async def test_an_error_of_the_task_library_keeps_its_code_and_hint(peer: LinkPeer) -> None:
+    files: dict[str, bytes | str] = {
+        "task.py": "import edgeloop_task\nedgeloop_task.load_model('m.mnn')",
+        "m.mnn": b"rubbish",
+    }
+    error = failure(await peer.run(files))
+    assert error["message"].startswith("ModelError: ")
+    assert error["details"]["cause"]["code"] == "model-error"
+    assert error["hint"] == error["details"]["cause"]["hint"]
+    assert (error["details"]["file"], error["details"]["line"]) == ("task.py", 2)
+
+
+async def test_a_file_cannot_be_reported_under_a_name_outside_its_folder(peer: LinkPeer) -> None:
+    error = failure(await peer.run({"task.py": "import edgeloop_task\nedgeloop_task.report_file('task.py', '../x')"}))
+    assert error["details"]["cause"]["code"] == "invalid-bundle"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ _FRAME = re.compile(r'\s*File "(.+)", line ([0-9]+) in ')
 def describe_crash(code: int, last_lines: tuple[str, ...], folder: Path) -> TaskCrashedError | None:
     """Return the error for a worker's exit code (negative: the signal); None for zero.
 
-    `folder` is the real path of the task's files. `last_lines` are the worker's last lines; Python's fault handler names there where the script was.
+    `folder` is the real path of the task's files. `last_lines` are the worker's last lines: Python's fault handler names
+    there where the script was.
     """
     if code == 0:
         return None

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import TooLargeError
 from edgeloop_task.reporting import ChannelReporter
 
@@ -22,7 +23,12 @@ class SnapshotReporter(ChannelReporter):
         self._bytes = 0
 
     def file(self, path: Path, name: str) -> None:
-        """Report a file. Raises `TooLargeError` when the run's files together exceed `MAX_REPORTED_BYTES`."""
+        """Report a file under `name`, which obeys the rules of a bundle's paths.
+
+        Raises `BundleError` for a name that does not, and `TooLargeError` when the run's files together exceed
+        `MAX_REPORTED_BYTES`.
+        """
+        check_bundle_path(name)
         self._bytes += path.stat().st_size
         if self._bytes > MAX_REPORTED_BYTES:
             raise TooLargeError(

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from edgeloop_companion.runtime.workers import Pipe
+from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
-from edgeloop_shared.messages import MetricReported, ResultReported, decode_event
+from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, ResultReported, decode_event
 from edgeloop_shared.traces import OperatorTable, unpack_batch
 
-MAX_REPORT_BYTES = 16 * 1024**2
 KIND_JSON = 1
 KIND_TRACES = 2
 _HEADER = struct.Struct("<IB")
@@ -27,6 +27,9 @@ class FileReported:
 
     path: str = field(metadata={"min_length": 1, "max_length": 4096})
     name: str = field(metadata={"min_length": 1, "max_length": 512})
+
+    def __post_init__(self) -> None:
+        check_bundle_path(self.name)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ async def read_reports(pipe: Pipe) -> AsyncIterator[Report]:
     while await fill(_HEADER.size):
         length, kind = _HEADER.unpack_from(buffer)
         del buffer[: _HEADER.size]
-        if length > MAX_REPORT_BYTES:
-            yield Unusable(f"it has {length} bytes, and the limit is {MAX_REPORT_BYTES}")
+        if length > MAX_EVENT_BYTES:
+            yield Unusable(f"it has {length} bytes, and the limit is {MAX_EVENT_BYTES}")
             while length > len(buffer):
                 length -= len(buffer)
                 buffer.clear()
@@ -86,10 +89,10 @@ def _decode(kind: int, payload: bytes) -> Report:
         return TracesReported(payload)
     if kind != KIND_JSON:
         raise MessageError(f"It has the unknown kind {kind}.")
-    record = parse_json(payload, max_bytes=MAX_REPORT_BYTES)
+    record = parse_json(payload, max_bytes=MAX_EVENT_BYTES)
     if isinstance(record, dict) and record.get("type") == "file":
         return decode(FileReported, {name: value for name, value in record.items() if name != "type"})
-    event = decode_event(payload, max_bytes=MAX_REPORT_BYTES)
+    event = decode_event(payload, max_bytes=MAX_EVENT_BYTES)
     if not isinstance(event, MetricReported | ResultReported | OperatorTable):
         raise MessageError(f"A script cannot report a {type(event).__name__}.")
     return event

@@ -10,7 +10,6 @@ from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.tasks import BlobTransfers, TaskRun
 from edgeloop_companion.runtime.workers import Workers
-from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import ConflictError, NotFoundError, RateLimitedError
 from edgeloop_shared.messages import CancelTask, CommandResult, RunTask
 from edgeloop_shared.models import RunState
@@ -63,7 +62,6 @@ class Runs:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, command: RunTask) -> None:
-        check_bundle_path(command.script)
         if command.run_id in self.ids:
             raise ConflictError(
                 f"Run {command.run_id} is on this device already.", hint="Give each run an id of its own."

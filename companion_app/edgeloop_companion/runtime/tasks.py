@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.runtime.bundles import lay_out, read_manifest
@@ -19,7 +20,7 @@ from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unu
 from edgeloop_companion.runtime.storage import BlobStore, StateFolder
 from edgeloop_companion.runtime.workers import Pipe, Worker, Workers
 from edgeloop_shared.bundles import BundleManifest
-from edgeloop_shared.codec import parse_json
+from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import EdgeloopError, MessageError, TransferError, error_from_dict
 from edgeloop_shared.messages import (
     Event,
@@ -39,6 +40,14 @@ LAST_WORDS_SECONDS = 2.0
 MAX_STATUS_BYTES = 1024 * 1024
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Word:
+    """A word of the worker, see `runtime.worker`."""
+
+    event: Literal["started", "failed"]
+    error: Mapping[str, Any] = field(default_factory=dict)
 
 
 class BlobTransfers(Protocol):
@@ -210,17 +219,17 @@ class TaskRun:
             while b"\n" in buffer:
                 line, _, rest = bytes(buffer).partition(b"\n")
                 buffer[:] = rest
-                failure = await self._obey_status(parse_json(line, max_bytes=MAX_STATUS_BYTES)) or failure
+                failure = await self._obey_status(decode_json(_Word, line, max_bytes=MAX_STATUS_BYTES)) or failure
         self._started.set()
         return failure
 
-    async def _obey_status(self, word: Mapping[str, Any]) -> EdgeloopError | None:
-        if word.get("event") == "started":
+    async def _obey_status(self, word: _Word) -> EdgeloopError | None:
+        if word.event == "started":
             self._on_state(RunState.RUNNING)
             await self._event(TaskStarted(time.time_ns()))
             self._started.set()
             return None
-        return error_from_dict(word.get("error") or {})
+        return error_from_dict(word.error)
 
     async def _follow_reports(self, pipe: Pipe, folder: Path) -> None:
         await self._started.wait()  # the start is announced before anything that the script reports
