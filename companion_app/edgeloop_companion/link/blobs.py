@@ -16,6 +16,7 @@ from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
 from edgeloop_companion.link.reconnect import Reconnect
 from edgeloop_companion.runtime.storage import CHUNK_BYTES, BlobStore, PartialBlob
 from edgeloop_shared.errors import (
+    ConflictError,
     DaemonUnreachableError,
     EdgeloopError,
     NotPairedError,
@@ -185,7 +186,8 @@ class Transfers:
                 if done is None:
                     continue
                 reconnect = Reconnect()
-            except (DaemonUnreachableError, UnauthorizedError, NotPairedError) as error:
+            except (ConflictError, DaemonUnreachableError, NotPairedError, UnauthorizedError) as error:
+                # A conflict: the daemon has not noticed yet that an earlier connection with this blob is gone.
                 if self._client is not client:
                     continue  # the link went with it
                 if reconnect.failures >= MAX_FRUITLESS:

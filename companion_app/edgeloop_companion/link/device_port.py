@@ -22,6 +22,7 @@ from edgeloop_shared.errors import (
 from edgeloop_shared.proofs import FINGERPRINT_BYTES, fingerprint
 
 REQUEST_SECONDS = 10.0
+IDLE_SECONDS = 660.0  # longer than any pairing window
 MAX_REFUSAL_BYTES = 64 * 1024
 
 
@@ -59,7 +60,7 @@ def device_url(address: str, port: int, path: str) -> str:
 async def device_port(trust: aiohttp.Fingerprint, *, connections: int = 1) -> AsyncIterator[DevicePort]:
     """Open a client for one device port whose certificate `trust` judges before any byte is sent."""
     # A person answers between the two steps of pairing, so the connection may be idle for a whole window.
-    connector = aiohttp.TCPConnector(ssl=trust, limit=connections, keepalive_timeout=180)
+    connector = aiohttp.TCPConnector(ssl=trust, limit=connections, keepalive_timeout=IDLE_SECONDS)
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
