@@ -36,7 +36,7 @@ def describe_crash(code: int, last_lines: tuple[str, ...], folder: Path) -> Task
     else:
         details["exit_code"] = code
         how = f"ended by itself with exit code {code}"
-    hint = "Its last lines are below; a native library such as MNN can crash on a broken model or a wrong input shape."
+    hint = "Its last lines are in the run's log. A native library such as MNN can crash on a broken model or a wrong shape."
     if code == -signal.SIGKILL:
         hint = "SIGKILL usually means that the device ran out of memory: try a smaller model or fewer threads."
     return TaskCrashedError(f"The task's process {how}{where}.", hint=hint, details=details)
