@@ -1,0 +1,105 @@
+"""The companion without a screen: pairs, stays linked to every paired daemon, and runs their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from edgeloop_companion.events import Listener, Paired, Unpaired
+from edgeloop_companion.host import Host
+from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
+from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
+from edgeloop_shared.models import DeviceInfo
+from edgeloop_shared.pairing import PairingOffer
+
+
+@contextlib.asynccontextmanager
+async def running(
+    state_folder: StateFolder,
+    info: DeviceInfo,
+    listener: Listener,
+    *,
+    starter: WorkerStarter | None = None,
+    max_workers: int = 8,
+) -> AsyncIterator[Companion]:
+    """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
+
+    Raises `SettingsError` when the stored pairings cannot be read.
+    """
+    await asyncio.to_thread(state_folder.clear_tasks)
+    await asyncio.to_thread(state_folder.blobs.prune)
+    pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
+    companion = Companion(
+        state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers)
+    )
+    try:
+        for pairing in pairings:
+            companion.serve(pairing)
+        yield companion
+    finally:
+        await companion.close()
+
+
+class Companion:
+    """The paired daemons of this device. `listener` is told what happens; it is called on the event loop."""
+
+    def __init__(
+        self, state_folder: StateFolder, pairings: Pairings, info: DeviceInfo, listener: Listener, workers: Workers
+    ) -> None:
+        self._state_folder = state_folder
+        self._pairings = pairings
+        self._info = info
+        self._listener = listener
+        self._workers = workers
+        self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The daemons that are served now."""
+        return tuple(host for host, _ in self._hosts.values())
+
+    async def pair_by_offer(self, offer: PairingOffer, ask_allow: AskAllow) -> Pairing:
+        """Pair with the daemon of a scanned code and serve it. Raises what `link.pairing.pair_by_offer` raises."""
+        return await self._keep(await pair_by_offer(offer, self._info, ask_allow))
+
+    async def pair_by_code(self, host: str, port: int, code: str, ask_allow: AskAllow) -> Pairing:
+        """Pair by address and typed code and serve it. Raises what `link.pairing.pair_by_code` raises."""
+        return await self._keep(await pair_by_code(host, port, code, self._info, ask_allow))
+
+    def serve(self, pairing: Pairing) -> None:
+        """Stay linked to the daemon of `pairing` from now on."""
+        host = Host(pairing, self._info, self._state_folder, self._workers, self._listener)
+        task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
+        self._hosts[pairing.fingerprint] = (host, task)
+
+    async def close(self) -> None:
+        """Cancel all runs and end all links."""
+        await asyncio.gather(*(self._stop(fingerprint) for fingerprint in tuple(self._hosts)))
+
+    async def _keep(self, pairing: Pairing) -> Pairing:
+        await asyncio.to_thread(self._pairings.add, pairing)
+        await self._stop(pairing.fingerprint)  # an earlier pairing with the same daemon is worth nothing now
+        self._listener(Paired(pairing.host_name, pairing.device_id))
+        self.serve(pairing)
+        return pairing
+
+    async def _serve(self, host: Host) -> None:
+        reason = await host.serve()
+        if self._hosts.get(host.pairing.fingerprint, (None, None))[0] is not host:
+            return  # it was closed from here
+        await asyncio.to_thread(self._pairings.remove, host.pairing)
+        self._hosts.pop(host.pairing.fingerprint, None)
+        self._listener(Unpaired(host.pairing.host_name, reason))
+        await host.close()
+
+    async def _stop(self, fingerprint: str) -> None:
+        host, task = self._hosts.pop(fingerprint, (None, None))
+        if host is None or task is None:
+            return
+        await host.close()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,62 @@
+"""What a companion tells whoever shows it: a screen, or the lines of JSON that the command line reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.models import RunState
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A daemon may run code here from now on."""
+
+    host: str
+    device_id: str
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The link to a paired daemon is up, and both sides know what the other holds."""
+
+    host: str
+    address: str
+
+
+@dataclass(frozen=True)
+class LinkLost:
+    """There is no link to a paired daemon (any more); it is dialled again after `retry_seconds`."""
+
+    host: str
+    reason: str
+    retry_seconds: float
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """The daemon does not know this device any more; its pairing was forgotten here too."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RunChanged:
+    """A run of a daemon has a new state."""
+
+    host: str
+    run_id: str
+    state: RunState
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something that was asked for could not be done."""
+
+    error: EdgeloopError
+
+
+Event = Paired | Linked | LinkLost | Unpaired | RunChanged | Failed
+Listener = Callable[[Event], None]

@@ -1,0 +1,247 @@
+"""Blobs over the device port: missing ones down, reported files up; both resume where a lost connection left off."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
+from edgeloop_companion.link.reconnect import Reconnect
+from edgeloop_companion.runtime.storage import CHUNK_BYTES, BlobStore, PartialBlob
+from edgeloop_shared.errors import (
+    ConflictError,
+    DaemonUnreachableError,
+    EdgeloopError,
+    NotPairedError,
+    TransferError,
+    UnauthorizedError,
+)
+
+UPLOAD_BYTES = 4 * 1024**2  # of one request
+MAX_DISAGREEMENTS = 3
+MAX_FRUITLESS = 6  # attempts in a row on a living link that brought no byte
+BLOB_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=30)
+RECEIVED_HEADER = "Edgeloop-Received"
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)\Z")
+
+OnBytes = Callable[[int], None]
+"""Told how many bytes have newly arrived; negative when bytes had to be thrown away."""
+
+
+class BlobClient:
+    """Transfers during one link: its bearer dies with it."""
+
+    def __init__(self, port: DevicePort, address: str, number: int, bearer: str) -> None:
+        self._port = port
+        self._address, self._number = address, number
+        self._headers = {"Authorization": f"Bearer {bearer}"}
+
+    def _url(self, sha256: str) -> str:
+        return device_url(self._address, self._number, f"/v1/blob/{sha256}")
+
+    async def download(self, blob: PartialBlob, sha256: str, on_bytes: OnBytes) -> None:
+        """Append what is missing of `blob`. Raises `DaemonUnreachableError` with the bytes so far kept."""
+        headers = dict(self._headers)
+        if blob.received:
+            headers["Range"] = f"bytes={blob.received}-"
+        async with self._port.request("GET", self._url(sha256), headers=headers, timeout=BLOB_TIMEOUT) as response:
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise TransferError(f"The daemon sent blob {sha256[:12]} encoded; blobs travel as they are.")
+            if blob.received and response.status != 206:
+                on_bytes(-blob.received)
+                blob.restart()
+            elif blob.received:
+                begun = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+                if begun is None or int(begun[1]) != blob.received:
+                    raise TransferError(f"The daemon sent another part of blob {sha256[:12]} than was asked for.")
+            pending = bytearray()
+            try:
+                async for chunk in response.content.iter_any():
+                    pending += chunk
+                    if len(pending) >= CHUNK_BYTES:
+                        await _append(blob, pending, on_bytes)
+            finally:  # also what came before the connection was lost
+                await _append(blob, pending, on_bytes)
+
+    async def upload(self, file: Path, sha256: str, size: int) -> None:
+        """Send what the daemon lacks of `file`. Raises `TransferError` when it refuses the bytes."""
+        url = self._url(sha256)
+        async with self._port.request("HEAD", url, headers=self._headers, accept=(404,)) as response:
+            sent = _received(response, size) if response.status < 400 else 0
+        disagreements = 0
+        while sent < size or not size:
+            part = await asyncio.to_thread(_read_part, file, sent, min(UPLOAD_BYTES, size - sent))
+            content_range = f"bytes {sent}-{sent + len(part) - 1}/{size}" if part else f"bytes */{size}"
+            headers = {**self._headers, "Content-Range": content_range, "Content-Type": "application/octet-stream"}
+            async with self._port.request(
+                "PUT", url, headers=headers, body=io.BytesIO(part), accept=(409,), timeout=BLOB_TIMEOUT
+            ) as response:
+                if response.status == 201:
+                    return
+                if response.status == 409:  # it holds another part than we thought: go on from there
+                    disagreements += 1
+                    if RECEIVED_HEADER not in response.headers or disagreements > MAX_DISAGREEMENTS:
+                        raise await refusal(response)
+                    sent = _received(response, size)
+                    continue
+            sent += len(part)
+            if sent == size:
+                raise TransferError(f"The daemon did not confirm blob {sha256[:12]} although all of it was sent.")
+
+
+class Transfers:
+    """Transfers of one daemon that outlive its links: each waits for a link, and goes on with the next one."""
+
+    def __init__(self, store: BlobStore) -> None:
+        self.store = store
+        self._client: BlobClient | None = None
+        self._changed = asyncio.Event()
+        self._attempts: set[asyncio.Task[bool]] = set()
+        self._fetching: dict[str, asyncio.Lock] = {}
+
+    @asynccontextmanager
+    async def through(self, client: BlobClient) -> AsyncIterator[None]:
+        """Use `client` inside the block, which lasts as long as its link; what is under way at its end is interrupted."""
+        self._switch(client)
+        try:
+            yield
+        finally:
+            self._switch(None)
+            # aiohttp would leave the reader of a body waiting for ever when its session is closed under it.
+            attempts = tuple(self._attempts)
+            for attempt in attempts:
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
+
+    async def fetch(self, sha256: str, size: int, on_bytes: OnBytes) -> None:
+        """Bring a blob into the store unless it is there. Raises `TransferError` and what the daemon refuses with."""
+        lock = self._fetching.setdefault(sha256, asyncio.Lock())  # two tasks may need the same blob
+        async with lock:
+            if await asyncio.to_thread(self.store.has, sha256, size):
+                on_bytes(size)
+                return
+            blob = await asyncio.to_thread(PartialBlob, self.store, sha256, size)
+            try:
+                on_bytes(blob.received)
+                await self._fetch(blob, sha256, size, on_bytes)
+            finally:
+                blob.close()
+        self._fetching.pop(sha256, None)
+
+    async def _fetch(self, blob: PartialBlob, sha256: str, size: int, on_bytes: OnBytes) -> None:
+        resumed = blob.resumed
+
+        async def attempt(client: BlobClient) -> bool:
+            before = blob.received
+            try:
+                if blob.received < size or not size:
+                    await client.download(blob, sha256, on_bytes)
+            except DaemonUnreachableError:
+                if blob.received == before:
+                    raise
+            if blob.received == before < size:
+                raise DaemonUnreachableError(f"The daemon sent no byte of blob {sha256[:12]}.")
+            return blob.received == size
+
+        while True:
+            await self._until_done(attempt)
+            if await asyncio.to_thread(blob.finish):
+                return
+            on_bytes(-size)
+            if not resumed:
+                raise TransferError(
+                    f"The bytes of blob {sha256[:12]} are not the announced ones.",
+                    hint="A file may have changed on the computer while it was sent: run again.",
+                    details={"sha256": sha256},
+                )
+            resumed = False  # the earlier part may have been spoiled on this device: once more from the start
+
+    async def upload(self, sha256: str, size: int) -> None:
+        """Send a blob of the store to the daemon. Raises `TransferError` and what the daemon refuses with."""
+
+        async def attempt(client: BlobClient) -> bool:
+            await client.upload(self.store.path(sha256), sha256, size)
+            return True
+
+        await self._until_done(attempt)
+
+    async def _until_done(self, attempt: Callable[[BlobClient], Coroutine[Any, Any, bool]]) -> None:
+        """Repeat `attempt` over this and later links until it says that it is done."""
+        reconnect = Reconnect()
+        while True:
+            while self._client is None:
+                await self._changed.wait()
+            client = self._client
+            try:
+                done = await self._interruptible(attempt(client))
+                if done:
+                    return
+                if done is None:
+                    continue
+                reconnect = Reconnect()
+            except (ConflictError, DaemonUnreachableError, NotPairedError, UnauthorizedError) as error:
+                # A conflict: the daemon has not noticed yet that an earlier connection with this blob is gone.
+                if self._client is not client:
+                    continue  # the link went with it
+                if reconnect.failures >= MAX_FRUITLESS:
+                    raise _gave_up(error) from error
+                await self._pause(reconnect.delay())
+
+    async def _interruptible(self, attempt: Coroutine[Any, Any, bool]) -> bool | None:
+        """Return what `attempt` returns, or None when its link has ended meanwhile."""
+        task = asyncio.create_task(attempt)
+        self._attempts.add(task)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:  # the run itself is cancelled
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        finally:
+            self._attempts.discard(task)
+        return None if task.cancelled() else task.result()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but no longer than this link lives."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    def _switch(self, client: BlobClient | None) -> None:
+        self._client = client
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _gave_up(error: EdgeloopError) -> TransferError:
+    return TransferError(f"A blob could not be transferred: {error.message}", hint=error.hint)
+
+
+async def _append(blob: PartialBlob, pending: bytearray, on_bytes: OnBytes) -> None:
+    if pending:
+        data = bytes(pending)
+        pending.clear()
+        await asyncio.to_thread(blob.write, data)
+        on_bytes(len(data))
+
+
+def _received(response: aiohttp.ClientResponse, size: int) -> int:
+    text = response.headers.get(RECEIVED_HEADER, "0")
+    if not text.isdigit() or int(text) > size:
+        raise TransferError(f"The daemon claims to hold {text[:32]!r} bytes of a blob of {size}.")
+    return int(text)
+
+
+def _read_part(file: Path, start: int, length: int) -> bytes:
+    with file.open("rb") as source:
+        source.seek(start)
+        return source.read(length)

@@ -1,0 +1,213 @@
+"""One authenticated link to a daemon: the handshake, then records and commands until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from edgeloop_companion.link.device_port import (
+    REQUEST_SECONDS,
+    OneConnection,
+    device_port,
+    device_url,
+    read_body,
+    unreachable,
+)
+from edgeloop_companion.link.outbox import Outbox
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
+from edgeloop_shared.messages import (
+    HEARTBEAT_SECONDS,
+    LINK_VERSIONS,
+    MAX_MESSAGE_BYTES,
+    MAX_UNAUTHENTICATED_BYTES,
+    VERSIONS_HEADER,
+    Acknowledge,
+    CancelTask,
+    CommandResult,
+    Hello,
+    Message,
+    RunTask,
+    Welcome,
+    decode_message,
+    encode_message,
+)
+from edgeloop_shared.proofs import NONCE_BYTES, daemon_link_proof, device_link_proof, format_versions, matches
+from edgeloop_shared.records import pack_record
+
+Command = RunTask | CancelTask
+Answer = Callable[[Command], CommandResult]
+"""Begins what a command asks for and says at once whether it was accepted."""
+
+CLOSE_LOST = 1006
+CLOSE_REPLACED = 4000
+CLOSE_REVOKED = 4001
+_NONCE = re.compile(r"Edgeloop nonce=([0-9a-f]{64})\Z")
+
+
+@dataclass(frozen=True)
+class LinkEnd:
+    """Why a link ended: the WebSocket's close code (1006 when the connection was lost) and words for it."""
+
+    code: int
+    reason: str
+
+
+@contextlib.asynccontextmanager
+async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
+    """Dial the daemon of `pairing` at one of its addresses; both sides have proved who they are when this yields.
+
+    Raises `CertificateMismatchError`, `BadProofError`, `NotPairedError`, `VersionMismatchError`, `MessageError`,
+    `DaemonUnreachableError`.
+    """
+    url = device_url(address, pairing.port, "/v1/link")
+    versions = format_versions(LINK_VERSIONS)
+    async with device_port(OneConnection(pairing.pin)) as port:
+        async with port.request("GET", url, accept=(401,)) as response:
+            challenge = _NONCE.match(response.headers.get("WWW-Authenticate", ""))
+            await read_body(response, MAX_UNAUTHENTICATED_BYTES)
+        if challenge is None:
+            raise MessageError(f"The daemon at {url} did not begin the link as this protocol does.")
+        server_nonce, client_nonce = bytes.fromhex(challenge[1]), secrets.token_bytes(NONCE_BYTES)
+        proof = device_link_proof(pairing.key, pairing.pin, server_nonce, client_nonce, pairing.device_id, versions)
+        credentials = f"Edgeloop {pairing.device_id}.{client_nonce.hex()}.{proof.hex()}"
+        with unreachable(url):
+            socket = await asyncio.wait_for(
+                port.session.ws_connect(
+                    url,
+                    headers={"Authorization": credentials, VERSIONS_HEADER: versions},
+                    ssl=port.context,
+                    heartbeat=HEARTBEAT_SECONDS,
+                    compress=0,
+                    max_msg_size=MAX_MESSAGE_BYTES,
+                ),
+                REQUEST_SECONDS,
+            )
+        async with socket:
+            welcome = await _receive(socket)
+            if not isinstance(welcome, Welcome):
+                raise MessageError("The daemon did not begin with its welcome.")
+            expected = daemon_link_proof(
+                pairing.key,
+                pairing.pin,
+                server_nonce,
+                client_nonce,
+                pairing.device_id,
+                versions,
+                welcome.version,
+            )
+            if not matches(bytes.fromhex(welcome.proof), expected):
+                raise BadProofError(
+                    f"Who answers at {address}:{pairing.port} does not know this device's key.",
+                    hint="Nothing it says is obeyed. If the daemon was set up anew, pair again with `edgeloop pair`.",
+                )
+            if welcome.version not in LINK_VERSIONS:
+                raise VersionMismatchError(
+                    f"The daemon chose link version {welcome.version}, which this app did not offer.",
+                    hint="Update the older of the two.",
+                    details={"ours": list(LINK_VERSIONS), "theirs": [welcome.version]},
+                )
+            yield Link(socket, welcome, address)
+
+
+async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Message:
+    """Return the next message of the handshake."""
+    try:
+        message = await socket.receive(REQUEST_SECONDS)
+    except TimeoutError:
+        raise DaemonUnreachableError("The daemon accepted the link and then fell silent.") from None
+    if message.type is not aiohttp.WSMsgType.TEXT:
+        reason = _end(socket, message).reason
+        raise DaemonUnreachableError(f"The daemon ended the link while it was being set up: {reason}.")
+    return decode_message(message.data)
+
+
+class Link:
+    """A link whose two ends have proved who they are."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: Welcome, address: str) -> None:
+        self._socket = socket
+        self._control: deque[Message] = deque()
+        self.host_name = welcome.host_name
+        self.bearer = welcome.bearer
+        self.address = address
+
+    async def run(self, hello: Hello, outbox: Outbox, answer: Answer, *, on_ready: Callable[[], None]) -> LinkEnd:
+        """Introduce this device, then send the outbox and answer commands until the link ends; return why it did.
+
+        `on_ready` is called once the daemon has said what it holds already.
+        """
+        await self._socket.send_str(encode_message(hello))
+        positions = await _receive(self._socket)
+        if not isinstance(positions, Acknowledge):
+            raise MessageError("The daemon did not answer the introduction with its positions.")
+        outbox.resume(positions.positions)
+        on_ready()
+        sender = asyncio.create_task(self._send(outbox))
+        receiver = asyncio.create_task(self._obey(outbox, answer))
+        try:
+            await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
+            if sender.done():
+                with contextlib.suppress(ConnectionError):
+                    sender.result()
+                await asyncio.wait({receiver}, timeout=REQUEST_SECONDS)  # why it broke, the other direction may say
+            return receiver.result() if receiver.done() else LinkEnd(CLOSE_LOST, "the connection was lost")
+        except MessageError as error:
+            await self._socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR, message=error.message.encode()[:120])
+            return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message)
+        finally:
+            sender.cancel()
+            receiver.cancel()
+            await asyncio.gather(sender, receiver, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Say goodbye."""
+        await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+
+    async def _send(self, outbox: Outbox) -> None:
+        """Send what waits, control messages first. A connection that broke is noticed by the receiving side."""
+        while True:
+            if self._control:
+                await self._socket.send_str(encode_message(self._control.popleft()))
+            elif record := outbox.next():
+                await self._socket.send_bytes(pack_record(record))
+            else:
+                outbox.ready.clear()
+                await outbox.ready.wait()
+
+    async def _obey(self, outbox: Outbox, answer: Answer) -> LinkEnd:
+        while True:
+            frame = await self._socket.receive()
+            if frame.type is aiohttp.WSMsgType.TEXT:
+                message = decode_message(frame.data)
+                if isinstance(message, Acknowledge):
+                    outbox.acknowledge(message.positions)
+                elif isinstance(message, RunTask | CancelTask):
+                    self._control.append(answer(message))
+                    outbox.ready.set()
+                else:
+                    raise MessageError(f"The daemon sent a {type(message).__name__}, which only a device sends.")
+            elif frame.type is aiohttp.WSMsgType.BINARY:
+                raise MessageError("The daemon sent a record; only devices do.")
+            else:
+                return _end(self._socket, frame)
+
+
+def _end(socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage) -> LinkEnd:
+    words = {
+        1000: "the daemon closed it",
+        1001: "the daemon is shutting down",
+        1002: "the daemon found a fault in what this device sent",
+        CLOSE_REPLACED: "another link with this device's identity took its place",
+        CLOSE_REVOKED: "this device was unpaired",
+    }
+    code = socket.close_code or CLOSE_LOST
+    said = frame.extra if isinstance(frame.extra, str) else ""
+    return LinkEnd(code, words.get(code) or said or "the connection was lost")

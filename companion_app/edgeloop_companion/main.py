@@ -1,0 +1,134 @@
+"""The headless companion: `python -m edgeloop_companion --state DIR --name NAME`.
+
+It prints what happens as one JSON object per line on standard output, and serves until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import logging
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeloop_companion.companion import Companion, running
+from edgeloop_companion.device_info import device_info
+from edgeloop_companion.events import Event, Failed
+from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_shared.codec import encode
+from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
+from edgeloop_shared.models import DeviceInfo
+from edgeloop_shared.pairing import parse_code, parse_offer
+from edgeloop_shared.process_lock import held
+
+MAX_SECRET_BYTES = 4096
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the headless companion; return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
+    try:
+        state_folder = StateFolder(options.state)
+        with held(state_folder.lock) as is_ours:
+            if not is_ours:
+                raise ConflictError(
+                    f"Another companion uses the state folder {options.state}.",
+                    hint="Stop it, or give this one a folder of its own with --state.",
+                )
+            info = device_info(options.name, is_virtual=options.virtual)
+            asyncio.run(_serve(options, state_folder, info))
+    except EdgeloopError as error:
+        show(Failed(error))
+        return 1
+    except OSError as error:
+        show(Failed(EdgeloopError(f"The companion cannot work: {error}.", hint="Check the folder given with --state.")))
+        return 1
+    return 0
+
+
+def show(event: Event) -> None:
+    """Print `event` as one line of JSON, such as `{"event": "linked", "host": "laptop", ...}`."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
+    if isinstance(event, Failed):
+        values = {"error": event.error.as_dict()}
+    else:
+        values = {field.name: encode(getattr(event, field.name)) for field in dataclasses.fields(event)}
+    with contextlib.suppress(BrokenPipeError):  # whoever started the companion has stopped reading
+        sys.stdout.write(json.dumps({"event": name, **values}) + "\n")
+        sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgeloop_companion", description="Run tasks of paired edgeloop daemons.")
+    parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where pairings and blobs are kept")
+    parser.add_argument("--name", required=True, help="what the daemon calls this device")
+    parser.add_argument("--virtual", action="store_true", help="say that this is no phone but a process on a computer")
+    parser.add_argument("--allow", action="store_true", help="let the daemon that is paired now run code here")
+    offer = parser.add_mutually_exclusive_group()
+    # Secrets come through files (- is standard input): a command line can be read by every user of the machine.
+    offer.add_argument("--pair-offer-file", metavar="FILE", help="pair first, by the text of a QR code")
+    offer.add_argument("--pair-address", metavar="HOST:PORT", help="pair first, by a typed code")
+    parser.add_argument("--pair-code-file", metavar="FILE", help="holds the code for --pair-address")
+    return parser
+
+
+async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: DeviceInfo) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(state_folder, info, show) as companion:
+        pairing = asyncio.create_task(_pair(options, companion))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({pairing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not pairing.done():
+            pairing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await pairing
+        if not companion.hosts and not stop.is_set():
+            raise NotPairedError(
+                "This device is not paired with any computer.",
+                hint="Run `edgeloop pair` on the computer, and give its offer with --pair-offer-file or its code "
+                "with --pair-address and --pair-code-file.",
+            )
+        await stopping
+
+
+async def _pair(options: argparse.Namespace, companion: Companion) -> None:
+    async def ask_allow(_host_name: str) -> bool:
+        return True
+
+    if options.pair_offer_file is None and options.pair_address is None:
+        return
+    if not options.allow:
+        raise PairingError(
+            "Pairing lets a computer run code here, and nobody is there to be asked.",
+            hint="Start the companion with --allow to consent.",
+        )
+    if options.pair_offer_file is not None:
+        offer = parse_offer(await asyncio.to_thread(_read_secret, options.pair_offer_file))
+        await companion.pair_by_offer(offer, ask_allow)
+        return
+    host, _, port = options.pair_address.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidInputError(f"{options.pair_address!r} is no address.", hint="Write it as HOST:PORT.")
+    if options.pair_code_file is None:
+        raise InvalidInputError("The pairing code is missing.", hint="Give a file with it by --pair-code-file.")
+    code = parse_code((await asyncio.to_thread(_read_secret, options.pair_code_file)).strip())
+    await companion.pair_by_code(host.strip("[]"), int(port), code, ask_allow)
+
+
+def _read_secret(name: str) -> str:
+    try:
+        if name == "-":
+            return sys.stdin.read(MAX_SECRET_BYTES)
+        with Path(name).open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_SECRET_BYTES)
+    except OSError as error:
+        raise InvalidInputError(f"The pairing file {name} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,98 @@
+"""The channel on which a worker's script reports, read with limits: what runs in there is somebody's script.
+
+Frames, little-endian: u32 length of the payload, u8 kind, payload. Kind 1 is a JSON report, kind 2 a packed trace batch.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from edgeloop_companion.runtime.workers import Pipe
+from edgeloop_shared.bundles import check_bundle_path
+from edgeloop_shared.codec import decode, parse_json
+from edgeloop_shared.errors import InvalidInputError, MessageError
+from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, ResultReported, decode_event
+from edgeloop_shared.traces import OperatorTable, unpack_batch
+
+KIND_JSON = 1
+KIND_TRACES = 2
+_HEADER = struct.Struct("<IB")
+
+
+@dataclass(frozen=True)
+class FileReported:
+    """A file that the script wants brought back; `path` is absolute or relative to the task's folder."""
+
+    path: str = field(metadata={"min_length": 1, "max_length": 4096})
+    name: str = field(metadata={"min_length": 1, "max_length": 512})
+
+    def __post_init__(self) -> None:
+        check_bundle_path(self.name)
+
+
+@dataclass(frozen=True)
+class TracesReported:
+    """A packed batch of executed operators, checked."""
+
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A report that had to be left out, and why."""
+
+    reason: str
+
+
+Report = MetricReported | ResultReported | OperatorTable | FileReported | TracesReported | Unusable
+
+
+async def read_reports(pipe: Pipe) -> AsyncIterator[Report]:
+    """Yield the reports on `pipe` until its end; a half one at the end is dropped, for its writer died."""
+    buffer = bytearray()
+
+    async def fill(size: int) -> bool:
+        while len(buffer) < size:
+            data = await pipe.read()
+            if not data:
+                return False
+            buffer.extend(data)
+        return True
+
+    while await fill(_HEADER.size):
+        length, kind = _HEADER.unpack_from(buffer)
+        del buffer[: _HEADER.size]
+        if length > MAX_EVENT_BYTES:
+            yield Unusable(f"it has {length} bytes, and the limit is {MAX_EVENT_BYTES}")
+            while length > len(buffer):
+                length -= len(buffer)
+                buffer.clear()
+                if not await fill(1):
+                    return
+            del buffer[:length]
+            continue
+        if not await fill(length):
+            return
+        payload = bytes(buffer[:length])
+        del buffer[:length]
+        try:
+            yield _decode(kind, payload)
+        except InvalidInputError as error:
+            yield Unusable(error.message)
+
+
+def _decode(kind: int, payload: bytes) -> Report:
+    if kind == KIND_TRACES:
+        unpack_batch(payload)
+        return TracesReported(payload)
+    if kind != KIND_JSON:
+        raise MessageError(f"It has the unknown kind {kind}.")
+    record = parse_json(payload, max_bytes=MAX_EVENT_BYTES)
+    if isinstance(record, dict) and record.get("type") == "file":
+        return decode(FileReported, {name: value for name, value in record.items() if name != "type"})
+    event = decode_event(payload, max_bytes=MAX_EVENT_BYTES)
+    if not isinstance(event, MetricReported | ResultReported | OperatorTable):
+        raise MessageError(f"A script cannot report a {type(event).__name__}.")
+    return event

@@ -1,0 +1,202 @@
+"""What the companion keeps on disk: one private folder with its pairings, blobs by content and the tasks' folders."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from edgeloop_shared.errors import TransferError
+
+CHUNK_BYTES = 1024 * 1024
+MAX_STORE_BYTES = 4 * 1024**3
+
+
+class StateFolder:
+    """The state folder: readable by its owner only, because pairing keys and users' models lie in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path = path.resolve()  # tracebacks name files by their real paths
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.chmod(0o700)
+        self.blobs = BlobStore(path / "blobs")
+        self._tasks = path / "tasks"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock says that a companion uses this folder."""
+        return self.path / "lock"
+
+    @property
+    def pairings(self) -> Path:
+        """The file of the pairings."""
+        return self.path / "pairings.json"
+
+    def clear_tasks(self) -> None:
+        """Remove the folders of tasks that an earlier companion left behind. Only under the lock."""
+        _remove_tree(self._tasks)
+
+    def new_task_folder(self) -> Path:
+        """Return a fresh, empty folder for one task."""
+        self._tasks.mkdir(mode=0o700, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self._tasks))
+
+    def remove_task_folder(self, folder: Path) -> None:
+        """Remove a folder that `new_task_folder` made, whatever the task did to it."""
+        _remove_tree(folder)
+
+
+class BlobStore:
+    """Files by the SHA-256 of their content; each appears under its name only when whole and checked."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._partial = folder / "partial"
+        self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Return where the blob lies or would lie."""
+        return self._folder / sha256
+
+    def partial(self, sha256: str) -> Path:
+        """Return where the blob's bytes gather until they are whole."""
+        return self._partial / sha256
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Return whether the blob is here with this size; if so it is wanted, and `prune` keeps it for longer."""
+        path = self.path(sha256)
+        try:
+            if path.stat().st_size != size:
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def missing(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Return those of the blobs (their sizes by SHA-256) that are not here."""
+        return {sha256: size for sha256, size in sizes.items() if not self.has(sha256, size)}
+
+    def adopt(self, file: Path, sha256: str) -> None:
+        """Move a checked file of the same file system into the store."""
+        file.chmod(0o400)
+        file.replace(self.path(sha256))
+
+    def prune(self, max_bytes: int = MAX_STORE_BYTES) -> None:
+        """Remove the blobs that were not used for longest, until the others fit into `max_bytes`."""
+        blobs = [(path, path.stat()) for path in self._folder.iterdir() if path.is_file()]
+        total = sum(status.st_size for _, status in blobs)
+        for path, status in sorted(blobs, key=lambda blob: blob[1].st_mtime_ns):
+            if total <= max_bytes:
+                break
+            path.unlink()
+            total -= status.st_size
+
+    def take(self, file: Path) -> tuple[str, int]:
+        """Copy `file` into the store; return its SHA-256 and size in bytes. Raises `OSError` when it cannot be read."""
+        if not file.is_file():  # opening a pipe would wait for ever
+            raise FileNotFoundError(errno.ENOENT, "it is no file", str(file))
+        descriptor, name = tempfile.mkstemp(dir=self._partial)
+        target = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as sink, file.open("rb") as source:
+                digest = hashlib.sha256()
+                while chunk := source.read(CHUNK_BYTES):
+                    digest.update(chunk)
+                    sink.write(chunk)
+                size = sink.tell()
+            self.adopt(target, digest.hexdigest())
+        finally:
+            target.unlink(missing_ok=True)
+        return digest.hexdigest(), size
+
+    def copy_to(self, sha256: str, target: Path, mode: int) -> None:
+        """Lay a copy of the blob down at `target`: a task may change its files, the store must not change with them."""
+        shutil.copyfile(self.path(sha256), target)
+        target.chmod(mode)
+
+
+class PartialBlob:
+    """A blob while its bytes arrive; bytes of an earlier attempt count. For one user at a time, in a worker thread."""
+
+    def __init__(self, store: BlobStore, sha256: str, size: int) -> None:
+        self._store = store
+        self._sha256 = sha256
+        self._size = size
+        self._path = store.partial(sha256)
+        self._digest = hashlib.sha256()
+        self._file = self._path.open("ab")
+        self.received = self._file.tell()
+        if self.received > size:
+            self.restart()
+        self.resumed = self.received > 0
+        for chunk in _chunks(self._path):
+            self._digest.update(chunk)
+
+    def write(self, data: bytes) -> None:
+        """Append `data`. Raises `TransferError` for more bytes than announced and when the disk takes no more."""
+        if self.received + len(data) > self._size:
+            raise TransferError(f"Blob {self._sha256[:12]} has more than the announced {self._size} bytes.")
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise TransferError(
+                f"Blob {self._sha256[:12]} could not be written: {error.strerror}.",
+                hint="Free some space on the device and run again.",
+            ) from error
+        self._digest.update(data)
+        self.received += len(data)
+
+    def restart(self) -> None:
+        """Forget all bytes."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.received = 0
+        self.resumed = False
+
+    def finish(self) -> bool:
+        """Check the whole and put it into the store; False (and all bytes forgotten) when they are not the announced ones."""
+        if self._digest.hexdigest() != self._sha256:
+            self.restart()
+            return False
+        self._file.flush()
+        self._store.adopt(self._path, self._sha256)
+        return True
+
+    def close(self) -> None:
+        """Keep what has arrived for the next attempt."""
+        self._file.close()
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Replace the file at `path` in one step; nobody but its owner can read it, and no half of it is ever seen."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600 from birth
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
+
+
+def _remove_tree(folder: Path) -> None:
+    for path, folders, _ in os.walk(folder):  # a task may have taken away the right to list or change its own folders
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,95 @@
+"""The worker: a process that runs one script and says how it went. `python -m edgeloop_companion.runtime.worker`.
+
+Its order comes as one line of JSON on standard input; standard input stays open as long as the companion lives.
+Its own words are lines of JSON on the status pipe: `{"event": "started"}`, and `{"event": "failed", "error": {...}}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import faulthandler
+import json
+import os
+import runpy
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from edgeloop_companion.runtime.failures import describe_exit, describe_failure
+from edgeloop_companion.runtime.order import Order
+from edgeloop_companion.runtime.reported_files import SnapshotReporter
+from edgeloop_shared.codec import decode_json
+from edgeloop_shared.errors import TaskFailedError
+from edgeloop_task import reporting, tracing
+
+MAX_ORDER_BYTES = 128 * 1024 * 1024
+_LINE_BUFFERED = 1  # _IOLBF of stdio.h on Linux and macOS
+
+
+def main() -> int:
+    """Run the ordered script; return the exit code."""
+    order = decode_json(Order, sys.stdin.buffer.readline(), max_bytes=MAX_ORDER_BYTES)
+    _watch_companion()
+    for descriptor in (order.reports, order.status):
+        os.set_inheritable(descriptor, False)  # for the script's own children they mean nothing
+    # Lines appear as they are printed, as on a terminal.
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    _print_native_lines_at_once()
+    # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
+    faulthandler.enable(os.dup(2), all_threads=False)
+    folder = Path.cwd()
+    # Open until the process ends: threads and exit handlers of the script may still report.
+    reporting.use(SnapshotReporter(os.fdopen(order.reports, "wb"), folder.parent / "reported"))
+    if order.trace:
+        tracing.enable()
+    status = os.fdopen(order.status, "w", encoding="utf-8", buffering=1)
+    status.write(json.dumps({"event": "started"}) + "\n")
+    failure = run_script(order, folder)
+    if failure is not None:
+        status.write(json.dumps({"event": "failed", "error": failure.as_dict()}) + "\n")
+    return 0 if failure is None else 1
+
+
+def run_script(order: Order, folder: Path) -> TaskFailedError | None:
+    """Run the script as `python <script> <arguments>` would; return what went wrong in it."""
+    script = folder / order.script
+    sys.argv = [order.script, *order.arguments]
+    sys.path.insert(0, str(script.parent))
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as stop:
+        return describe_exit(stop, folder)
+    except BaseException as error:
+        failure = describe_failure(error, folder)
+        sys.stderr.write(failure.details["traceback"])
+        return failure
+    return None
+
+
+def _print_native_lines_at_once() -> None:
+    """Let C's standard output be buffered by the line: what MNN printed just before a crash must not be lost."""
+    name = "__stdoutp" if sys.platform == "darwin" else "stdout"
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.setvbuf(ctypes.c_void_p.in_dll(library, name), None, _LINE_BUFFERED, 0)
+
+
+def _watch_companion() -> None:
+    """Give the script an empty standard input, and end this process group when the companion goes away."""
+    lifeline = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def wait() -> None:
+        while os.read(lifeline, 1024):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, name="edgeloop-lifeline", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,498 @@
+"""A daemon's device port for the companion's tests: a real TLS server that speaks pairing, link and blobs.
+
+It is written from the protocol alone and shares no code with the daemon. Its knobs make it misbehave on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import hashlib
+import json
+import secrets
+import ssl
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from aiohttp import WSMsgType, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from edgeloop_shared.bundles import BundleFile, BundleManifest
+from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import (
+    BadProofError,
+    EdgeloopError,
+    NoPairingWindowError,
+    NotPairedError,
+    TooLargeError,
+    VersionMismatchError,
+)
+from edgeloop_shared.messages import (
+    VERSIONS_HEADER,
+    Acknowledge,
+    CancelTask,
+    CommandResult,
+    Event,
+    FileAnnounced,
+    Hello,
+    LogLine,
+    Message,
+    PairFinish,
+    PairFinished,
+    PairStart,
+    PairStarted,
+    RunTask,
+    TaskFinished,
+    Welcome,
+    decode_event,
+    decode_message,
+    encode_message,
+)
+from edgeloop_shared.models import DeviceInfo
+from edgeloop_shared.pairing import PROOF_HEADER, PairingOffer, PairingTranscript, session_key, stretch
+from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, fingerprint, matches
+from edgeloop_shared.records import Record, join, unpack_record
+
+
+def make_certificate() -> tuple[bytes, bytes]:
+    """Return a fresh self-signed certificate with its key, as PEM, and its DER form."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edgeloop")])
+    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM), certificate.public_bytes(
+        serialization.Encoding.DER
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(routes: list[web.RouteDef], port: int = 0) -> AsyncIterator[tuple[int, bytes]]:
+    """Serve `routes` over TLS 1.3 on loopback with a fresh certificate; yield the port and the fingerprint."""
+    pem, der = await asyncio.to_thread(make_certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(pem)
+        file.flush()
+        context.load_cert_chain(file.name)
+    app = web.Application(client_max_size=64 * 1024**2)
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
+    await site.start()
+    try:
+        yield runner.addresses[0][1], fingerprint(der)
+    finally:
+        await runner.cleanup()
+
+
+@dataclass
+class Behaviour:
+    """How the peer misbehaves; by default not at all."""
+
+    wrong_welcome_proof: bool = False
+    wrong_pair_proof: bool = False
+    link_versions: tuple[int, ...] = (1,)
+    acknowledge: bool = True
+    cut_at_record: int | None = None  # abort the link when this many records have arrived in all
+    cut_downloads: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # per blob the bytes after which a request is lost
+    cut_link_with_download: bool = False
+    spoiled_blobs: set[str] = field(default_factory=set)  # sent with a changed byte
+    cut_uploads_after: int | None = None  # requests
+    refuse_uploads: bool = False
+
+
+@dataclass
+class Run:
+    """What arrived of a run."""
+
+    records: dict[str, list[Record]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    def events(self) -> list[Event]:
+        return [decode_event(payload) for payload in self._payloads("events")]
+
+    def traces(self) -> list[bytes]:
+        return list(self._payloads("traces"))
+
+    def lines(self) -> list[LogLine]:
+        texts = [text for payload in self._payloads("logs") for text in payload.split(b"\n")]
+        return [decode_json(LogLine, text, max_bytes=128 * 1024) for text in texts]
+
+    def text(self, source: str) -> list[str]:
+        return [line.text for line in self.lines() if line.source == source]
+
+    @property
+    def finished(self) -> TaskFinished | None:
+        last = self.events()[-1:]
+        return last[0] if last and isinstance(last[0], TaskFinished) else None
+
+    @property
+    def is_complete(self) -> bool:
+        end = self.finished
+        if end is None:
+            return False
+        return self.last("logs") >= end.logs and self.last("traces") >= end.traces
+
+    def last(self, kind: str) -> int:
+        return self.records[kind][-1].sequence if kind in self.records else 0
+
+    def _payloads(self, kind: str) -> list[bytes]:
+        parts = ((record.payload, record.continued) for record in self.records.get(kind, ()))
+        return list(join(parts, max_bytes=64 * 1024**2))
+
+
+class LinkPeer:
+    """The daemon's side. `changed` is notified whenever anything arrives."""
+
+    def __init__(self, *, host_name: str = "test-host") -> None:
+        self.host_name = host_name
+        self.port = 0
+        self.fingerprint = b""
+        self.behaviour = Behaviour()
+        self.window: bytes | None = None
+        self.devices: dict[str, bytes] = {}
+        self.infos: dict[str, DeviceInfo] = {}
+        self.hellos: list[Hello] = []
+        self.results: list[CommandResult] = []
+        self.runs: dict[str, Run] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.uploads: dict[str, bytearray] = {}
+        self.downloads: list[tuple[str, str]] = []  # (sha256, Range header)
+        self.early_uploads: list[str] = []
+        self.upload_sizes: list[int] = []
+        self.duplicates = 0
+        self.faults: list[str] = []
+        self.close_codes: list[int | None] = []
+        self._attempts: dict[str, tuple[web.BaseRequest, bytes, PairingTranscript]] = {}
+        self._nonces: dict[int, bytes] = {}
+        self._bearer = ""
+        self._arrived = 0
+        self._socket: web.WebSocketResponse | None = None
+        self._request: web.Request | None = None
+        self._changed = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator[LinkPeer]:
+        routes = [
+            web.post("/v1/pair/start", self._guard(self._pair_start)),
+            web.post("/v1/pair/finish", self._guard(self._pair_finish)),
+            web.get("/v1/link", self._guard(self._link)),
+            web.get("/v1/blob/{sha256}", self._guard(self._get_blob), allow_head=False),
+            web.head("/v1/blob/{sha256}", self._guard(self._head_blob)),
+            web.put("/v1/blob/{sha256}", self._guard(self._put_blob)),
+        ]
+        async with serving(routes, port) as (self.port, self.fingerprint):
+            yield self
+            await self.cut()
+
+    # What tests do with it
+
+    def offer(self) -> PairingOffer:
+        """Open a pairing window for a QR code."""
+        self.window = secrets.token_bytes(16)
+        return PairingOffer(self.port, ("127.0.0.1",), self.fingerprint, self.window)
+
+    def register(self) -> tuple[str, bytes]:
+        """Know a device without pairing; return its id and key."""
+        device_id, key = secrets.token_hex(8), secrets.token_bytes(32)
+        self.devices[device_id] = key
+        return device_id, key
+
+    async def until(self, holds: Callable[[], bool], seconds: float = 30) -> None:
+        """Wait until something that arrives makes `holds` true."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(holds)
+
+    async def linked(self, times: int = 1) -> None:
+        """Wait for the n-th introduction."""
+        await self.until(lambda: len(self.hellos) >= times and self._socket is not None)
+
+    async def send(self, message: Message) -> None:
+        assert self._socket is not None
+        await self._socket.send_str(encode_message(message))
+
+    async def send_raw(self, frame: str | bytes) -> None:
+        assert self._socket is not None
+        await (self._socket.send_str(frame) if isinstance(frame, str) else self._socket.send_bytes(frame))
+
+    async def acknowledge(self) -> None:
+        """Acknowledge everything stored."""
+        await self.send(Acknowledge(self._positions()))
+
+    async def cut(self) -> None:
+        """Lose the connection without a goodbye."""
+        if self._request is not None and self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def close_link(self, code: int) -> None:
+        assert self._socket is not None
+        await self._socket.close(code=code)
+
+    def add_blob(self, data: bytes) -> str:
+        sha256 = hashlib.sha256(data).hexdigest()
+        self.blobs[sha256] = data
+        return sha256
+
+    def command(
+        self, files: Mapping[str, bytes | str], *arguments: str, script: str = "task.py", trace: bool = False
+    ) -> RunTask:
+        """Return the command that runs `files`, whose blobs and manifest can be fetched from now on."""
+        entries = []
+        for path, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
+            entries.append(BundleFile(path, self.add_blob(data), len(data)))
+        return self.command_for(encode_json(BundleManifest(tuple(entries))), *arguments, script=script, trace=trace)
+
+    def command_for(self, manifest: bytes, *arguments: str, script: str = "task.py", trace: bool = False) -> RunTask:
+        run_id = secrets.token_hex(8)
+        self.runs[run_id] = Run()
+        return RunTask(
+            secrets.token_hex(8), run_id, "workspace", self.add_blob(manifest), len(manifest), script, arguments, trace
+        )
+
+    async def start(self, files: Mapping[str, bytes | str], *arguments: str, trace: bool = False) -> Run:
+        """Send a run and return it; its records arrive later."""
+        command = self.command(files, *arguments, trace=trace)
+        await self.send(command)
+        return self.runs[command.run_id]
+
+    async def run(self, files: Mapping[str, bytes | str], *arguments: str, trace: bool = False) -> Run:
+        """Send a run and wait until all of it has arrived."""
+        run = await self.start(files, *arguments, trace=trace)
+        await self.until(lambda: run.is_complete)
+        return run
+
+    def run_id(self, run: Run) -> str:
+        return next(run_id for run_id, known in self.runs.items() if known is run)
+
+    async def cancel(self, run: Run) -> None:
+        await self.send(CancelTask(secrets.token_hex(8), self.run_id(run)))
+
+    # Pairing
+
+    async def _pair_start(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        decode_json(PairStart, body, max_bytes=4096)
+        sid, nonce = secrets.token_hex(8), secrets.token_bytes(32)
+        answer = encode_json(PairStarted(sid, nonce.hex(), self.host_name, 1))
+        transcript = PairingTranscript()
+        transcript.add(body)
+        transcript.add(answer)
+        self._attempts[sid] = (request, nonce, transcript)
+        return web.Response(body=answer, content_type="application/json")
+
+    async def _pair_finish(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        finish = decode_json(PairFinish, body, max_bytes=4096)
+        begun, nonce, transcript = self._attempts.pop(finish.sid)
+        if begun.transport is not request.transport:
+            raise NoPairingWindowError("The attempt was begun on another connection.")
+        if self.window is None:
+            raise NoPairingWindowError("No pairing window is open.")
+        stretched = await asyncio.to_thread(stretch, self.window, self.fingerprint)
+        key = session_key(stretched, nonce, bytes.fromhex(finish.client_nonce))
+        transcript.add(body)
+        if not matches(bytes.fromhex(request.headers[PROOF_HEADER]), transcript.device_proof(key)):
+            raise BadProofError("The code is wrong.")
+        self.window = None
+        device_id, device_key = self.register()
+        self.infos[device_id] = finish.info
+        answer = encode_json(PairFinished(device_id, device_key.hex()))
+        transcript.add(answer)
+        proof = secrets.token_hex(32) if self.behaviour.wrong_pair_proof else transcript.daemon_proof(key).hex()
+        return web.Response(body=answer, content_type="application/json", headers={PROOF_HEADER: proof})
+
+    # Link
+
+    async def _link(self, request: web.Request) -> web.StreamResponse:
+        credentials = request.headers.get("Authorization")
+        connection = id(request.transport)
+        if credentials is None:
+            nonce = self._nonces[connection] = secrets.token_bytes(32)
+            return web.Response(status=401, headers={"WWW-Authenticate": f"Edgeloop nonce={nonce.hex()}"})
+        device_id, client_nonce, proof = credentials.removeprefix("Edgeloop ").split(".")
+        key = self.devices.get(device_id)
+        if key is None:
+            raise NotPairedError("This device is not paired.")
+        nonce = self._nonces.pop(connection)
+        versions = request.headers[VERSIONS_HEADER]
+        arguments = (key, self.fingerprint, nonce, bytes.fromhex(client_nonce), device_id, versions)
+        if not matches(bytes.fromhex(proof), device_link_proof(*arguments)):
+            raise BadProofError("The link's proof is wrong.")
+        if not set(self.behaviour.link_versions) & {int(version) for version in versions.split(",")}:
+            details = {"ours": list(self.behaviour.link_versions), "theirs": versions}
+            raise VersionMismatchError("No version in common.", details=details)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=256 * 1024)
+        await socket.prepare(request)
+        welcome_proof = daemon_link_proof(*arguments, 1)
+        if self.behaviour.wrong_welcome_proof:
+            welcome_proof = bytes(32)
+        self._bearer = secrets.token_hex(16)
+        await socket.send_str(encode_message(Welcome(1, welcome_proof.hex(), self._bearer, self.host_name)))
+        await self._serve_link(socket, request)
+        self.close_codes.append(socket.close_code)
+        await self._notify()
+        return socket
+
+    async def _serve_link(self, socket: web.WebSocketResponse, request: web.Request) -> None:
+        try:
+            async for frame in socket:
+                if frame.type is WSMsgType.BINARY:
+                    await self._store(unpack_record(frame.data), socket, request)
+                    continue
+                message = decode_message(frame.data)
+                if isinstance(message, Hello):
+                    positions = {name: self._position(name) for name in message.streams}
+                    await socket.send_str(encode_message(Acknowledge(positions)))
+                    self._socket, self._request = socket, request
+                    self.hellos.append(message)
+                elif isinstance(message, CommandResult):
+                    self.results.append(message)
+                await self._notify()
+        except ConnectionResetError:
+            pass
+        finally:
+            if self._socket is socket:
+                self._socket = self._request = None
+                self._bearer = ""
+
+    async def _store(self, record: Record, socket: web.WebSocketResponse, request: web.Request) -> None:
+        self._arrived += 1
+        if self._arrived == self.behaviour.cut_at_record:
+            assert request.transport is not None
+            request.transport.abort()  # this record is lost, and those before it were never acknowledged
+            raise ConnectionResetError
+        kind = record.stream.partition(".")[2]
+        records = self.runs.setdefault(record.run_id, Run()).records.setdefault(kind, [])
+        if record.sequence <= len(records):
+            self.duplicates += 1
+        elif record.sequence > len(records) + 1:
+            self.faults.append(f"gap before {record.sequence} of {record.stream}")
+            await socket.close(code=1002)
+        else:
+            records.append(record)
+            if self.behaviour.acknowledge:
+                with contextlib.suppress(ConnectionResetError):
+                    await socket.send_str(encode_message(Acknowledge({record.stream: record.sequence})))
+        await self._notify()
+
+    def _position(self, stream: str) -> int:
+        run_id, _, kind = stream.partition(".")
+        run = self.runs.get(run_id)
+        return run.last(kind) if run else 0
+
+    def _positions(self) -> dict[str, int]:
+        return {f"{run_id}.{kind}": run.last(kind) for run_id, run in self.runs.items() for kind in run.records}
+
+    # Blobs
+
+    async def _get_blob(self, request: web.Request) -> web.StreamResponse:
+        self._check_bearer(request)
+        sha256 = request.match_info["sha256"]
+        asked = request.headers.get("Range", "")
+        self.downloads.append((sha256, asked))
+        data = self.blobs.get(sha256)
+        if data is None:
+            raise web.HTTPNotFound
+        if sha256 in self.behaviour.spoiled_blobs:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if asked else {}
+        response = web.StreamResponse(status=206 if asked else 200, headers=headers)
+        response.content_length = len(data) - start
+        await response.prepare(request)
+        if self.behaviour.cut_downloads.get(sha256):
+            await response.write(data[start : start + self.behaviour.cut_downloads[sha256].pop(0)])
+            assert request.transport is not None
+            request.transport.close()  # what was written is still delivered, the rest never comes
+            if self.behaviour.cut_link_with_download:
+                await self.cut()
+            return response
+        await response.write(data[start:])
+        return response
+
+    async def _head_blob(self, request: web.Request) -> web.StreamResponse:
+        self._check_bearer(request)
+        received = len(self.uploads.get(request.match_info["sha256"], b""))
+        return web.Response(headers={"Edgeloop-Received": str(received)})
+
+    async def _put_blob(self, request: web.Request) -> web.StreamResponse:
+        self._check_bearer(request)
+        sha256 = request.match_info["sha256"]
+        announced = [
+            event.sha256 for run in self.runs.values() for event in run.events() if isinstance(event, FileAnnounced)
+        ]
+        if sha256 not in announced:
+            self.early_uploads.append(sha256)
+        if self.behaviour.refuse_uploads:
+            raise TooLargeError("The run's quota is used up.")
+        place, _, total = request.headers["Content-Range"].removeprefix("bytes ").partition("/")
+        received = self.uploads.setdefault(sha256, bytearray())
+        start = 0 if place == "*" else int(place.partition("-")[0])
+        if start != len(received):
+            return web.Response(status=409, headers={"Edgeloop-Received": str(len(received))})
+        part = await request.read()
+        self.upload_sizes.append(len(part))
+        received += part
+        if self.behaviour.cut_uploads_after is not None:
+            self.behaviour.cut_uploads_after -= 1
+            if self.behaviour.cut_uploads_after < 0:
+                self.behaviour.cut_uploads_after = None
+                assert request.transport is not None
+                request.transport.abort()
+        if len(received) < int(total):
+            return web.Response(status=204)
+        if hashlib.sha256(received).hexdigest() != sha256:
+            return web.Response(status=422, body=encode_json(BadProofError("hash").as_dict()))
+        await self._notify()
+        return web.Response(status=201)
+
+    def _check_bearer(self, request: web.Request) -> None:
+        if not self._bearer or request.headers.get("Authorization") != f"Bearer {self._bearer}":
+            raise web.HTTPUnauthorized
+
+    def _guard(
+        self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            except EdgeloopError as error:
+                return web.Response(
+                    status=error.http_status,
+                    body=json.dumps(error.as_dict()).encode(),
+                    content_type="application/problem+json",
+                )
+
+        return guarded
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+def plain_manifest(*paths: str, script_sha256: str, size: int) -> bytes:
+    """Return a manifest as a hostile daemon would write it: nothing checks these paths."""
+    files = [{"path": path, "sha256": script_sha256, "size": size, "mode": 0o644} for path in paths]
+    return json.dumps({"files": files}).encode()

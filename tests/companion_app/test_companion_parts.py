@@ -1,0 +1,132 @@
+"""Small parts of the companion on their own: lines, delays, commands, storage, device facts."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeloop_companion.device_info import device_info
+from edgeloop_companion.link.reconnect import LAST_BOUND_SECONDS, SETTLED_SECONDS, Reconnect
+from edgeloop_companion.runtime.commands import CommandLog
+from edgeloop_companion.runtime.output import MAX_LINE_CHARACTERS, LineSplitter
+from edgeloop_companion.runtime.storage import BlobStore, PartialBlob, StateFolder, write_private
+from edgeloop_shared.codec import decode, encode
+from edgeloop_shared.errors import ConflictError, TransferError
+from edgeloop_shared.models import DeviceInfo
+
+
+@given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
+def test_lines_do_not_depend_on_how_the_bytes_arrive(data: bytes, cuts: list[int]) -> None:
+    whole = LineSplitter()
+    expected = [*whole.feed(data), *whole.feed(b"", final=True)]
+    splitter = LineSplitter()
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    lines = [line for begin, end in pairwise(edges) for line in splitter.feed(data[begin:end])]
+    assert [*lines, *splitter.feed(b"", final=True)] == expected
+    assert not any("\n" in line or "\r" in line for line in lines)
+
+
+def test_a_line_without_end_is_split_and_not_kept() -> None:
+    splitter = LineSplitter()
+    pieces = list(splitter.feed(b"x" * (3 * MAX_LINE_CHARACTERS + 5)))
+    assert [len(piece) for piece in pieces] == [MAX_LINE_CHARACTERS] * 3
+    assert list(splitter.feed(b"", final=True)) == ["x" * 5]
+
+
+def test_the_first_retry_is_at_once_and_later_ones_are_spread_under_a_growing_bound() -> None:
+    reconnect = Reconnect(source=random.Random(0))
+    delays = [reconnect.delay() for _ in range(200)]
+    assert delays[0] == 0
+    assert all(delay <= 0.5 * 2**index for index, delay in enumerate(delays[1:10]))
+    assert max(delays) <= LAST_BOUND_SECONDS
+    assert max(delays) > LAST_BOUND_SECONDS / 2
+    assert min(delays[10:]) < LAST_BOUND_SECONDS / 10
+    assert reconnect.delay(SETTLED_SECONDS) == 0
+
+
+def test_a_daemon_that_accepts_and_drops_is_not_hammered() -> None:
+    reconnect = Reconnect(source=random.Random(1))
+    assert sum(reconnect.delay(lived_seconds=0.01) for _ in range(20)) > 60
+
+
+def test_a_command_is_remembered_with_its_refusal_until_many_others_came() -> None:
+    commands, calls = CommandLog(capacity=2), []
+
+    def refuse() -> None:
+        calls.append("refused")
+        raise ConflictError("No.")
+
+    first = commands.once("a", refuse)
+    assert first.error == {"code": "conflict", "message": "No."}
+    assert commands.once("a", refuse) is first
+    assert calls == ["refused"]
+    commands.once("b", lambda: None)
+    commands.once("c", lambda: None)
+    commands.once("a", lambda: calls.append("again"))
+    assert calls == ["refused", "again"]
+
+
+def test_blobs_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "blobs")
+    blobs = []
+    for letter in "abc":
+        file = tmp_path / letter
+        file.write_text(letter * 100)
+        blobs.append(store.take(file)[0])
+    assert store.has(blobs[0], 100)  # used: younger than b now
+    store.prune(max_bytes=200)
+    assert [store.has(blob, 100) for blob in blobs] == [True, False, True]
+
+
+def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
+    blob = PartialBlob(BlobStore(tmp_path), "0" * 64, 3)
+    with pytest.raises(TransferError):
+        blob.write(b"four")
+    blob.close()
+
+
+def test_a_task_folder_goes_whatever_the_task_did_to_it(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "state")
+    folder = state.new_task_folder()
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (folder / "link").symlink_to(outside)
+    locked = folder / "locked" / "deep"
+    locked.mkdir(parents=True)
+    (locked / "file").touch()
+    locked.chmod(0)
+    locked.parent.chmod(0)
+    state.remove_task_folder(folder)
+    assert not folder.exists()
+    assert outside.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_private_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    file.chmod(0o644)
+    write_private(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_device_describes_itself_within_the_protocols_limits() -> None:
+    info = device_info("a\nname\x00" + "x" * 200, is_virtual=True)
+    assert decode(DeviceInfo, encode(info)) == info
+    assert info.name.startswith("aname")
+    assert info.memory_bytes > 0
+    assert info.mnn_version
+
+
+def test_the_companion_itself_loads_neither_mnn_nor_numpy_nor_the_task_library() -> None:
+    code = "import sys, edgeloop_companion.main; print(sorted({'MNN', 'numpy', 'edgeloop_task'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "[]"

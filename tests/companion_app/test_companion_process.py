@@ -1,0 +1,145 @@
+"""The headless companion as a process: its options, its lines of JSON, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeloop_shared.pairing import new_code, show_code
+from edgeloop_shared.process_lock import is_held
+
+from .link_peer import LinkPeer
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[LinkPeer]:
+    async with LinkPeer(host_name="laptop").serving() as peer:
+        yield peer
+
+
+@contextlib.asynccontextmanager
+async def companion(state: Path, *options: str, secret: str | None = None) -> AsyncIterator[Process]:
+    """Run `python -m edgeloop_companion` for the block."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edgeloop_companion", "--state", str(state), "--name", "phone", *options),
+        stdin=PIPE,
+        stdout=PIPE,
+    )
+    assert process.stdin is not None
+    if secret is not None:
+        process.stdin.write(secret.encode())
+    process.stdin.close()
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def event(process: Process, name: str) -> dict[str, Any]:
+    """Return the next status event called `name`."""
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        while line := await process.stdout.readline():
+            record: dict[str, Any] = json.loads(line)
+            if record["event"] == name:
+                return record
+    raise AssertionError(f"the companion ended without the event {name}")
+
+
+async def test_it_pairs_by_an_offer_links_and_ends_cleanly_on_sigterm(peer: LinkPeer, tmp_path: Path) -> None:
+    offer = tmp_path / "offer"
+    offer.write_text(peer.offer().text())
+    state = tmp_path / "state"
+    async with companion(state, "--virtual", "--allow", "--pair-offer-file", str(offer)) as process:
+        assert (await event(process, "paired"))["host"] == "laptop"
+        assert (await event(process, "linked"))["host"] == "laptop"
+        await peer.linked()
+        assert is_held(state / "lock")
+        [info] = peer.infos.values()
+        assert (info.name, info.is_virtual) == ("phone", True)
+        run = await peer.start({"task.py": "import os\nprint(os.getpid(), flush=True)\nwhile True: pass"})
+        await peer.until(lambda: len(run.text("stdout")) == 1)
+        process.terminate()
+        assert await process.wait() == 0
+        await peer.until(lambda: run.is_complete)
+        assert run.finished is not None
+        assert run.finished.state == "cancelled"
+        assert peer.close_codes == [1001]
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(run.text("stdout")[0]), 0)
+    async with companion(state) as process:
+        await event(process, "linked")
+
+
+async def test_it_pairs_by_a_code_from_standard_input(peer: LinkPeer, tmp_path: Path) -> None:
+    code = new_code()
+    peer.window = code.encode()
+    options = ("--allow", "--pair-address", f"127.0.0.1:{peer.port}", "--pair-code-file", "-")
+    async with companion(tmp_path / "state", *options, secret=show_code(code) + "\n") as process:
+        await event(process, "linked")
+
+
+async def test_without_consent_it_refuses_to_pair(peer: LinkPeer, tmp_path: Path) -> None:
+    async with companion(tmp_path / "state", "--pair-offer-file", "-", secret=peer.offer().text()) as process:
+        error = (await event(process, "failed"))["error"]
+        assert await process.wait() == 1
+    assert error["code"] == "pairing-failed"
+    assert "--allow" in error["hint"]
+    assert not peer.devices
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), "not-paired"),
+        (("--allow", "--pair-offer-file", "missing"), "invalid-input"),
+        (("--allow", "--pair-offer-file", "-"), "invalid-input"),
+        (("--allow", "--pair-address", "nowhere", "--pair-code-file", "-"), "invalid-input"),
+        (("--allow", "--pair-address", "127.0.0.1:1"), "invalid-input"),
+    ],
+)
+async def test_what_cannot_be_done_is_said_in_one_event(tmp_path: Path, options: tuple[str, ...], code: str) -> None:
+    async with companion(tmp_path / "state", *options, secret="nonsense") as process:
+        assert (await event(process, "failed"))["error"]["code"] == code
+        assert await process.wait() == 1
+
+
+async def test_a_second_companion_on_the_same_folder_is_refused(peer: LinkPeer, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with companion(state, "--allow", "--pair-offer-file", "-", secret=peer.offer().text()) as first:
+        await event(first, "linked")
+        async with companion(state) as second:
+            error = (await event(second, "failed"))["error"]
+            assert await second.wait() == 1
+        assert error["code"] == "conflict"
+        assert str(state) in error["message"]
+        assert first.returncode is None
+
+
+async def test_workers_do_not_outlive_a_companion_that_is_killed(peer: LinkPeer, tmp_path: Path) -> None:
+    async with companion(
+        tmp_path / "state", "--allow", "--pair-offer-file", "-", secret=peer.offer().text()
+    ) as process:
+        await event(process, "linked")
+        await peer.linked()
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
+        reading = asyncio.create_task(asyncio.to_thread(fifo.read_text))
+        script = "import sys\nfifo = open(sys.argv[1], 'w')\nprint('begun', flush=True)\nwhile True: pass"
+        run = await peer.start({"task.py": script}, str(fifo))
+        await peer.until(lambda: run.text("stdout") == ["begun"])
+        process.send_signal(signal.SIGKILL)
+        async with asyncio.timeout(10):
+            assert await reading == ""  # the end of the file comes when the worker is gone

@@ -1,0 +1,375 @@
+"""Running tasks: what a script prints, reports, raises, and how it dies."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgeloop_shared.messages import (
+    FileAnnounced,
+    MetricReported,
+    ResultReported,
+    TaskFinished,
+    TaskStarted,
+)
+from edgeloop_shared.models import RunState
+from edgeloop_shared.traces import TraceBatch, pack_batch
+
+from .companion_fixtures import linked_companion
+from .link_peer import LinkPeer, Run, plain_manifest
+
+
+def failure(run: Run) -> Mapping[str, Any]:
+    """Return the error of a run that failed."""
+    assert run.finished is not None
+    assert run.finished.state is RunState.FAILED
+    assert run.finished.error is not None
+    return run.finished.error
+
+
+@pytest.fixture
+async def peer(tmp_path: Path) -> AsyncIterator[LinkPeer]:
+    async with LinkPeer().serving() as peer, linked_companion(tmp_path / "state", peer):
+        yield peer
+
+
+async def test_a_script_runs_with_its_arguments_beside_its_files(peer: LinkPeer) -> None:
+    script = """
+import sys, os, helper
+print(sys.argv[1:], __name__, open("data/words.txt").read())
+print(helper.answer, file=sys.stderr)
+"""
+    files = {"task.py": script, "helper.py": "answer = 42", "data/words.txt": "hello"}
+    run = await peer.run(files, "--fast", "3")
+    assert run.finished is not None
+    assert run.finished.error is None
+    assert run.finished.state is RunState.SUCCEEDED
+    assert run.text("stdout") == ["['--fast', '3'] __main__ hello"]
+    assert run.text("stderr") == ["42"]
+
+
+async def test_reports_arrive_in_order_between_start_and_end(peer: LinkPeer) -> None:
+    script = """
+import edgeloop_task
+for step in range(3):
+    edgeloop_task.report_metric("loss", 1.0 / (step + 1), step=step)
+edgeloop_task.report_result(accuracy=0.5)
+"""
+    run = await peer.run({"task.py": script})
+    kinds = [type(event) for event in run.events()]
+    assert kinds[-6:] == [TaskStarted, MetricReported, MetricReported, MetricReported, ResultReported, TaskFinished]
+    metrics = [event for event in run.events() if isinstance(event, MetricReported)]
+    assert [(metric.step, metric.value) for metric in metrics] == [(0, 1.0), (1, 0.5), (2, 1.0 / 3)]
+
+
+async def test_an_exception_names_the_users_file_and_line(peer: LinkPeer) -> None:
+    files = {
+        "task.py": "import numbers_of_mine\nnumbers_of_mine.divide(0)\n",
+        "numbers_of_mine.py": "def divide(by):\n    return 1 / by\n",
+    }
+    run = await peer.run(files)
+    error = failure(run)
+    assert error["code"] == "task-failed"
+    assert error["message"] == "ZeroDivisionError: division by zero (numbers_of_mine.py, line 2)"
+    assert (error["details"]["file"], error["details"]["line"]) == ("numbers_of_mine.py", 2)
+    traceback = error["details"]["traceback"]
+    assert 'File "task.py", line 2, in <module>' in traceback
+    assert "return 1 / by" in traceback
+    assert "runpy" not in traceback
+    assert "worker.py" not in traceback
+    assert run.text("stderr") == traceback.splitlines()
+
+
+async def test_causes_of_an_exception_are_shown_with_relative_paths(peer: LinkPeer, tmp_path: Path) -> None:
+    script = """
+try:
+    {}["missing"]
+except KeyError as error:
+    raise RuntimeError("no such thing") from error
+"""
+    traceback = failure(await peer.run({"task.py": script}))["details"]["traceback"]
+    assert 'File "task.py", line 3, in <module>' in traceback
+    assert "direct cause" in traceback
+    assert str(tmp_path) not in traceback
+
+
+@pytest.mark.parametrize(
+    ("raised", "begins"),
+    [
+        ("class Odd(Exception):\n    def __str__(self):\n        raise ValueError\nraise Odd", "Odd: (its text"),
+        ("raise ValueError('\\udc80\\x00')", "ValueError: \\udc80\x00 ("),
+        ("raise ValueError('long' * 1_000_000)", "ValueError: longlong"),
+        (
+            "from edgeloop_shared.errors import ModelError\nraise ModelError('Broken.', details={'x': object()})",
+            "ModelError: B",
+        ),
+        (
+            "from edgeloop_shared.errors import ModelError\nraise ModelError('Broken.', details={'x': 'y' * 10**7})",
+            "ModelError: B",
+        ),
+        ("def f():\n    f()\nf()", "RecursionError"),
+    ],
+)
+async def test_an_odd_exception_is_reported_all_the_same(peer: LinkPeer, raised: str, begins: str) -> None:
+    error = failure(await peer.run({"task.py": raised}))
+    assert error["message"].startswith(begins)
+    assert len(error["message"]) < 2200
+    assert error["details"]["file"] == "task.py"
+
+
+async def test_an_error_of_the_task_library_keeps_its_code_and_hint(peer: LinkPeer) -> None:
+    files: dict[str, bytes | str] = {
+        "task.py": "import edgeloop_task\nedgeloop_task.load_model('m.mnn')",
+        "m.mnn": b"rubbish",
+    }
+    error = failure(await peer.run(files))
+    assert error["message"].startswith("ModelError: ")
+    assert error["details"]["cause"]["code"] == "model-error"
+    assert error["hint"] == error["details"]["cause"]["hint"]
+    assert (error["details"]["file"], error["details"]["line"]) == ("task.py", 2)
+
+
+async def test_a_file_cannot_be_reported_under_a_name_outside_its_folder(peer: LinkPeer) -> None:
+    error = failure(await peer.run({"task.py": "import edgeloop_task\nedgeloop_task.report_file('task.py', '../x')"}))
+    assert error["details"]["cause"]["code"] == "invalid-bundle"
+
+
+@pytest.mark.parametrize(
+    ("files", "file", "line"),
+    [
+        ({"task.py": "x = 1\nif x\n    pass\n"}, "task.py", 2),
+        ({"task.py": "import part\n", "part.py": "\ndef broken(:\n"}, "part.py", 2),
+    ],
+)
+async def test_a_syntax_error_names_file_line_and_text(
+    peer: LinkPeer, files: dict[str, str], file: str, line: int
+) -> None:
+    error = failure(await peer.run(files))
+    assert error["message"].startswith("SyntaxError: ")
+    assert error["message"].endswith(f"({file}, line {line})")
+    assert (error["details"]["file"], error["details"]["line"]) == (file, line)
+    assert error["details"]["text"] in files[file]
+
+
+@pytest.mark.parametrize(("code", "succeeds"), [("", True), ("0", True), ("3", False), ("'model is bad'", False)])
+async def test_sys_exit_ends_a_script_as_it_ends_python(peer: LinkPeer, code: str, succeeds: bool) -> None:
+    run = await peer.run({"task.py": f"import sys\nsys.exit({code})"})
+    if succeeds:
+        assert run.finished is not None
+        assert run.finished.state is RunState.SUCCEEDED
+    else:
+        assert code.strip("'") in failure(run)["message"]
+
+
+@pytest.mark.parametrize(
+    ("crash", "signals"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", {"SIGSEGV"}),
+        ("import ctypes\nctypes.string_at(0)", {"SIGSEGV", "SIGBUS"}),
+        ("import os\nos.abort()", {"SIGABRT"}),
+    ],
+)
+async def test_a_native_crash_is_reported_with_its_signal_line_and_last_words(
+    peer: LinkPeer, crash: str, signals: set[str]
+) -> None:
+    run = await peer.run({"task.py": f"print('last words', flush=True)\n{crash}\n"})
+    error = failure(run)
+    assert error["code"] == "task-crashed"
+    assert error["details"]["signal"] in signals
+    assert "last words" in error["details"]["native_output"]
+    assert (error["details"]["file"], error["details"]["line"]) == ("task.py", 3)
+
+
+async def test_what_native_code_printed_before_a_crash_is_not_lost(peer: LinkPeer) -> None:
+    script = "import ctypes\nctypes.CDLL(None).printf(b'native words\\n')\nctypes.string_at(0)\n"
+    assert "native words" in failure(await peer.run({"task.py": script}))["details"]["native_output"]
+
+
+async def test_a_worker_that_ends_itself_is_reported_with_its_exit_code(peer: LinkPeer) -> None:
+    error = failure(await peer.run({"task.py": "import os; os._exit(7)"}))
+    assert (error["code"], error["details"]["exit_code"]) == ("task-crashed", 7)
+
+
+async def test_an_endless_loop_can_be_cancelled(peer: LinkPeer) -> None:
+    run = await peer.start({"task.py": "print('begun', flush=True)\nwhile True: pass"})
+    await peer.until(lambda: run.text("stdout") == ["begun"])
+    await peer.cancel(run)
+    await peer.until(lambda: run.is_complete)
+    assert run.finished is not None
+    assert run.finished.state is RunState.CANCELLED
+    assert peer.results[-1].error is None
+
+
+async def test_a_script_that_ignores_the_request_to_stop_is_killed_with_its_children(peer: LinkPeer) -> None:
+    script = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+stubborn = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE)
+child.stdout.readline()
+print(os.getpid(), child.pid, flush=True)
+time.sleep(600)
+"""
+    run = await peer.start({"task.py": script})
+    await peer.until(lambda: len(run.text("stdout")) == 1)
+    await peer.cancel(run)
+    await peer.until(lambda: run.is_complete)
+    for process_id in map(int, run.text("stdout")[0].split()):
+        assert not lives(process_id)
+
+
+async def test_what_a_script_leaves_running_ends_with_it(peer: LinkPeer) -> None:
+    script = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid)
+"""
+    run = await peer.run({"task.py": script})
+    assert run.finished is not None
+    assert run.finished.state is RunState.SUCCEEDED
+    assert not lives(int(run.text("stdout")[0]))
+
+
+async def test_a_task_that_crashes_leaves_its_neighbour_alone(peer: LinkPeer, tmp_path: Path) -> None:
+    waiting = """
+import pathlib, sys, time
+print("waiting", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print("went on")
+"""
+    signal_file = tmp_path / "go"
+    neighbour = await peer.start({"task.py": waiting}, str(signal_file))
+    await peer.until(lambda: neighbour.text("stdout") == ["waiting"])
+    crashed = await peer.run({"task.py": "import os; os.abort()"})
+    assert failure(crashed)["code"] == "task-crashed"
+    assert not neighbour.is_complete
+    signal_file.touch()
+    await peer.until(lambda: neighbour.is_complete)
+    assert neighbour.text("stdout") == ["waiting", "went on"]
+    assert neighbour.finished is not None
+    assert neighbour.finished.state is RunState.SUCCEEDED
+
+
+async def test_files_come_back_as_they_were_when_they_were_reported(peer: LinkPeer) -> None:
+    script = """
+import edgeloop_task, os
+open("numbers.bin", "wb").write(b"7" * 5_000_000)
+edgeloop_task.report_file("numbers.bin")
+os.remove("numbers.bin")
+open("empty.txt", "w").close()
+edgeloop_task.report_file("empty.txt", name="nothing.txt")
+"""
+    run = await peer.run({"task.py": script})
+    assert run.finished is not None
+    assert run.finished.error is None
+    announced = [event for event in run.events() if isinstance(event, FileAnnounced)]
+    assert [(file.name, file.size) for file in announced] == [("numbers.bin", 5_000_000), ("nothing.txt", 0)]
+    assert bytes(peer.uploads[announced[0].sha256]) == b"7" * 5_000_000
+    assert bytes(peer.uploads[announced[1].sha256]) == b""
+
+
+async def test_traces_arrive_as_they_were_packed(peer: LinkPeer) -> None:
+    batches = [pack_batch(TraceBatch(0, [index], [0], [index * 10], [5])) for index in range(300)]
+    script = f"""
+from edgeloop_task import reporting
+for batch in {batches!r}:
+    reporting.current().trace_batch(batch)
+"""
+    run = await peer.run({"task.py": script}, trace=True)
+    assert run.finished is not None
+    assert run.finished.traces == 300
+    assert run.traces() == batches
+
+
+async def test_odd_output_arrives_as_text(peer: LinkPeer) -> None:
+    script = r"""
+import os, sys
+os.write(1, b"half a ")
+os.write(1, b"line\ninvalid \xff byte\nprogress 1\rprogress 2\r\n")
+os.write(1, "é".encode()[:1]); os.write(1, "é".encode()[1:])
+os.write(1, b"\n" + b"x" * 40000 + b"\nno newline at the end \x00")
+"""
+    run = await peer.run({"task.py": script})
+    lines = run.text("stdout")
+    assert lines[:5] == ["half a line", "invalid \ufffd byte", "progress 1", "progress 2", "é"]
+    assert [len(line) for line in lines[5:8]] == [16384, 16384, 40000 - 2 * 16384]
+    assert lines[8:] == ["no newline at the end \x00"]
+
+
+async def test_a_flood_of_output_waits_in_the_worker_and_arrives_whole(peer: LinkPeer) -> None:
+    run = await peer.run({"task.py": "for number in range(200_000): print(number, 'x' * 50)"})
+    lines = run.text("stdout")
+    assert len(lines) == 200_000
+    assert lines[-1].startswith("199999 ")
+
+
+async def test_two_runs_may_change_their_files_without_harm(peer: LinkPeer) -> None:
+    files = {
+        "task.py": "import pathlib; p = pathlib.Path('data.txt'); print(p.read_text()); p.write_text('changed')",
+        "data.txt": "original",
+    }
+    for _ in range(2):
+        assert (await peer.run(files)).text("stdout") == ["original"]
+
+
+@pytest.mark.parametrize("path", ["../escaped.py", "/etc/escaped.py", "a/../../escaped.py", "a\\b.py", "TASK.py"])
+async def test_a_bundle_with_a_dangerous_path_is_refused(peer: LinkPeer, tmp_path: Path, path: str) -> None:
+    sha256 = peer.add_blob(b"print('never')")
+    command = peer.command_for(plain_manifest("task.py", path, script_sha256=sha256, size=14))
+    await peer.send(command)
+    run = peer.runs[command.run_id]
+    await peer.until(lambda: run.is_complete)
+    error = failure(run)
+    assert error["code"] == "invalid-bundle"
+    assert run.lines() == []
+    assert not list(tmp_path.rglob("escaped.py"))
+
+
+async def test_a_bundle_without_the_script_is_refused(peer: LinkPeer) -> None:
+    command = peer.command({"other.py": "pass"})
+    await peer.send(command)
+    run = peer.runs[command.run_id]
+    await peer.until(lambda: run.is_complete)
+    assert failure(run)["code"] == "invalid-bundle"
+
+
+async def test_a_repeated_command_is_carried_out_once(peer: LinkPeer) -> None:
+    command = peer.command({"task.py": "print('once')"})
+    await peer.send(command)
+    await peer.send(command)
+    run = peer.runs[command.run_id]
+    await peer.until(lambda: run.is_complete and len(peer.results) == 2)
+    await peer.send(command)
+    await peer.until(lambda: len(peer.results) == 3)
+    assert [result.error for result in peer.results] == [None, None, None]
+    assert run.text("stdout") == ["once"]
+
+
+async def test_a_script_cannot_break_the_report_channel(peer: LinkPeer) -> None:
+    script = """
+import os
+from edgeloop_task import reporting
+reporter = reporting.current()
+for payload in (b'{"type": "metric"}', b"not json", b'{"type": "finished"}'):
+    reporter._send(1, payload)
+print("still here")
+"""
+    run = await peer.run({"task.py": script})
+    assert run.finished is not None
+    assert run.finished.state is RunState.SUCCEEDED
+    assert len(run.text("system")) == 3
+    assert run.text("stdout") == ["still here"]
+    assert sum(isinstance(event, TaskFinished) for event in run.events()) == 1
+
+
+def lives(process_id: int) -> bool:
+    """Return whether a process runs (a zombie does not)."""
+    status = Path(f"/proc/{process_id}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
