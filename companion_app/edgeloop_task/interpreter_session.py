@@ -92,7 +92,7 @@ class InterpreterSession:
         if (code := self._interpreter.runSession(self._session)) != 0:
             raise self._run_error(code)
 
-    def run_traced(self, tracer: Tracer) -> None:
+    def run_traced(self, tracer: Tracer, /) -> None:
         """Compute under callbacks; MNN holds the GIL while an operator runs."""
         run = self._interpreter.runSessionWithCallBackInfo
         code = tracer.run(self._shapes, lambda begin, end: run(self._session, begin, end))

@@ -10,17 +10,13 @@ Source of the field numbers: MNN's schema (`schema/default/MNN.fbs`), MNN 3.6.
 from __future__ import annotations
 
 import mmap
-import struct
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias
 
 from edgeloop_shared.errors import ModelError, NotFoundError
+from edgeloop_task.flatbuffer import Bytes, DamagedError, Table
 from edgeloop_task.tensors import TensorInfo
-
-_Bytes: TypeAlias = "mmap.mmap | bytes"
 
 # Fields of the root table, of a tensor's description, of a subgraph and of an operator.
 _NET_DESCRIPTIONS, _NET_OPERATORS, _NET_OUTPUTS, _NET_TENSORS, _NET_SUBGRAPHS = 1, 3, 4, 7, 10
@@ -69,7 +65,7 @@ def read_model_file(path: Path) -> ModelFile:
                 model = _read(data)
     except OSError as error:
         raise NotFoundError(f"The model {path} cannot be read: {error.strerror}.") from None
-    except (struct.error, _DamagedError) as error:
+    except DamagedError as error:
         raise ModelError(f"{path} is not a whole MNN model: {error}.", hint=_hint(path)) from None
     _require_weights(path, model.weights_bytes)
     return model
@@ -97,122 +93,19 @@ def _hint(path: Path) -> str:
     return "It is truncated, damaged or another kind of file: copy or convert it again."
 
 
-class _DamagedError(Exception):
-    """The bytes contradict themselves; the text says how."""
-
-
-class _Table:
-    """A flatbuffer table whose every position is checked before it is read."""
-
-    def __init__(self, data: _Bytes, position: int, budget: list[int]) -> None:
-        self._data = data
-        self._position = position
-        self._budget = budget  # bytes of vectors that may still be read: no honest file stores one twice
-        vtable = position - _number("<i", data, position)
-        size = _number("<H", data, vtable)
-        if size < 4 or size % 2:
-            raise _DamagedError(f"the table at byte {position} has no layout")
-        self._spend(size)
-        _require(data, vtable, size)
-        self._fields = struct.unpack_from(f"<{size // 2 - 2}H", data, vtable + 4)
-
-    def integer(self, field: int, default: int = 0) -> int:
-        """Return a 32-bit integer."""
-        at = self._at(field)
-        return _number("<i", self._data, at) if at else default
-
-    def byte(self, field: int) -> int:
-        """Return an 8-bit number."""
-        at = self._at(field)
-        return _number("<B", self._data, at) if at else 0
-
-    def text(self, field: int) -> str:
-        """Return a string; empty where there is none."""
-        at = self._target(field)
-        return self._text(at) if at else ""
-
-    def texts(self, field: int) -> list[str]:
-        """Return the strings of a vector."""
-        return [self._text(at) for at in self._elements(field)]
-
-    def integers(self, field: int) -> array[int]:
-        """Return the 32-bit integers of a vector."""
-        at = self._target(field)
-        return self._integers(at, "i") if at else array("i")
-
-    def long_integers(self, field: int) -> array[int]:
-        """Return the 64-bit integers of a vector."""
-        at = self._target(field)
-        return self._integers(at, "q") if at else array("q")
-
-    def tables(self, field: int) -> Iterator[_Table]:
-        """Yield the tables of a vector."""
-        for at in self._elements(field):
-            yield _Table(self._data, at, self._budget)
-
-    def table(self, field: int) -> _Table | None:
-        """Return a table, or None where there is none."""
-        at = self._target(field)
-        return _Table(self._data, at, self._budget) if at else None
-
-    def _elements(self, field: int) -> Iterator[int]:
-        at = self._target(field)
-        if at:
-            for index, offset in enumerate(self._integers(at, "I")):
-                yield at + 4 + 4 * index + offset
-
-    def _integers(self, at: int, code: str) -> array[int]:
-        count = _number("<I", self._data, at)
-        size = count * struct.calcsize(f"<{code}")
-        self._spend(size)
-        _require(self._data, at + 4, size)
-        return array(code, struct.unpack_from(f"<{count}{code}", self._data, at + 4))
-
-    def _text(self, at: int) -> str:
-        size = _number("<I", self._data, at)
-        self._spend(size)
-        _require(self._data, at + 4, size)
-        return bytes(self._data[at + 4 : at + 4 + size]).decode("utf-8", "replace")
-
-    def _at(self, field: int) -> int:
-        offset = self._fields[field] if field < len(self._fields) else 0
-        return self._position + offset if offset else 0
-
-    def _target(self, field: int) -> int:
-        at = self._at(field)
-        return at + _number("<I", self._data, at) if at else 0
-
-    def _spend(self, size: int) -> None:
-        self._budget[0] -= size
-        if self._budget[0] < 0:
-            raise _DamagedError("its parts overlap")
-
-
-def _number(code: str, data: _Bytes, at: int) -> int:
-    _require(data, at, struct.calcsize(code))
-    return int(struct.unpack_from(code, data, at)[0])
-
-
-def _require(data: _Bytes, at: int, size: int) -> None:
-    if at < 0 or at + size > len(data):
-        raise _DamagedError(f"{size} bytes at byte {at} are missing from its {len(data)}")
-
-
-def _read(data: _Bytes) -> ModelFile:
-    # Layouts of tables are shared between tables, so honest files need more than their own length.
-    net = _Table(data, _number("<I", data, 0), [16 * len(data) + 4096])
+def _read(data: Bytes) -> ModelFile:
+    net = Table.root(data)
     tensors = net.texts(_NET_TENSORS)
     outputs = tuple(name for name in net.texts(_NET_OUTPUTS) if name in set(tensors))
     operators = [_operator(table, len(tensors)) for table in net.tables(_NET_OPERATORS)]
     if not operators:
-        raise _DamagedError("it holds no operators")
+        raise DamagedError("it holds no operators")
     for description in net.tables(_NET_DESCRIPTIONS):
         _within((description.integer(_DESCRIPTION_TENSOR),), len(tensors), "a tensor's description")
     for graph in net.tables(_NET_SUBGRAPHS):
         names = len(graph.texts(_SUBGRAPH_TENSORS))
         _within((*graph.integers(_SUBGRAPH_INPUTS), *graph.integers(_SUBGRAPH_OUTPUTS)), names, "a subgraph")
-        for operator in graph.tables(_SUBGRAPH_NODES):
-            operators.append(replace(_operator(operator, names), is_nested=True))
+        operators += [replace(_operator(node, names), is_nested=True) for node in graph.tables(_SUBGRAPH_NODES)]
     own = [operator for operator in operators if not operator.is_nested]
     return ModelFile(
         inputs=tuple(_input(operator, tensors) for operator in own if operator.type == _INPUT),
@@ -229,12 +122,12 @@ class _Operator:
     name: str
     type: int
     parameter_type: int
-    parameter: _Table | None
+    parameter: Table | None
     produces: Sequence[int]
     is_nested: bool = False
 
 
-def _operator(table: _Table, tensors: int) -> _Operator:
+def _operator(table: Table, tensors: int) -> _Operator:
     """Return an operator whose tensor numbers are all below `tensors`."""
     operator = _Operator(
         name=table.text(_OP_NAME),
@@ -247,17 +140,17 @@ def _operator(table: _Table, tensors: int) -> _Operator:
     _within(table.integers(_OP_INPUTS), tensors, what)
     _within(operator.produces, tensors, what)
     if (operator.parameter is None) != (operator.parameter_type == 0):
-        raise _DamagedError(f"{what} lacks its parameter")
+        raise DamagedError(f"{what} lacks its parameter")
     return operator
 
 
 def _input(operator: _Operator, tensors: Sequence[str]) -> TensorInfo:
     described = operator.parameter
     if described is None or operator.parameter_type != _INPUT_PARAMETER or not operator.produces:
-        raise _DamagedError(f"the input {operator.name!r} has no description")
+        raise DamagedError(f"the input {operator.name!r} has no description")
     shape = described.integers(_INPUT_SHAPE)
     if len(shape) > _MAX_RANK or any(size < -1 for size in shape):
-        raise _DamagedError(f"the input {operator.name!r} has an impossible shape")
+        raise DamagedError(f"the input {operator.name!r} has an impossible shape")
     dtype = _DTYPES.get(described.integer(_INPUT_DTYPE, _FLOAT32), "unknown")
     return TensorInfo(tensors[operator.produces[0]], tuple(shape), dtype)
 
@@ -268,10 +161,10 @@ def _external_bytes(operator: _Operator) -> int:
         return 0
     place = operator.parameter.long_integers(field)
     if any(number < 0 for number in place):
-        raise _DamagedError(f"the weights of {operator.name!r} stand nowhere")
+        raise DamagedError(f"the weights of {operator.name!r} stand nowhere")
     return sum(place)
 
 
 def _within(indices: Sequence[int], count: int, what: str) -> None:
     if indices and (min(indices) < 0 or max(indices) >= count):
-        raise _DamagedError(f"{what} names a tensor that does not exist")
+        raise DamagedError(f"{what} names a tensor that does not exist")

@@ -82,7 +82,7 @@ class ModuleSession:
             for name, array in zip(self._output_names, found, strict=True)
         )
 
-    def run_traced(self, tracer: Tracer) -> None:
+    def run_traced(self, _tracer: Tracer, /) -> None:
         """Compute, and say once that there is nothing to trace."""
         if not self._has_told:
             self._has_told = True

@@ -32,7 +32,7 @@ class Session(Protocol):
     def run(self) -> None:
         """Compute. Raises `ModelError` with MNN's code and lines."""
 
-    def run_traced(self, tracer: Tracer) -> None:
+    def run_traced(self, tracer: Tracer, /) -> None:
         """Compute and let `tracer` record every operator."""
 
     def results(self) -> dict[str, NDArray[Any]]:

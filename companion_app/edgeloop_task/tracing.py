@@ -70,7 +70,7 @@ class Tracer:
         self._iteration = 0
 
     def run(self, input_shapes: object, run_with: RunWith) -> int:
-        """Trace one run with inputs of these shapes; `run_with(begin, end)` executes it and returns MNN's code, which is returned."""
+        """Trace one run with inputs of these shapes. `run_with(begin, end)` executes it and returns MNN's code; so does this."""
         reporter = reporting.current()
         if self._reporter is not reporter or self._input_shapes != input_shapes:
             return self._describe(reporter, input_shapes, run_with)
