@@ -110,7 +110,7 @@ class InterpreterSession:
 
     @property
     def flops(self) -> int:
-        """Floating point operations of a run with the present input shapes."""
+        """Operations of a run with the present input shapes; a multiplication with its addition is one."""
         return round(self._info(_FLOPS) * 1e6)
 
     def _info(self, number: int) -> float:

@@ -133,7 +133,10 @@ class Model:
 
     @property
     def flops(self) -> int:
-        """Floating point operations of one run, for the present input shapes; 0 for a model with control flow."""
+        """Operations of one run as MNN counts them (a multiplication with its addition is one), for the present input shapes.
+
+        0 for a model with control flow.
+        """
         return self._open_session().flops
 
     def close(self) -> None:

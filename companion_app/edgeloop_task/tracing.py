@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import signal
 import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, TypeAlias
 
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
@@ -18,6 +20,7 @@ Callback: TypeAlias = Callable[[Sequence[Any], Any], bool]
 RunWith: TypeAlias = Callable[[Callback, Callback], int]
 
 _MAX_NAME, _MAX_TYPE = 1024, 256  # what an `Operator` may hold
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)  # whose handlers are wont to raise
 _sessions = itertools.count(1)
 
 
@@ -132,13 +135,21 @@ class Tracer:
 
 
 def _execute(run_with: RunWith, begin: Callback, end: Callback) -> int:
-    try:
+    """Run without signal handlers: what one raises inside a callback, Ctrl-C above all, would be lost in MNN."""
+    if threading.current_thread() is not threading.main_thread():  # where Python runs no signal handlers
         return int(run_with(begin, end))
-    except SystemError as error:
-        # What is raised inside a callback, Ctrl-C above all, comes out of MNN in this wrapping.
-        if isinstance(error.__cause__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
+    handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    received: list[tuple[int, FrameType | None]] = []
+    for number in handlers:
+        signal.signal(number, lambda *arguments: received.append(arguments))
+    try:
+        code = int(run_with(begin, end))
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for which, frame in received:
+        handlers[signal.Signals(which)](which, frame)
+    return code
 
 
 def _described(operator: Any, inputs: tuple[tuple[int, ...], ...], outputs: tuple[tuple[int, ...], ...]) -> Operator:
