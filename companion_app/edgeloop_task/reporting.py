@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeVar
 
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
@@ -158,7 +158,7 @@ def current() -> Reporter:
     return _Current.reporter
 
 
-def report_metric(name: str, value: float, step: int | None = None) -> None:
+def report_metric(name: str, value: SupportsFloat, step: int | None = None) -> None:
     """Report one finite number; with `step` it is a point of the curve `name`. Raises `InvalidInputError`."""
     metric = _checked(MetricReported, f"The metric {name!r}", {"name": name, "value": value, "step": step})
     current().metric(metric.name, metric.value, metric.step)

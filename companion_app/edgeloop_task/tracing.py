@@ -10,17 +10,15 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from types import FrameType
 from typing import Any, TypeAlias
 
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
 from edgeloop_task import reporting
 
 Callback: TypeAlias = Callable[[Sequence[Any], Any], bool]
-RunWith: TypeAlias = Callable[[Callback, Callback], int]
+RunWith: TypeAlias = Callable[[Callback | None, Callback], int]
 
 _MAX_NAME, _MAX_TYPE = 1024, 256  # what an `Operator` may hold
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)  # whose handlers are wont to raise
 _sessions = itertools.count(1)
 
 
@@ -59,8 +57,9 @@ def trace() -> Iterator[None]:
 class Tracer:
     """Records the runs of one model.
 
-    The first run also describes the operators; later ones only read the clock, before and after each operator. A session of
-    the trace begins with each description: when the shapes of the inputs have changed, or another reporter listens.
+    The first run also describes the operators; later ones only read the clock, where an operator ends and the next begins.
+    A session of the trace begins with each description: when the shapes of the inputs have changed, or another reporter
+    listens.
     """
 
     def __init__(self, model: str, backend: str) -> None:
@@ -80,11 +79,14 @@ class Tracer:
         times: array[int] = array("q")
         now, record = time.perf_counter_ns, times.append
 
-        def mark(_tensors: Sequence[Any], _operator: Any) -> bool:
+        def end(_tensors: Sequence[Any], _operator: Any) -> bool:
             record(now())
+            record(now())  # where the next operator begins: a callback of its own for that would double the cost
             return True
 
-        code = _execute(run_with, mark, mark)
+        record(now())
+        code = _execute(run_with, None, end)
+        times.pop()
         if code == 0 and len(times) != 2 * len(self._operators):  # MNN has changed its plan
             return self._describe(reporter, input_shapes, run_with)
         self._send(reporter, times)
@@ -134,21 +136,20 @@ class Tracer:
             reporter.trace_batch(pack_batch(batch))
 
 
-def _execute(run_with: RunWith, begin: Callback, end: Callback) -> int:
-    """Run without signal handlers: what one raises inside a callback, Ctrl-C above all, would be lost in MNN."""
-    if threading.current_thread() is not threading.main_thread():  # where Python runs no signal handlers
+def _execute(run_with: RunWith, begin: Callback | None, end: Callback) -> int:
+    """Run while Ctrl-C waits: an exception that it raises inside a callback would be lost in MNN."""
+    in_main = threading.current_thread() is threading.main_thread()  # where alone Python handles signals
+    handler = signal.getsignal(signal.SIGINT) if in_main else None
+    if not callable(handler):
         return int(run_with(begin, end))
-    handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
-    received: list[tuple[int, FrameType | None]] = []
-    for number in handlers:
-        signal.signal(number, lambda *arguments: received.append(arguments))
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     try:
         code = int(run_with(begin, end))
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    for which, frame in received:
-        handlers[signal.Signals(which)](which, frame)
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        signal.raise_signal(signal.SIGINT)
     return code
 
 

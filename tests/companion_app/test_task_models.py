@@ -65,7 +65,6 @@ def test_results_stay_what_they_are_when_the_model_runs_again(models: Path) -> N
     np.testing.assert_array_equal(first, np.full((1, 5, 2, 2), -1))
     for number, result in enumerate(results):
         np.testing.assert_array_equal(result, np.full((1, 5, 2, 2), -number))
-        assert result.flags.owndata or result.base.flags.owndata
 
 
 def test_channels_may_come_last(models: Path) -> None:
@@ -83,7 +82,7 @@ def test_mnns_packed_layout_does_not_show(models: Path) -> None:
 def test_open_sizes_take_any_size_one_after_the_other(models: Path) -> None:
     model = edgeloop_task.load_model(models / "open.mnn")
     assert model.inputs[0].shape == (1, 3, -1, -1)
-    assert model.outputs[0].shape == (-1,)
+    assert [output.shape for output in model.outputs] == [(-1,)]
 
     for shape in ((1, 3, 8, 8), (2, 3, 5, 9), (1, 3, 8, 8)):
         image = random(*shape)
