@@ -25,6 +25,7 @@ _SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_TENSORS, _SUBGRAPH_NODES = 1, 2, 
 _OP_INPUTS, _OP_PARAMETER_TYPE, _OP_PARAMETER, _OP_NAME, _OP_OUTPUTS, _OP_TYPE = range(6)
 
 _INPUT = 34  # a type of operators
+_TYPES_END = 1024  # beyond all types that MNN has, with room for new ones
 _INPUT_PARAMETER, _WHILE_PARAMETER, _IF_PARAMETER = 21, 85, 86  # types of parameters
 _INPUT_SHAPE, _INPUT_DTYPE = range(2)
 _DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 6: "int8", 9: "int64", 10: "int32", 19: "float16"}
@@ -141,12 +142,15 @@ def _operator(table: Table, tensors: int) -> _Operator:
     _within(operator.produces, tensors, what)
     if (operator.parameter is None) != (operator.parameter_type == 0):
         raise DamagedError(f"{what} lacks its parameter")
+    is_input = operator.parameter_type == _INPUT_PARAMETER
+    if not 0 <= operator.type < _TYPES_END or is_input != (operator.type == _INPUT):
+        raise DamagedError(f"{what} is of no known type")
     return operator
 
 
 def _input(operator: _Operator, tensors: Sequence[str]) -> TensorInfo:
     described = operator.parameter
-    if described is None or operator.parameter_type != _INPUT_PARAMETER or not operator.produces:
+    if described is None or not operator.produces:
         raise DamagedError(f"the input {operator.name!r} has no description")
     shape = described.integers(_INPUT_SHAPE)
     if len(shape) > _MAX_RANK or any(size < -1 for size in shape):

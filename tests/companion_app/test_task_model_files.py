@@ -169,6 +169,17 @@ def test_tensor_numbers_that_are_out_of_range_do_not_reach_mnn(models: Path, tmp
     assert refused >= 3  # both operators take tensor 1, and an input makes it
 
 
+def test_types_of_operators_that_mnn_cannot_have_do_not_reach_it(models: Path, tmp_path: Path) -> None:
+    whole = (models / "pair.mnn").read_bytes()
+    binary, beyond = (7).to_bytes(4, "little"), (7 + 0x7F000000).to_bytes(4, "little")
+    path = tmp_path / "odd.mnn"
+    path.write_bytes(whole.replace(binary, beyond))
+
+    assert binary in whole
+    with pytest.raises(ModelError, match="of no known type"):
+        edgeloop_task.load_model(path)
+
+
 def test_a_file_is_checked_before_mnn_is_even_loaded(tmp_path: Path) -> None:
     (tmp_path / "odd.mnn").write_bytes(b"no model")
     script = """
