@@ -10,8 +10,9 @@ A few lines run a model on the real device::
 """
 
 from edgeloop_task.memory_use import MemoryUse, memory
-from edgeloop_task.model import Model, TensorInfo, load_model
+from edgeloop_task.model import Model, load_model
 from edgeloop_task.reporting import report_file, report_metric, report_result
+from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.timing import Timing
 from edgeloop_task.tracing import trace
 

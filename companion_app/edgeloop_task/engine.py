@@ -23,3 +23,13 @@ def mnn() -> Any:
             f"MNN cannot be imported: {error}.", hint="Install it into this Python: pip install MNN numpy."
         ) from None
     return MNN
+
+
+@functools.cache
+def mnn_modules() -> tuple[Any, Any]:
+    """Return the modules `MNN.expr` and `MNN.nn`. Raises `ModelError` when MNN is not installed."""
+    mnn()
+    with capture():
+        import MNN.expr
+        import MNN.nn
+    return MNN.expr, MNN.nn

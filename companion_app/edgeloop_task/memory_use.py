@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from dataclasses import dataclass
@@ -9,33 +10,32 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_FIELDS = ("VmRSS", "VmHWM")
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Resident memory in bytes: now, and the highest since the last `reset_peak` (or since the start where that fails)."""
+    """Resident memory of a process in bytes: now, and the highest so far (see `memory`)."""
 
     current_bytes: int
     peak_bytes: int
 
 
-def memory() -> MemoryUse:
-    """Return this process's resident memory. Where the system does not tell the present use, it is the peak."""
-    if _STATUS.exists():
-        found = dict(
-            line.split(":", 1) for line in _STATUS.read_text().splitlines() if line.startswith(("VmRSS", "VmHWM"))
-        )
-        current, peak = (int(found[name].split()[0]) * 1024 for name in ("VmRSS", "VmHWM"))
-        return MemoryUse(current, max(current, peak))
-    # getrusage counts KiB everywhere but on macOS, where it counts bytes.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return MemoryUse(peak, peak)
+def memory(*, reset_peak: bool = False) -> MemoryUse:
+    """Return this process's resident memory; with `reset_peak` the next peak begins anew from here.
 
-
-def reset_peak() -> bool:
-    """Let the peak begin anew from the present use; return False where the system cannot."""
+    Linux and Android alone can begin it anew; elsewhere it counts from the start of the process, and the system does not tell
+    the present use either: there `current_bytes` is the peak, too.
+    """
     try:
-        _CLEAR.write_text("5")  # proc(5): resets the high-water mark of the resident set
+        lines = _STATUS.read_text().splitlines()
     except OSError:
-        return False
-    return True
+        # getrusage counts KiB everywhere but on macOS, where it counts bytes.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return MemoryUse(peak, peak)
+    kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines) if name in _FIELDS}
+    if reset_peak:
+        with contextlib.suppress(OSError):  # some sandboxes do not let a process write there
+            _CLEAR.write_text("5")  # proc(5): resets the high-water mark of the resident set
+    current = kib.get("VmRSS", 0) * 1024
+    return MemoryUse(current, max(current, kib.get("VmHWM", 0) * 1024))

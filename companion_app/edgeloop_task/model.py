@@ -1,264 +1,163 @@
-"""Models: MNN sessions with numpy arrays in and out."""
+"""Models: numpy arrays in and out of MNN."""
 
 from __future__ import annotations
 
+import os
+import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Self, get_args
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgeloop_shared.errors import InvalidInputError, ModelError, NotFoundError
+from edgeloop_shared.errors import InvalidInputError, ModelError
 from edgeloop_task import tracing
-from edgeloop_task.engine import mnn
-from edgeloop_task.native_output import capture
+from edgeloop_task.interpreter_session import InterpreterSession, NeedsModuleError
+from edgeloop_task.model_file import read_model_file
+from edgeloop_task.module_session import ModuleSession
+from edgeloop_task.session import Precision, Session
+from edgeloop_task.tensors import TensorInfo, fitting_arrays
 from edgeloop_task.timing import Timing
 
-Precision = Literal["normal", "low", "high"]
-_MEMORY, _FLOPS = 0, 1  # indices of `getSessionInfo`: MB, and millions of floating point operations
-_DTYPES = {"Float": "float32", "Int": "int32", "Uint8": "uint8", "Int64": "int64", "Double": "float64"}
+BACKENDS = ("cpu", "opencl", "vulkan", "metal", "cuda", "nn")
+MAX_THREADS = 64
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """An input or output. `shape` holds -1 for sizes that the model leaves open until it is run; `dtype` is numpy's name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-def load_model(path: str | Path, *, threads: int = 1, precision: Precision = "normal", backend: str = "cpu") -> Model:
+def load_model(
+    path: str | os.PathLike[str], *, threads: int = 1, precision: Precision = "normal", backend: str = "cpu"
+) -> Model:
     """Load an MNN model.
 
-    `backend` is MNN's name of one (`cpu`, `opencl`, `vulkan`, `metal`, ...). Raises `NotFoundError` for a missing file and
-    `ModelError` with MNN's own lines for a file that is no model or that this build of MNN cannot run.
+    Raises `NotFoundError` for a missing file, `InvalidInputError` for an option that does not exist, and `ModelError` with
+    MNN's own lines for a file that is no model or that this build of MNN cannot run (`backend` is one of `BACKENDS`).
     """
+    if not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+        raise InvalidInputError(f"A model cannot run with {threads!r} threads.", hint=f"Use 1 to {MAX_THREADS}.")
+    if precision not in get_args(Precision):
+        raise InvalidInputError(
+            f"There is no precision {precision!r}.", hint=f"Use one of {', '.join(get_args(Precision))}."
+        )
+    if backend not in BACKENDS:
+        raise InvalidInputError(f"There is no backend {backend!r}.", hint=f"Use one of {', '.join(BACKENDS)}.")
     source = Path(path)
-    if not source.is_file():
-        raise NotFoundError(f"The model {source} does not exist.", hint="Give the path of an .mnn file.")
-    return Model(source, threads=threads, precision=precision, backend=backend)
+    file = read_model_file(source)
+    session: Session
+    if file.control_flow:
+        session = ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
+    else:
+        try:
+            session = InterpreterSession(source, file, threads=threads, precision=precision, backend=backend)
+        except NeedsModuleError:
+            session = ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
+    return Model(source, backend, session)
 
 
 class Model:
-    """A loaded model. Arrays are in the model's own logical order (NCHW for images); results are always copies."""
+    """A loaded model, made by `load_model`. Results are always copies.
 
-    def __init__(self, path: Path, *, threads: int, precision: Precision, backend: str) -> None:
+    Arrays have the model's own order of axes. Threads may share a model; its runs then take turns. It closes itself at the
+    end of a `with` block.
+    """
+
+    def __init__(self, path: Path, backend: str, session: Session) -> None:
         self.path = path
         self.backend = backend
-        engine = mnn()
-        config = {"numThread": threads, "backend": backend.upper(), "precision": precision}
-        # createSession succeeds on models that cannot run; what it prints is all that tells why.
-        with capture() as output:
-            try:
-                self._interpreter = engine.Interpreter(str(path))
-                self._session = self._interpreter.createSession(config)
-            except Exception as error:
-                failure: Exception | None = error
-            else:
-                failure = None
-        self._native_lines = output.lines
-        if failure is not None or self._session is None:
-            raise _model_error(path, "cannot be loaded", self._native_lines, _why_not_loaded(path))
-        self.inputs = tuple(_info(name, tensor) for name, tensor in self._input_tensors().items())
-        self.outputs = tuple(_info(name, tensor) for name, tensor in self._output_tensors().items())
-        self._shapes = {tensor.name: tensor.shape for tensor in self.inputs}
+        self._session: Session | None = session
+        self._lock = threading.Lock()
         self._tracer = tracing.Tracer(path.name, backend)
+        self._inputs = session.inputs
+
+    @property
+    def inputs(self) -> tuple[TensorInfo, ...]:
+        """The inputs in the model's own order."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs in the model's own order; shapes are those of the last run, (-1,) where they depend on it."""
+        return self._open_session().outputs
 
     def run(self, *arrays: ArrayLike, **named: ArrayLike) -> dict[str, NDArray[Any]]:
         """Run the model once and return every output by name.
 
-        Inputs are given in the order of `inputs` or by name. Numbers of another width are converted where nothing is lost
-        (float64 to float32 counts as nothing). Raises `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails.
+        Inputs are given in the order of `inputs` or by name. They are converted where no number changes (float64 to
+        float32 may round); the first axis, and sizes that the model leaves open, may have any size. Raises
+        `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails.
         """
-        self._feed(self._named(arrays, named))
-        if tracing.is_enabled():
-            code = self._tracer.run(
-                lambda begin, end: int(self._interpreter.runSessionWithCallBackInfo(self._session, begin, end))
-            )
-        else:
-            code = int(self._interpreter.runSession(self._session))
-        if code != 0:
-            raise self._run_error(code)
-        return {name: _read(tensor) for name, tensor in self._output_tensors().items()}
+        with self._lock:
+            session = self._feed(arrays, named)
+            if tracing.is_enabled():
+                session.run_traced(self._tracer)
+            else:
+                session.run()
+            return session.results()
 
     def __call__(self, *arrays: ArrayLike, **named: ArrayLike) -> NDArray[Any]:
         """Run the model once and return its only output. Raises `InvalidInputError` if it has several."""
-        if len(self.outputs) != 1:
-            names = ", ".join(output.name for output in self.outputs)
+        outputs = self.outputs
+        if len(outputs) != 1:
+            names = ", ".join(output.name for output in outputs)
             raise InvalidInputError(
-                f"{self.path.name} has {len(self.outputs)} outputs ({names}).", hint="Use model.run(...)."
+                f"{self.path.name} has {len(outputs)} outputs ({names}).",
+                hint="model.run(...) returns them all by name.",
             )
-        return next(iter(self.run(*arrays, **named).values()))
+        return self.run(*arrays, **named)[outputs[0].name]
 
     def time(self, *arrays: ArrayLike, repeats: int = 100, warmup: int = 10, **named: ArrayLike) -> Timing:
-        """Run the model `warmup + repeats` times on the same inputs and time the latter, without tracing or copying."""
+        """Run the model `warmup + repeats` times on the same inputs and time each of the latter, never traced.
+
+        Copying the inputs in and the outputs out is not timed.
+        """
         if repeats < 1 or warmup < 0:
-            raise InvalidInputError("A timing needs at least one repeat and no negative warm-up.")
-        self._feed(self._named(arrays, named))
-        run, session, now = self._interpreter.runSession, self._session, time.perf_counter_ns
-        for _ in range(warmup):
-            if (code := run(session)) != 0:
-                raise self._run_error(code)
-        samples = []
-        for _ in range(repeats):
-            begin = now()
-            run(session)
-            samples.append(now() - begin)
+            raise InvalidInputError(
+                f"A timing cannot have {repeats} repeats and {warmup} warm-up runs.",
+                hint="It needs at least one repeat.",
+            )
+        with self._lock:
+            session = self._feed(arrays, named)
+            run, now = session.run, time.perf_counter_ns
+            for _ in range(warmup):
+                run()
+            samples = []
+            for _ in range(repeats):
+                begin = now()
+                run()
+                samples.append(now() - begin)
         return Timing(tuple(samples))
 
     @property
     def session_memory_bytes(self) -> int:
-        """What MNN says its session takes, for the present input shapes."""
-        return round(float(self._interpreter.getSessionInfo(self._session, _MEMORY)) * 1024 * 1024)
+        """What MNN says its session takes, for the present input shapes; 0 for a model with control flow."""
+        return self._open_session().memory_bytes
 
     @property
     def flops(self) -> int:
-        """Floating point operations of one run, for the present input shapes."""
-        return round(float(self._interpreter.getSessionInfo(self._session, _FLOPS)) * 1e6)
+        """Operations of one run as MNN counts them (a multiplication with its addition is one), for the present input shapes.
+
+        0 for a model with control flow.
+        """
+        return self._open_session().flops
 
     def close(self) -> None:
         """Give the model's memory back; it cannot be run any more."""
-        self._session = None
-        self._interpreter = None
+        with self._lock:
+            self._session = None
 
-    def _named(self, arrays: tuple[ArrayLike, ...], named: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-        names = [tensor.name for tensor in self.inputs]
-        if len(arrays) > len(names):
-            raise InvalidInputError(f"{self.path.name} has {len(names)} inputs, but {len(arrays)} arrays were given.")
-        given: dict[str, ArrayLike] = dict(zip(names, arrays, strict=False))
-        unknown, twice = sorted(named.keys() - set(names)), sorted(named.keys() & given.keys())
-        missing = [name for name in names if name not in given and name not in named]
-        if unknown or twice or missing:
-            problem = (
-                f"has no input {unknown[0]!r}"
-                if unknown
-                else f"got {twice[0]!r} twice"
-                if twice
-                else f"lacks the input {missing[0]!r}"
-            )
-            raise InvalidInputError(
-                f"{self.path.name} {problem}.", hint=f"Its inputs are: {', '.join(map(_shown, self.inputs))}."
-            )
-        given |= named
-        return {tensor.name: _fitting(tensor, given[tensor.name]) for tensor in self.inputs}
+    def __enter__(self) -> Self:
+        return self
 
-    def _feed(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open_session(self) -> Session:
         if self._session is None:
-            raise ModelError(f"{self.path.name} has been closed.", hint="Load it again.")
-        shapes = {name: array.shape for name, array in arrays.items()}
-        if shapes != self._shapes:
-            self._resize(shapes)
-        engine = mnn()
-        for name, tensor in self._input_tensors().items():
-            array = arrays[name]
-            host = engine.Tensor(array.shape, tensor.getDataType(), array, engine.Tensor_DimensionType_Caffe)
-            if not tensor.copyFrom(host):
-                raise ModelError(f"MNN did not take the array for the input {name!r} of {self.path.name}.")
+            raise ModelError(f"The model {self.path} has been closed.", hint="Load it again.")
+        return self._session
 
-    def _resize(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        tensors = self._input_tensors()
-        with capture() as output:
-            for name, shape in shapes.items():
-                self._interpreter.resizeTensor(tensors[name], shape)
-            self._interpreter.resizeSession(self._session)
-        self._native_lines += output.lines
-        self._shapes = dict(shapes)
-        self._tracer.forget()
-
-    def _run_error(self, code: int) -> ModelError:
-        """Run once more with the output captured: MNN's code alone says next to nothing."""
-        with capture() as output:
-            self._interpreter.runSession(self._session)
-        error = _model_error(
-            self.path,
-            f"does not run: MNN returned code {code}",
-            (*self._native_lines, *output.lines),
-            "Check the input shapes, and with `edgeloop inspect` whether the model is whole.",
-        )
-        error.details["mnn_code"] = code
-        return error
-
-    def _input_tensors(self) -> dict[str, Any]:
-        return dict(self._interpreter.getSessionInputAll(self._session))
-
-    def _output_tensors(self) -> dict[str, Any]:
-        return dict(self._interpreter.getSessionOutputAll(self._session))
-
-
-def _info(name: str, tensor: Any) -> TensorInfo:
-    return TensorInfo(name, tuple(tensor.getShape()), _dtype(tensor))
-
-
-def _dtype(tensor: Any) -> str:
-    engine, kind = mnn(), tensor.getDataType()
-    for name, dtype in _DTYPES.items():
-        if kind == getattr(engine, f"Halide_Type_{name}"):
-            return dtype
-    return "unknown"
-
-
-def _read(tensor: Any) -> NDArray[Any]:
-    """Copy a tensor out: what MNN hands over is a view of memory that the next run overwrites."""
-    engine = mnn()
-    shape = tuple(tensor.getShape())
-    array = np.zeros(shape, _dtype(tensor))
-    if 0 in shape:
-        return array
-    host = engine.Tensor(shape, tensor.getDataType(), array, engine.Tensor_DimensionType_Caffe)
-    if not tensor.copyToHostTensor(host):
-        raise ModelError("MNN did not hand out an output.")
-    return np.array(host.getNumpyData(), copy=True).reshape(shape)
-
-
-def _fitting(tensor: TensorInfo, value: ArrayLike) -> NDArray[Any]:
-    """Return `value` as a contiguous array of the input's dtype. Raises `InvalidInputError` for a wrong shape or dtype."""
-    array = np.asarray(value)
-    fits = len(array.shape) == len(tensor.shape) and all(
-        want in (-1, 0) or want == have or index == 0
-        for index, (want, have) in enumerate(zip(tensor.shape, array.shape, strict=True))
-    )
-    if not fits or array.size == 0:
-        raise InvalidInputError(
-            f"The input {tensor.name!r} has the shape {list(array.shape)}, but the model takes {list(tensor.shape)}.",
-            hint="-1 stands for any size; the first axis counts samples and may differ.",
-        )
-    if not (np.can_cast(array.dtype, tensor.dtype, "same_kind") or _holds_only_whole(array, tensor.dtype)):
-        raise InvalidInputError(
-            f"The input {tensor.name!r} is {array.dtype}, but the model takes {tensor.dtype}.",
-            hint=f"Convert it on purpose: array.astype({tensor.dtype!r}).",
-        )
-    return np.ascontiguousarray(array, dtype=tensor.dtype)
-
-
-def _holds_only_whole(array: NDArray[Any], dtype: str) -> bool:
-    """Whether integers of another width all fit into `dtype`."""
-    if array.dtype.kind not in "iu" or not dtype.startswith(("int", "uint")):
-        return False
-    limits = np.iinfo(dtype)
-    return bool(array.min() >= limits.min and array.max() <= limits.max)
-
-
-def _shown(tensor: TensorInfo) -> str:
-    return f"{tensor.name} {tensor.dtype} {list(tensor.shape)}"
-
-
-def _model_error(path: Path, problem: str, lines: tuple[str, ...], hint: str) -> ModelError:
-    said = f" MNN says: {'; '.join(lines[-3:])}." if lines else ""
-    return ModelError(f"The model {path} {problem}.{said}", hint=hint, details={"native_output": list(lines[-20:])})
-
-
-def _why_not_loaded(path: Path) -> str:
-    size = path.stat().st_size
-    if size == 0:
-        return "The file is empty."
-    with path.open("rb") as file:
-        head = file.read(512)
-    if head.isascii() and not any(byte < 9 for byte in head):
-        return "The file is a text, not a model."
-    if path.suffix == ".onnx":
-        return "It is an ONNX model: make an MNN model of it with `edgeloop convert`."
-    return f"The file ({size} bytes) is truncated, damaged or not an MNN model; copy or convert it again."
+    def _feed(self, arrays: tuple[ArrayLike, ...], named: dict[str, ArrayLike]) -> Session:
+        session = self._open_session()
+        session.feed(fitting_arrays(self.path.name, self._inputs, arrays, named))
+        return session

@@ -6,9 +6,11 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 MAX_BYTES = 64 * 1024
+_LOCK = threading.RLock()  # the descriptors belong to the whole process: two captures at once would end up swapped
 
 
 class NativeOutput:
@@ -25,20 +27,26 @@ def capture() -> Iterator[NativeOutput]:
     It concerns the whole process, so another thread's prints are caught as well: keep the block short.
     """
     output = NativeOutput()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
+    _flush()
+    with _LOCK, tempfile.TemporaryFile() as file:
         saved = [os.dup(descriptor) for descriptor in (1, 2)]
         try:
             for descriptor in (1, 2):
                 os.dup2(file.fileno(), descriptor)
             yield output
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            _flush()
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
             file.seek(0)
             text = file.read(MAX_BYTES).decode(errors="replace")
             output.lines = tuple(line.rstrip() for line in text.splitlines() if line.strip())
+
+
+def _flush() -> None:
+    """Push out what Python has buffered, so that it ends up on the right side of a switch."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # as in an app without a console
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
+import os
 import shutil
 import struct
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeVar
 
+from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
-from edgeloop_shared.codec import encode
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.codec import decode, encode
+from edgeloop_shared.errors import BundleError, InvalidInputError
+from edgeloop_shared.messages import MetricReported, ResultReported
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+
+_Report = TypeVar("_Report", MetricReported, ResultReported)
 
 OUTPUT_FOLDER = Path("edgeloop-output")
 FRAME = struct.Struct("<IB")
@@ -48,7 +55,7 @@ class ConsoleReporter:
     """Reports of a script that runs without a companion: lines of JSON on stdout, files and a trace in a folder."""
 
     def __init__(self, folder: Path = OUTPUT_FOLDER) -> None:
-        self._folder = folder
+        self._folder = folder.absolute()  # wherever the script goes later
         self._tables: list[OperatorTable] = []
         self._batches: list[TraceBatch] = []
 
@@ -137,7 +144,8 @@ class _Current:
 @atexit.register
 def _close_at_exit() -> None:
     # A script has no last line of ours: what the console reporter collected is written when Python ends.
-    _Current.reporter.close()
+    with contextlib.suppress(OSError, ValueError):  # whoever listened may be gone first
+        _Current.reporter.close()
 
 
 def use(reporter: Reporter) -> None:
@@ -150,39 +158,62 @@ def current() -> Reporter:
     return _Current.reporter
 
 
-def report_metric(name: str, value: float, step: int | None = None) -> None:
-    """Report one number; with `step` it is a point of the curve `name`."""
-    number = float(value)
-    if not _is_finite(number):
-        raise InvalidInputError(f"The metric {name!r} is {number}, which is no finite number.")
-    current().metric(str(name), number, None if step is None else int(step))
+def report_metric(name: str, value: SupportsFloat, step: int | None = None) -> None:
+    """Report one finite number; with `step` it is a point of the curve `name`. Raises `InvalidInputError`."""
+    metric = _checked(MetricReported, f"The metric {name!r}", {"name": name, "value": value, "step": step})
+    current().metric(metric.name, metric.value, metric.step)
 
 
 def report_result(**values: Any) -> None:
-    """Report values of the task's result: anything that JSON holds, and numpy's numbers and arrays. Later calls add to it."""
-    current().result({name: _plain(name, value) for name, value in values.items()})
+    """Report values of the task's result: anything that JSON holds, and numpy's numbers and arrays. Later calls add to it.
+
+    Raises `InvalidInputError` for what JSON does not hold (NaN, for one) and for more than a message may hold.
+    """
+    current().result(dict(_checked(ResultReported, "The result", {"values": values}).values))
 
 
-def report_file(path: str | Path, name: str | None = None) -> None:
-    """Report a file, to be brought back under `name` (by default its own). Raises `InvalidInputError` if it is not there."""
+def report_file(path: str | os.PathLike[str], name: str | None = None) -> None:
+    """Report a file, to be brought back under `name` (by default its own), which may have folders: `plots/loss.png`.
+
+    Raises `InvalidInputError` if there is no such file or the name would lead out of the run's folder.
+    """
     source = Path(path)
     if not source.is_file():
-        raise InvalidInputError(f"The file {source} does not exist.", hint="Write it before it is reported.")
-    current().file(source, name or source.name)
-
-
-def _is_finite(number: float) -> bool:
-    return number - number == 0
-
-
-def _plain(name: str, value: Any) -> Any:
-    if hasattr(value, "tolist"):  # numpy's arrays and numbers
-        value = value.tolist()
+        what = "is a folder" if source.is_dir() else "does not exist"
+        raise InvalidInputError(f"The file {source} {what}.", hint="Report single files, once they are written.")
+    name = source.name if name is None else str(name)
     try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        check_bundle_path(name)
+    except BundleError as error:
         raise InvalidInputError(
-            f"The result {name!r} cannot be reported: {error}.",
-            hint="Report numbers, texts, lists and dictionaries; larger data goes through report_file.",
+            f"A file cannot be reported as {name!r}.",
+            hint="Use a relative path with / and without '..'.",
+            details={"reason": error.message},
         ) from None
-    return value
+    current().file(source, name)
+
+
+def _checked(kind: type[_Report], what: str, record: dict[str, Any]) -> _Report:
+    """Return the record as the message that it will travel in."""
+    try:
+        return decode(kind, _plain(record))
+    except (InvalidInputError, RecursionError) as error:
+        why = error.message if isinstance(error, InvalidInputError) else "it holds itself."
+        raise InvalidInputError(
+            f"{what} cannot be reported: {why}",
+            hint="Report finite numbers, short texts, lists and dictionaries; larger data goes through report_file.",
+            details=error.details if isinstance(error, InvalidInputError) else None,
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with the numbers and arrays of numpy (or torch) as Python's own. Raises `InvalidInputError` for objects."""
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InvalidInputError(f"{type(value).__name__} has no form in JSON.")

@@ -4,111 +4,162 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
+import signal
+import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
 from edgeloop_task import reporting
 
+Callback: TypeAlias = Callable[[Sequence[Any], Any], bool]
+RunWith: TypeAlias = Callable[[Callback | None, Callback], int]
+
+_MAX_NAME, _MAX_TYPE = 1024, 256  # what an `Operator` may hold
 _sessions = itertools.count(1)
 
 
 class _Switch:
-    """Whether runs are traced now, for the whole process."""
+    """How many reasons there are to trace, for the whole process: a script has no other handle on a run."""
 
-    depth = 0
+    lock = threading.Lock()
+    reasons = 0
+
+    @classmethod
+    def add(cls, reasons: int) -> None:
+        with cls.lock:
+            cls.reasons += reasons
 
 
 def enable() -> None:
     """Trace every run of every model from now on."""
-    _Switch.depth += 1
+    _Switch.add(1)
 
 
 def is_enabled() -> bool:
     """Return whether a run that begins now is traced."""
-    return _Switch.depth > 0
+    return _Switch.reasons > 0
 
 
 @contextlib.contextmanager
 def trace() -> Iterator[None]:
-    """Trace every run of every model inside the block."""
-    _Switch.depth += 1
+    """Trace every run of every model while the block runs, in all threads."""
+    _Switch.add(1)
     try:
         yield
     finally:
-        _Switch.depth -= 1
+        _Switch.add(-1)
 
 
 class Tracer:
     """Records the runs of one model.
 
-    The callbacks do nothing but read the clock into a preallocated column: about 1 µs each beside MNN's own cost of a call.
-    Names, types and shapes are read during the first run (and again when `forget` says that the inputs changed shape).
+    The first run also describes the operators; later ones only read the clock, where an operator ends and the next begins.
+    A session of the trace begins with each description: when the shapes of the inputs have changed, or another reporter
+    listens.
     """
 
     def __init__(self, model: str, backend: str) -> None:
         self._model = model
         self._backend = backend
         self._session = 0
-        self._operators: list[Operator] = []
+        self._operators: tuple[Operator, ...] = ()
+        self._input_shapes: object = None
+        self._reporter: reporting.Reporter | None = None
         self._iteration = 0
 
-    def forget(self) -> None:
-        """Forget the operators, because their shapes have changed; the next run describes them anew, as a new session."""
-        self._operators = []
-
-    def run(self, run_with: Callable[[Callable[..., bool], Callable[..., bool]], int]) -> int:
-        """Trace one run; `run_with(begin, end)` executes it and returns MNN's code, which is returned."""
-        if not self._operators:
-            self._describe_with(run_with)
-        times = array("q")
+    def run(self, input_shapes: object, run_with: RunWith) -> int:
+        """Trace one run with inputs of these shapes. `run_with(begin, end)` executes it and returns MNN's code; so does this."""
+        reporter = reporting.current()
+        if self._reporter is not reporter or self._input_shapes != input_shapes:
+            return self._describe(reporter, input_shapes, run_with)
+        times: array[int] = array("q")
         now, record = time.perf_counter_ns, times.append
 
-        def mark(_tensors: object, _operator: object) -> bool:
+        def end(_tensors: Sequence[Any], _operator: Any) -> bool:
             record(now())
+            record(now())  # where the next operator begins: a callback of its own for that would double the cost
             return True
 
-        code = run_with(mark, mark)
-        self._send(times)
+        record(now())
+        code = _execute(run_with, None, end)
+        times.pop()
+        if code == 0 and len(times) != 2 * len(self._operators):  # MNN has changed its plan
+            return self._describe(reporter, input_shapes, run_with)
+        self._send(reporter, times)
         return code
 
-    def _describe_with(self, run_with: Callable[[Callable[..., bool], Callable[..., bool]], int]) -> None:
-        """Learn the operators in a run of its own, whose times would be distorted by asking for names and shapes."""
-        begun: list[tuple[str, str, float, tuple[tuple[int, ...], ...]]] = []
+    def _describe(self, reporter: reporting.Reporter, input_shapes: object, run_with: RunWith) -> int:
+        """Trace a run and learn what its operators are; asking happens outside of the times that are taken."""
+        times: array[int] = array("q")
         operators: list[Operator] = []
+        inputs: tuple[tuple[int, ...], ...] = ()
+        now = time.perf_counter_ns
 
-        def begin(tensors: Sequence[Any], operator: Any) -> bool:
-            begun.append((operator.getName(), operator.getType(), operator.getFlops(), _shapes(tensors)))
+        def begin(tensors: Sequence[Any], _operator: Any) -> bool:
+            nonlocal inputs
+            inputs = _shapes(tensors)
+            times.append(now())
             return True
 
-        def end(tensors: Sequence[Any], _operator: Any) -> bool:
-            name, kind, flops, inputs = begun[-1]
-            operators.append(Operator(name, kind, inputs, _shapes(tensors), flops))
+        def end(tensors: Sequence[Any], operator: Any) -> bool:
+            times.append(now())
+            operators.append(_described(operator, inputs, _shapes(tensors)))
             return True
 
-        run_with(begin, end)
-        self._operators = operators
-        self._session = next(_sessions)
+        code = _execute(run_with, begin, end)
+        self._operators = tuple(operators)
+        self._session, self._iteration = next(_sessions), 0
         offset = time.time_ns() - time.perf_counter_ns()
-        table = OperatorTable(self._session, self._model, self._backend, offset, tuple(operators))
-        reporting.current().operator_table(table)
+        reporter.operator_table(OperatorTable(self._session, self._model, self._backend, offset, self._operators))
+        self._reporter, self._input_shapes = reporter, input_shapes
+        self._send(reporter, times)
+        return code
 
-    def _send(self, times: Sequence[int]) -> None:
+    def _send(self, reporter: reporting.Reporter, times: array[int]) -> None:
+        # Right after the run and not later: a script that crashes in its next run leaves this one behind.
         iteration, self._iteration = self._iteration, self._iteration + 1
         begins, ends = times[0::2], times[1::2]
         count = min(len(ends), len(self._operators))
         for start in range(0, count, MAX_BATCH_EVENTS):
-            chosen = range(start, min(start + MAX_BATCH_EVENTS, count))
+            part = slice(start, min(start + MAX_BATCH_EVENTS, count))
             batch = TraceBatch(
                 session=self._session,
-                operator=chosen,
-                iteration=[iteration] * len(chosen),
-                begin_ns=[begins[index] for index in chosen],
-                duration_ns=[ends[index] - begins[index] for index in chosen],
+                operator=range(part.start, part.stop),
+                iteration=array("I", [iteration]) * (part.stop - part.start),
+                begin_ns=begins[part],
+                duration_ns=[end - begin for begin, end in zip(begins[part], ends[part], strict=True)],
             )
-            reporting.current().trace_batch(pack_batch(batch))
+            reporter.trace_batch(pack_batch(batch))
+
+
+def _execute(run_with: RunWith, begin: Callback | None, end: Callback) -> int:
+    """Run while Ctrl-C waits: an exception that it raises inside a callback would be lost in MNN."""
+    in_main = threading.current_thread() is threading.main_thread()  # where alone Python handles signals
+    handler = signal.getsignal(signal.SIGINT) if in_main else None
+    if not callable(handler):
+        return int(run_with(begin, end))
+    received: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    try:
+        code = int(run_with(begin, end))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if received:
+        signal.raise_signal(signal.SIGINT)
+    return code
+
+
+def _described(operator: Any, inputs: tuple[tuple[int, ...], ...], outputs: tuple[tuple[int, ...], ...]) -> Operator:
+    try:
+        name, kind = str(operator.getName()), str(operator.getType())
+    except ValueError:  # not UTF-8; an exception must not leave a callback
+        name, kind = "(unreadable)", "(unreadable)"
+    flops = float(operator.getFlops())
+    return Operator(name[:_MAX_NAME], kind[:_MAX_TYPE], inputs, outputs, flops if math.isfinite(flops) else 0.0)
 
 
 def _shapes(tensors: Sequence[Any]) -> tuple[tuple[int, ...], ...]:

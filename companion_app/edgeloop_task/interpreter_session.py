@@ -1,0 +1,164 @@
+"""Sessions of MNN's `Interpreter`, which alone can be traced per operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeloop_shared.errors import ModelError
+from edgeloop_task.engine import mnn
+from edgeloop_task.model_file import ModelFile
+from edgeloop_task.native_output import capture
+from edgeloop_task.session import Precision, model_error, ordered
+from edgeloop_task.tensors import TensorInfo
+from edgeloop_task.tracing import Tracer
+
+_MEMORY, _FLOPS, _BACKEND = (
+    0,
+    1,
+    2,
+)  # indices of `getSessionInfo`: MiB, millions of operations, MNN's number of a backend
+_CPU_BACKENDS = (0, 13)  # plain, and with the processor's vector extensions
+_NEEDS_MODULE = "please use module api"
+_DTYPES = {"Float": "float32", "Int": "int32", "Uint8": "uint8", "Int64": "int64", "Double": "float64"}
+
+
+class NeedsModuleError(Exception):
+    """The shapes within the model depend on its numbers: an `Interpreter` cannot run it, a module can. It stays in here."""
+
+
+class InterpreterSession:
+    """A session of an `Interpreter`; see `Session`."""
+
+    def __init__(self, path: Path, file: ModelFile, *, threads: int, precision: Precision, backend: str) -> None:
+        self._path = path
+        engine = mnn()
+        config = {"numThread": threads, "backend": backend.upper(), "precision": precision}
+        failure = None
+        with capture() as printed:
+            try:
+                self._interpreter = engine.Interpreter(str(path))
+                self._session = self._interpreter.createSession(config)
+                inputs = dict(self._interpreter.getSessionInputAll(self._session))
+                outputs = dict(self._interpreter.getSessionOutputAll(self._session))
+            except Exception as error:  # MNN raises bare exceptions
+                failure = error
+        self._printed = printed.lines
+        if failure is not None:
+            if any(_NEEDS_MODULE in line for line in printed.lines):
+                raise NeedsModuleError
+            raise model_error(path, "cannot be loaded", (*printed.lines, str(failure)), "Convert or export it again.")
+        if backend != "cpu" and self._info(_BACKEND) in _CPU_BACKENDS:
+            raise model_error(
+                path,
+                f"cannot run on the backend {backend!r}, which this build of MNN or this device lacks",
+                printed.lines,
+                "Use backend='cpu'.",
+            )
+        described = {tensor.name: tensor for tensor in file.inputs}
+        names = ordered(inputs, [*described])
+        self._inputs = {name: inputs[name] for name in names}
+        self._outputs = {name: outputs[name] for name in ordered(outputs, file.outputs)}
+        self._shapes = {name: tuple(tensor.getShape()) for name, tensor in self._inputs.items()}
+        self.inputs = tuple(TensorInfo(name, self._shapes[name], _dtype(inputs[name])) for name in names)
+
+    @property
+    def outputs(self) -> tuple[TensorInfo, ...]:
+        """The outputs for the present input shapes; of the shape (-1,) while those are open."""
+        is_open = any(size < 0 for shape in self._shapes.values() for size in shape)
+        return tuple(
+            TensorInfo(name, (-1,) if is_open else tuple(tensor.getShape()), _dtype(tensor))
+            for name, tensor in self._outputs.items()
+        )
+
+    def feed(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Copy the arrays in, after a resize if their shapes are new."""
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if shapes != self._shapes:
+            self._resize(shapes)
+        engine = mnn()
+        for name, tensor in self._inputs.items():
+            array = arrays[name]
+            host = engine.Tensor(array.shape, tensor.getDataType(), array, _layout(tensor))
+            if not tensor.copyFrom(host):
+                raise ModelError(f"MNN did not take the array for the input {name!r} of {self._path}.")
+
+    def run(self) -> None:
+        """Compute; other threads of Python run meanwhile."""
+        if (code := self._interpreter.runSession(self._session)) != 0:
+            raise self._run_error(code)
+
+    def run_traced(self, tracer: Tracer, /) -> None:
+        """Compute under callbacks; MNN holds the GIL while an operator runs."""
+        run = self._interpreter.runSessionWithCallBackInfo
+        code = tracer.run(self._shapes, lambda begin, end: run(self._session, begin, end))
+        if code != 0:
+            raise self._run_error(code)
+
+    def results(self) -> dict[str, NDArray[Any]]:
+        """Return copies: what MNN hands over is a view of memory that the next run overwrites."""
+        return {name: self._copy(name, tensor) for name, tensor in self._outputs.items()}
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the session takes for the present input shapes, without the model file itself."""
+        return round(self._info(_MEMORY) * 1024 * 1024)
+
+    @property
+    def flops(self) -> int:
+        """Operations of a run with the present input shapes; a multiplication with its addition is one."""
+        return round(self._info(_FLOPS) * 1e6)
+
+    def _info(self, number: int) -> float:
+        return float(self._interpreter.getSessionInfo(self._session, number))
+
+    def _resize(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._shapes = {}  # until MNN has taken the new ones, none are known
+        with capture() as printed:
+            for name, tensor in self._inputs.items():
+                self._interpreter.resizeTensor(tensor, shapes[name])
+            self._interpreter.resizeSession(self._session)  # says True in any case; the run's code tells
+        self._printed = printed.lines
+        self._shapes = dict(shapes)
+
+    def _copy(self, name: str, tensor: Any) -> NDArray[Any]:
+        engine, shape = mnn(), tuple(tensor.getShape())
+        array = np.zeros(shape, _dtype(tensor))
+        if array.size == 0:
+            return array
+        host = engine.Tensor(shape, tensor.getDataType(), array, _layout(tensor))
+        if not tensor.copyToHostTensor(host):
+            raise ModelError(f"MNN did not hand out the output {name!r} of {self._path}.")
+        return np.array(host.getNumpyData(), copy=True).reshape(shape)
+
+    def _run_error(self, code: int) -> ModelError:
+        """Run once more and listen: MNN's code alone says next to nothing."""
+        with capture() as printed:
+            self._interpreter.runSession(self._session)
+        shapes = ", ".join(f"{name} {list(shape)}" for name, shape in self._shapes.items())
+        return model_error(
+            self._path,
+            f"does not run: MNN returned code {code}",
+            (*self._printed, *printed.lines),
+            f"Its inputs had the shapes {shapes}; see with `edgeloop inspect` what it takes and whether it is whole.",
+            code,
+        )
+
+
+def _layout(tensor: Any) -> Any:
+    """Return the order of axes in which `tensor`'s shape is told: channels last only where the model has them last."""
+    engine = mnn()
+    last = engine.Tensor_DimensionType_Tensorflow
+    return last if tensor.getDimensionType() == last else engine.Tensor_DimensionType_Caffe
+
+
+def _dtype(tensor: Any) -> str:
+    engine, kind = mnn(), tensor.getDataType()
+    for name, dtype in _DTYPES.items():
+        if kind == getattr(engine, f"Halide_Type_{name}"):
+            return dtype
+    raise ModelError("A tensor of the model has a dtype that MNN cannot hand to Python.")
