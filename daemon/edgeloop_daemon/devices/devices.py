@@ -1,61 +1,80 @@
-"""The paired devices as users see them: who they are, whether they are here, and forgetting them."""
+"""Everything about devices, put together: the one function that `app.py` calls."""
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from edgeloop_daemon.devices.active_runs import ActiveRuns
+from edgeloop_daemon.devices.active_runs import VANISH_SECONDS, ActiveRuns
+from edgeloop_daemon.devices.blob_transfers import BlobTransfers
+from edgeloop_daemon.devices.certificate import load_or_create_certificate
+from edgeloop_daemon.devices.commands import Commands
+from edgeloop_daemon.devices.device_port import DevicePort
+from edgeloop_daemon.devices.devices import Devices
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
-from edgeloop_daemon.devices.registry import PairedDevice, Registry
-from edgeloop_shared.models import DeviceInfo
+from edgeloop_daemon.devices.pairing import Pairing
+from edgeloop_daemon.devices.registry import Registry
+from edgeloop_daemon.devices.run_events import Quotas
+from edgeloop_daemon.devices.runs import Runs
+from edgeloop_daemon.store.blobs import BlobStore
+from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.folders import Folders
 
 
 @dataclass(frozen=True)
-class Device:
-    """A paired device. `info` is its own word; `runs` counts those that it works on. Times are seconds since the epoch."""
+class DeviceServices:
+    """What the API's routes stand on. `listener.port` is the device port while it is open."""
 
-    id: str
-    info: DeviceInfo
-    is_linked: bool
-    address: str | None
-    paired_at: float
-    last_seen: float | None
-    runs: int
+    devices: Devices
+    pairing: Pairing
+    runs: Runs
+    listener: Listener
 
 
-class Devices:
-    """All paired devices."""
+@asynccontextmanager
+async def device_services(
+    folders: Folders,
+    database: Database,
+    blobs: BlobStore,
+    *,
+    host_name: str,
+    host: str | None = None,
+    port: int | None = None,
+    vanish_seconds: float = VANISH_SECONDS,
+    quotas: Quotas | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[DeviceServices]:
+    """Serve devices for the block.
 
-    def __init__(self, registry: Registry, listener: Listener, links: Links, runs: ActiveRuns) -> None:
-        self._registry = registry
-        self._listener = listener
-        self._links = links
-        self._runs = runs
-
-    def list(self) -> tuple[Device, ...]:
-        """Return the paired devices, the oldest first."""
-        return tuple(map(self._device, self._registry.list()))
-
-    def get(self, device_id: str) -> Device:
-        """Return one device. Raises `NotFoundError`."""
-        return self._device(self._registry.get(device_id))
-
-    async def revoke(self, device_id: str) -> None:
-        """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
-        await self._registry.revoke(device_id)
-        await self._links.revoke(device_id)
-        await self._runs.revoked(device_id)
-        await self._listener.release(device_id)
-
-    def _device(self, device: PairedDevice) -> Device:
-        address = self._links.address(device.id)
-        return Device(
-            id=device.id,
-            info=device.info,
-            is_linked=address is not None,
-            address=address,
-            paired_at=device.paired_at,
-            last_seen=device.last_seen,
-            runs=len(self._runs.on_device(device.id)),
-        )
+    `host_name` is shown to a phone's user when it pairs (at most 64 characters). `host` is the IP address to listen on
+    (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). Raises
+    `PortInUseError`. `clock` (monotonic seconds) times pairing windows.
+    """
+    certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
+    registry = Registry(database)
+    await registry.load()
+    commands = Commands()
+    active = ActiveRuns(
+        database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas()
+    )
+    links = Links(registry, commands, active, host_name)
+    listener = Listener(database, certificate.context, host=host, port=port)
+    pairing = Pairing(registry, listener, certificate.fingerprint, host_name, clock=clock)
+    device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
+    async with active.watching(), listener.serving(device_port.handle):
+        try:
+            for device in registry.list():
+                await listener.hold(device.id)
+            yield DeviceServices(
+                devices=Devices(registry, listener, links, active),
+                pairing=pairing,
+                runs=Runs(database, blobs, registry, commands, active),
+                listener=listener,
+            )
+        finally:
+            await pairing.close()
+            await links.close()
