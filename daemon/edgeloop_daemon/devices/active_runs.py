@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -31,7 +30,6 @@ from edgeloop_shared.records import Record
 
 VANISH_SECONDS = 30.0
 CANCEL_SECONDS = 10.0
-_RUN_ID = re.compile(r"[a-z0-9]{1,32}")
 
 
 @dataclass
@@ -166,7 +164,7 @@ class ActiveRuns:
                 await self._lose(active, "its app was started anew")
         for run_id in hello.runs:
             known = self._runs.get(run_id)
-            if (known is None or known.device != device_id) and _RUN_ID.fullmatch(run_id):
+            if known is None or known.device != device_id:
                 self._tell_to_end(device_id, run_id)
 
     def unlinked(self, device_id: str) -> None:

@@ -153,10 +153,7 @@ def _content_range(request: web.BaseRequest) -> _Part:
     if match is None:
         raise MessageError("An upload needs `Content-Range: bytes A-B/TOTAL`, or `bytes */0` for an empty file.")
     total = int(match[3])
-    if match[1] is None:
-        part = _Part(0, 0, total)
-    else:
-        part = _Part(int(match[1]), int(match[2]) + 1, total)
+    part = _Part(0, 0, total) if match[1] is None else _Part(int(match[1]), int(match[2]) + 1, total)
     if part.end < part.start or (part.end == part.start and total):
         raise MessageError("The Content-Range of an upload names no bytes.")
     return part

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edgeloop_daemon.store.blobs import BlobStore
-from edgeloop_shared.bundles import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES, BundleFile, BundleManifest, check_bundle_path
+from edgeloop_shared.bundles import (
+    MAX_BUNDLE_BYTES,
+    MAX_FILES,
+    MAX_MANIFEST_BYTES,
+    BundleFile,
+    BundleManifest,
+    check_bundle_path,
+)
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError, TooLargeError
 
@@ -185,7 +192,9 @@ class _Selection:
     def _walk(self, folder: Path) -> Iterator[str]:
         """Yield the files below `folder`, without hidden folders, caches and virtual environments."""
         for base, folders, names in os.walk(folder):
-            folders[:] = sorted(name for name in folders if not _skips(name) and not (Path(base, name) / "pyvenv.cfg").is_file())
+            folders[:] = sorted(
+                name for name in folders if not _skips(name) and not (Path(base, name) / "pyvenv.cfg").is_file()
+            )
             for name in sorted(names):
                 yield Path(base, name).relative_to(self._root).as_posix()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import web
 
@@ -25,7 +24,7 @@ _UPLOAD = b"PUT /v1/blob/"
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Connection(web.RequestHandler[web.BaseRequest]):
+class Connection(web.RequestHandler):
     """One connection. A request's `protocol` is its connection.
 
     Before authentication a connection may take 4 KiB per request, a few requests and 10 s in all. A slow or a talkative
@@ -36,7 +35,7 @@ class Connection(web.RequestHandler[web.BaseRequest]):
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp spells "none"
             auto_decompress=False,
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=1.0,
@@ -136,7 +135,7 @@ class ConnectionServer(web.Server):
         super().__init__(handler)
         self._admitted: set[Connection] = set()
 
-    def __call__(self) -> web.RequestHandler[Any]:
+    def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         return Connection(self)
 

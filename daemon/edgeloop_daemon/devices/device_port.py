@@ -163,9 +163,7 @@ class DevicePort:
                 details={"ours": list(LINK_VERSIONS), "theirs": sorted(theirs)},
             )
         chosen = max(common)
-        answer = daemon_link_proof(
-            key, self._certificate, server_nonce, client_nonce, device_id, versions, chosen
-        )
+        answer = daemon_link_proof(key, self._certificate, server_nonce, client_nonce, device_id, versions, chosen)
         return Proved(device, connection.address, chosen, answer)
 
     async def _blob(self, request: web.BaseRequest, connection: Connection, sha256: str) -> web.StreamResponse:
@@ -202,9 +200,7 @@ async def _small_body(request: web.BaseRequest) -> bytes:
     async for piece in request.content.iter_any():
         body += piece
         if len(body) > MAX_UNAUTHENTICATED_BYTES:
-            raise TooLargeError(
-                "The message is too long.", details={"limit": MAX_UNAUTHENTICATED_BYTES}
-            )
+            raise TooLargeError("The message is too long.", details={"limit": MAX_UNAUTHENTICATED_BYTES})
     return bytes(body)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +14,8 @@ from edgeloop_daemon.devices.active_runs import VANISH_SECONDS, ActiveRuns
 from edgeloop_daemon.devices.blob_transfers import BlobTransfers
 from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.commands import Commands
+from edgeloop_daemon.devices.device_list import Devices
 from edgeloop_daemon.devices.device_port import DevicePort
-from edgeloop_daemon.devices.devices import Devices
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
 from edgeloop_daemon.devices.pairing import Pairing
@@ -23,6 +25,7 @@ from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.models import NAME_PATTERN
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ class DeviceServices:
 
 
 @asynccontextmanager
-async def device_services(
+async def open_devices(
     folders: Folders,
     database: Database,
     blobs: BlobStore,
     *,
-    host_name: str,
+    host_name: str | None = None,
     host: str | None = None,
     port: int | None = None,
     vanish_seconds: float = VANISH_SECONDS,
@@ -50,7 +53,7 @@ async def device_services(
 ) -> AsyncIterator[DeviceServices]:
     """Serve devices for the block.
 
-    `host_name` is shown to a phone's user when it pairs (at most 64 characters). `host` is the IP address to listen on
+    `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
     (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). Raises
     `PortInUseError`. `clock` (monotonic seconds) times pairing windows.
     """
@@ -58,12 +61,11 @@ async def device_services(
     registry = Registry(database)
     await registry.load()
     commands = Commands()
-    active = ActiveRuns(
-        database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas()
-    )
-    links = Links(registry, commands, active, host_name)
+    active = ActiveRuns(database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas())
+    shown_name = _shown(host_name or platform.node())
+    links = Links(registry, commands, active, shown_name)
     listener = Listener(database, certificate.context, host=host, port=port)
-    pairing = Pairing(registry, listener, certificate.fingerprint, host_name, clock=clock)
+    pairing = Pairing(registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
     async with active.watching(), listener.serving(device_port.handle):
         try:
@@ -77,4 +79,10 @@ async def device_services(
             )
         finally:
             await pairing.close()
+            await listener.stop()
             await links.close()
+
+
+def _shown(name: str) -> str:
+    """Return a host name that the messages of pairing and link accept."""
+    return "".join(filter(re.compile(NAME_PATTERN).match, name))[:64] or "a computer"

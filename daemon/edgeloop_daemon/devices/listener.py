@@ -53,9 +53,7 @@ class Listener:
         try:
             yield
         finally:
-            async with self._lock:
-                self._holders.clear()
-                self._close()
+            await self.stop()
             await connections.shutdown(_SHUTDOWN_SECONDS)
             self._connections = None
 
@@ -77,6 +75,12 @@ class Listener:
             if not self._holders:
                 self._close()
 
+    async def stop(self) -> None:
+        """Close the port whoever holds it, because the daemon stops."""
+        async with self._lock:
+            self._holders.clear()
+            self._close()
+
     async def _open(self) -> None:
         if self._connections is None:
             raise DeviceUnavailableError("The device port is not being served.")
@@ -86,7 +90,9 @@ class Listener:
         except PortInUseError:
             if self._explicit:
                 raise
-            _log.warning("device port %d is used by another program; paired phones must be told the new one", remembered)
+            _log.warning(
+                "device port %d is used by another program; paired phones must be told the new one", remembered
+            )
             sock = bind(self._host, 0)
         self._server = await asyncio.get_running_loop().create_server(
             self._connections, sock=sock, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_SECONDS

@@ -8,7 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edgeloop_daemon.devices.listener import Listener
-from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS, Attempt, Method, PairingWindow, WindowState, no_window
+from edgeloop_daemon.devices.pairing_window import (
+    WINDOW_SECONDS,
+    Attempt,
+    Method,
+    PairingWindow,
+    WindowState,
+    no_window,
+)
 from edgeloop_daemon.devices.registry import Registry
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import BadProofError, NotFoundError, VersionMismatchError
@@ -188,8 +195,7 @@ class Pairing:
         return await asyncio.shield(task)
 
     async def _expire(self, current: _Current) -> None:
-        while current.window.state is WindowState.OPEN:
-            await asyncio.sleep(max(current.window.seconds_left, 0.01))
+        await asyncio.sleep(current.window.seconds_left + 0.01)  # a timer may fire a moment too early
         await self._listener.release(_HOLDER)
         self._notify()
 

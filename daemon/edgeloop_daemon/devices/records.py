@@ -11,10 +11,8 @@ from sqlite_utils import Database as Tables
 
 from edgeloop_daemon.store.database import Database
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS
+from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
 from edgeloop_shared.records import Record, join
-
-MAX_EVENT_BYTES = 16 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -71,10 +69,7 @@ def insert_records(db: Tables, device_id: str, epoch: str, records: Iterable[Rec
     """Store records. In the writer's transaction, together with what they mean."""
     db.conn.executemany(
         "insert into records (device, epoch, stream, sequence, is_continued, payload) values (?, ?, ?, ?, ?, ?)",
-        [
-            (device_id, epoch, record.stream, record.sequence, record.continued, record.payload)
-            for record in records
-        ],
+        [(device_id, epoch, record.stream, record.sequence, record.continued, record.payload) for record in records],
     )
 
 
@@ -90,9 +85,7 @@ def last_payload(db: Tables, stream: str) -> bytes | None:
 
 
 def _tail(db: Tables, stream: str, *, skip_whole: bool) -> list[tuple[bytes, bool]]:
-    rows = db.execute(
-        "select payload, is_continued from records where stream = ? order by sequence desc", [stream]
-    )
+    rows = db.execute("select payload, is_continued from records where stream = ? order by sequence desc", [stream])
     tail: list[tuple[bytes, bool]] = []
     for payload, is_continued in rows:
         if not is_continued and (tail or not skip_whole):

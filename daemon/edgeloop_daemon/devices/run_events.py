@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from sqlite_utils import Database as Tables
 
-from edgeloop_daemon.devices.records import MAX_EVENT_BYTES, insert_records
+from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
-from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (
+    MAX_EVENT_BYTES,
     Event,
     FileAnnounced,
     MetricReported,
@@ -103,7 +103,7 @@ def _event_record(db: Tables, run_id: str, record: Record, reported: Reported, q
         raise _exceeded("bytes in one report", MAX_EVENT_BYTES)
     if record.continued:
         return replace(reported, parts=parts)
-    return _apply(db, run_id, decode_event(b"".join(parts), max_bytes=MAX_EVENT_BYTES), replace(reported, parts=()), quotas)
+    return _apply(db, run_id, decode_event(b"".join(parts)), replace(reported, parts=()), quotas)
 
 
 def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Quotas) -> Reported:
@@ -161,7 +161,6 @@ def _result(db: Tables, run_id: str, event: ResultReported, reported: Reported, 
 
 
 def _file(db: Tables, run_id: str, event: FileAnnounced, reported: Reported, quotas: Quotas) -> Reported:
-    check_bundle_path(event.name)
     files = {**reported.files, event.name: (event.sha256, event.size)}
     if len(files) > quotas.files:
         raise _exceeded("files", quotas.files)

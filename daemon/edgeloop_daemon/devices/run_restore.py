@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database as Tables
 
-from edgeloop_daemon.devices.records import MAX_EVENT_BYTES, last_payload, unfinished_parts
+from edgeloop_daemon.devices.records import last_payload, unfinished_parts
 from edgeloop_daemon.devices.run_events import Reported
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_shared.errors import MessageError
@@ -43,7 +43,7 @@ def _finished(db: Tables, stream: str) -> TaskFinished | None:
     if payload is None:
         return None
     try:
-        event = decode_event(payload, max_bytes=MAX_EVENT_BYTES)
+        event = decode_event(payload)
     except MessageError:
         return None
     return event if isinstance(event, TaskFinished) else None

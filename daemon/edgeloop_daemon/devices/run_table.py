@@ -105,7 +105,7 @@ class RunTable:
             raise NotFoundError(f"There is no run {run_id[:64]!r}.", hint="`edgeloop runs` lists them.")
         return found[0]
 
-    async def list(self, workspace: str | None, device: str | None, limit: int) -> tuple[Run, ...]:
+    async def newest(self, workspace: str | None, device: str | None, limit: int) -> tuple[Run, ...]:
         """Return runs, the newest first."""
         return await self._select(
             "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2) order by created_at desc, id limit ?3",
@@ -133,9 +133,7 @@ class RunTable:
     async def file_received(self, run_ids: tuple[str, ...], sha256: str) -> None:
         """Note that the bytes of a reported file are here."""
         sql = "update run_files set is_received = 1 where run = ? and sha256 = ?"
-        await self._database.write(
-            lambda db: db.conn.executemany(sql, [(run_id, sha256) for run_id in run_ids])
-        )
+        await self._database.write(lambda db: db.conn.executemany(sql, [(run_id, sha256) for run_id in run_ids]))
 
     async def metrics(self, run_id: str) -> tuple[Metric, ...]:
         """Return a run's metrics by name and step. Raises `NotFoundError`."""
@@ -154,7 +152,9 @@ class RunTable:
 
 def _files(db: Tables, run_id: str) -> tuple[RunFile, ...]:
     sql = "select name, sha256, size, is_received from run_files where run = ? order by name"
-    return tuple(RunFile(name, sha256, size, bool(received)) for name, sha256, size, received in db.execute(sql, [run_id]))
+    return tuple(
+        RunFile(name, sha256, size, bool(received)) for name, sha256, size, received in db.execute(sql, [run_id])
+    )
 
 
 def _run(row: Mapping[str, Any], files: tuple[RunFile, ...]) -> Run:

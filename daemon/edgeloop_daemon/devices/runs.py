@@ -89,7 +89,7 @@ class Runs:
 
     async def list(self, workspace: str | None = None, device: str | None = None, limit: int = 100) -> tuple[Run, ...]:
         """Return runs, the newest first."""
-        return await self._table.list(workspace, device, limit)
+        return await self._table.newest(workspace, device, limit)
 
     async def get(self, run_id: str, wait: float = 0.0) -> Run:
         """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
@@ -178,9 +178,7 @@ class Runs:
         return found
 
 
-def _only(
-    found: list[PairedDevice], none: Exception, several: Callable[[str], Exception]
-) -> PairedDevice:
+def _only(found: list[PairedDevice], none: Exception, several: Callable[[str], Exception]) -> PairedDevice:
     if not found:
         raise none
     if len(found) > 1:

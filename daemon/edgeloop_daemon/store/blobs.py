@@ -62,7 +62,10 @@ class BlobStore:
         return sha256, size
 
     def complete(self, sha256: str, sender: str = "") -> None:
-        """Turn the partial file of `sha256` from `sender` into the blob. Raises `TransferError` (and drops the bytes) if the hash differs."""
+        """Turn the partial file of `sha256` from `sender` into the blob.
+
+        Raises `TransferError` (and drops the bytes) if the hash differs.
+        """
         partial = self.partial(sha256, sender)
         with partial.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,11 +9,10 @@ from sqlite_utils import Database as Tables
 
 from edgeloop_daemon.store.database import Database
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import decode_event
+from edgeloop_shared.messages import MAX_EVENT_BYTES, decode_event
 from edgeloop_shared.records import Priority, join, stream_name
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
-_MAX_EVENT_BYTES = 16 * 1024**2
 _TABLE_MARK = b'"operator_table"'
 
 
@@ -47,7 +45,7 @@ class TraceStore:
 def _payloads(db: Tables, stream: str) -> Iterator[bytes]:
     sql = "select payload, is_continued from records where stream = ? order by sequence"
     rows = db.execute(sql, [stream])
-    return join(((payload, bool(continued)) for payload, continued in rows), max_bytes=_MAX_EVENT_BYTES)
+    return join(((payload, bool(continued)) for payload, continued in rows), max_bytes=MAX_EVENT_BYTES)
 
 
 def _tables(payloads: tuple[bytes, ...]) -> Iterator[OperatorTable]:
@@ -55,7 +53,7 @@ def _tables(payloads: tuple[bytes, ...]) -> Iterator[OperatorTable]:
         if _TABLE_MARK not in payload[:64]:  # other events need not be decoded; `type` stands first
             continue
         try:
-            event = decode_event(payload, max_bytes=_MAX_EVENT_BYTES)
+            event = decode_event(payload)
         except MessageError:
             continue
         if isinstance(event, OperatorTable):
@@ -71,6 +69,3 @@ def _batches(payloads: tuple[bytes, ...], tables: dict[int, OperatorTable]) -> I
         table = tables.get(batch.session)
         if table is not None and len(batch) and max(batch.operator) < len(table.operators):
             yield batch
-
-
-_ = json
