@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from edgeloop_daemon.devices.commands import Command, Commands
 from edgeloop_daemon.devices.records import Inbox, RecordSink
@@ -65,6 +66,7 @@ class Links:
         self._user = user
         self._host_name = host_name
         self._links: dict[str, _Link] = {}
+        self._serving: set[_Link] = set()  # also those that say goodbye
 
     def address(self, device_id: str) -> str | None:
         """Return the address from which the device is linked, or None when it is not."""
@@ -81,9 +83,9 @@ class Links:
         device_id = proved.device.id
         link = _Link(socket, proved)
         if self._registry.find(device_id) is None:  # revoked while the WebSocket was opened
-            await link.close(CLOSE_REVOKED, "revoked")
-            return
+            link.end(CLOSE_REVOKED, "revoked")
         earlier, self._links[device_id] = self._links.get(device_id), link
+        self._serving.add(link)
         try:
             if earlier is not None:
                 earlier.end(CLOSE_REPLACED, "replaced")
@@ -91,9 +93,9 @@ class Links:
             await self._carry(link, device_id)
         except MessageError as error:
             _log.warning("device %s broke the protocol: %s", device_id, error)
-            await link.close(WSCloseCode.PROTOCOL_ERROR, error.message)
+            link.end(WSCloseCode.PROTOCOL_ERROR, error.message)
         except (TimeoutError, ConnectionError):
-            await link.close(WSCloseCode.GOING_AWAY, "the device fell silent")
+            link.end(WSCloseCode.GOING_AWAY, "the device fell silent")
         finally:
             self._commands.unlink(device_id, link.send)
             if self._links.get(device_id) is link:
@@ -101,27 +103,32 @@ class Links:
                 self._user.unlinked(device_id)
                 await self._registry.seen(device_id)
             link.ended.set()
+            await link.say_goodbye()
+            self._serving.discard(link)
+            link.gone.set()
 
     async def revoke(self, device_id: str) -> None:
         """End the device's link because it is no longer paired."""
         link = self._links.get(device_id)
         if link is not None:
-            await link.close(CLOSE_REVOKED, "revoked")
+            link.end(CLOSE_REVOKED, "revoked")
+            await link.ended.wait()
 
     async def close(self) -> None:
         """End all links because the daemon stops; the devices will dial again."""
-        await asyncio.gather(
-            *(link.close(WSCloseCode.GOING_AWAY, "the daemon stops") for link in tuple(self._links.values()))
-        )
-        await asyncio.gather(*(link.ended.wait() for link in tuple(self._links.values())))
+        serving = tuple(self._serving)
+        for link in serving:
+            link.end(WSCloseCode.GOING_AWAY, "the daemon stops")
+        await asyncio.gather(*(link.gone.wait() for link in serving))
 
     async def _carry(self, link: _Link, device_id: str) -> None:
         proved = link.proved
         welcome = Welcome(proved.version, proved.proof.hex(), link.bearer, self._host_name)
         await link.socket.send_str(encode_message(welcome))
-        hello = await link.receive(_HELLO_SECONDS)
-        if hello is None:
+        frame = await link.receive(_HELLO_SECONDS)
+        if frame is None:
             return
+        hello = decode_message(frame.data) if frame.type is WSMsgType.TEXT else None
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
@@ -144,8 +151,7 @@ class Links:
             await inbox.flush()
 
     async def _receive(self, link: _Link, device_id: str, inbox: Inbox) -> None:
-        while True:
-            frame = await link.socket.receive()
+        while (frame := await link.receive()) is not None:
             if frame.type is WSMsgType.BINARY:
                 await inbox.add(unpack_record(frame.data))
             elif frame.type is WSMsgType.TEXT:
@@ -153,8 +159,6 @@ class Links:
                 if not isinstance(message, CommandResult):
                     raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
                 self._commands.answered(device_id, message)
-            else:
-                return
 
 
 class _Link:
@@ -166,10 +170,14 @@ class _Link:
         self.bearer = secrets.token_urlsafe(32)
         self.bearer_hash = _hash(self.bearer)
         self.ended = asyncio.Event()
+        """Set when its last record is stored."""
+        self.gone = asyncio.Event()
+        """Set when its WebSocket is closed."""
         self._messages: deque[Message] = deque()
         self._positions: dict[str, int] = {}
         self._waiting = asyncio.Event()
-        self._closing: asyncio.Task[None] | None = None
+        self._goodbye: tuple[int, str] | None = None
+        self._receiver: asyncio.Task[Any] | None = None
 
     def send(self, message: Command | Acknowledge) -> None:
         """Put a message into the queue; a device that does not read loses its link when the queue is full."""
@@ -195,14 +203,20 @@ class _Link:
                 positions, self._positions = self._positions, {}
                 await self.socket.send_str(encode_message(Acknowledge(positions)))
 
-    async def receive(self, seconds: float) -> Message | None:
-        """Return the next message, or None when the link ends instead. Raises `MessageError` and `TimeoutError`."""
-        frame = await self.socket.receive(seconds)
-        if frame.type is WSMsgType.TEXT:
-            return decode_message(frame.data)
-        if frame.type is WSMsgType.BINARY:
-            raise MessageError("A device sent a record before it introduced itself.")
-        return None
+    async def receive(self, seconds: float | None = None) -> WSMessage | None:
+        """Return the next frame with data, or None when the link ends. Raises `TimeoutError`."""
+        if self._goodbye is not None:
+            return None
+        self._receiver = asyncio.current_task()
+        try:
+            frame = await self.socket.receive(seconds)
+        except asyncio.CancelledError:
+            if self._goodbye is None or self._receiver is None or self._receiver.uncancel() > 0:
+                raise
+            return None
+        finally:
+            self._receiver = None
+        return frame if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
 
     def helper_ended(self, helper: asyncio.Task[None]) -> None:
         """End the link when one of its tasks has failed."""
@@ -211,18 +225,23 @@ class _Link:
                 _log.error("the link of %s failed", self.proved.device.id, exc_info=error)
             self.end(WSCloseCode.INTERNAL_ERROR, "the daemon failed to store a record")
 
-    async def close(self, code: int, reason: str) -> None:
-        """End the link within bounded time."""
-        try:
+    def end(self, code: int, reason: str) -> None:
+        """Begin to end the link, without waiting for it; the first reason counts."""
+        if self._goodbye is None:
+            self._goodbye = code, reason
+            if self._receiver is not None:
+                self._receiver.cancel()
+
+    async def say_goodbye(self) -> None:
+        """Close the WebSocket within bounded time.
+
+        Nobody receives any more by now: aiohttp then waits for the device's own close frame before it drops the connection.
+        A device whose answer meets a dropped connection would not learn the code.
+        """
+        code, reason = self._goodbye or (WSCloseCode.OK, "")
+        with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.socket.close(code=code, message=reason.encode()[:120])
-        except (TimeoutError, ConnectionError):
-            pass
-
-    def end(self, code: int, reason: str) -> None:
-        """Begin to end the link, without waiting for it."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self.close(code, reason))
 
 
 def _hash(bearer: str) -> bytes:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
-
-from pydantic import Field
 
 from edgeloop_daemon.devices.device_list import Device, Devices
 from edgeloop_daemon.devices.pairing import OpenedWindow, Pairing
@@ -25,14 +22,14 @@ class DeviceItems:
 class OpenWindow:
     """How long the window is to be open."""
 
-    timeout_seconds: Annotated[float, Field(ge=1, le=600)] = WINDOW_SECONDS
+    timeout_seconds: float = field(default=WINDOW_SECONDS, metadata={"ge": 1, "le": 600})
 
 
 @dataclass(frozen=True)
 class WaitQuery:
     """How many seconds to wait for a change."""
 
-    wait: Annotated[float, Field(ge=0, le=30)] = 0.0
+    wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
 
 
 @dataclass(frozen=True)

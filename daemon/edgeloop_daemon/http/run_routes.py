@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Annotated
 from urllib.parse import quote
 
 from aiohttp import web
-from pydantic import Field
 
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.run_table import Metric, Run
@@ -26,10 +24,10 @@ FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 class StartRun:
     """What to run. `device` is an id or a name (null: the workspace's, else the only linked one)."""
 
-    script: Annotated[str, Field(min_length=1, max_length=512)]
-    arguments: Annotated[tuple[str, ...], Field(max_length=1024)] = ()
+    script: str = field(metadata={"min_length": 1, "max_length": 512})
+    arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     device: str | None = None
-    include: Annotated[tuple[str, ...], Field(max_length=256)] = ()
+    include: tuple[str, ...] = field(default=(), metadata={"max_length": 256})
     trace: bool = False
 
 
@@ -39,23 +37,23 @@ class RunsQuery:
 
     workspace: str | None = None
     device: str | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: int = field(default=100, metadata={"ge": 1, "le": 1000})
 
 
 @dataclass(frozen=True)
 class RunQuery:
     """How many seconds to wait for the end of the run."""
 
-    wait: Annotated[float, Field(ge=0, le=30)] = 0.0
+    wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
 
 
 @dataclass(frozen=True)
 class RunLogQuery:
     """Which part of the output: `offset` is zero or an earlier answer's `next_offset`, `limit` is in bytes, roughly."""
 
-    offset: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    limit: Annotated[int, Field(ge=1, le=1024**2)] = 65536
-    wait: Annotated[float, Field(ge=0, le=30)] = 0.0
+    offset: int = field(default=0, metadata={"ge": 0, "lt": 2**63})
+    limit: int = field(default=65536, metadata={"ge": 1, "le": 1024**2})
+    wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
 
 
 @dataclass(frozen=True)
