@@ -32,7 +32,7 @@ def openapi_document(routes: Sequence[Route], prefix: str) -> dict[str, Any]:
     definitions["Problem"] = _PROBLEM
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(prefix + route.path, {})[route.method.lower()] = _operation(route, by_key, definitions)
+        paths.setdefault(prefix + _plain(route.path), {})[route.method.lower()] = _operation(route, by_key, definitions)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -54,7 +54,7 @@ def openapi_document(routes: Sequence[Route], prefix: str) -> dict[str, Any]:
 def _operation(route: Route, schemas: dict[tuple[str, str], Any], definitions: dict[str, Any]) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"\{(\w+)\}", route.path)
+        for name in re.findall(r"\{(\w+)\}", _plain(route.path))
     ]
     if route.query is not None:
         schema = _resolved(schemas[(route.name, "query")], definitions)
@@ -86,6 +86,11 @@ def _operation(route: Route, schemas: dict[tuple[str, str], Any], definitions: d
             "content": {"application/json": {"schema": schemas[(route.name, "body")]}},
         }
     return operation
+
+
+def _plain(path: str) -> str:
+    """Return a path without the patterns of its parameters (`{name:.+}`), which only the server knows."""
+    return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
 
 
 def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

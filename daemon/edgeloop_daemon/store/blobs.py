@@ -25,11 +25,11 @@ class BlobStore:
         """Return whether the blob is here, whole."""
         return self.path(sha256).is_file()
 
-    def partial(self, sha256: str) -> Path:
-        """Return where the blob's bytes are collected while they arrive."""
+    def partial(self, sha256: str, sender: str = "") -> Path:
+        """Return where the blob's bytes are collected while they arrive from `sender`, whom nobody else can disturb."""
         folder = self._folder / "partial"
         folder.mkdir(mode=0o700, exist_ok=True)
-        return folder / sha256
+        return folder / (f"{sender}-{sha256}" if sender else sha256)
 
     def add_bytes(self, content: bytes) -> str:
         """Store `content`; return its SHA-256 in hex."""
@@ -61,9 +61,12 @@ class BlobStore:
             temporary.unlink(missing_ok=True)
         return sha256, size
 
-    def complete(self, sha256: str) -> None:
-        """Turn the partial file of `sha256` into the blob. Raises `TransferError` (and drops the bytes) if the hash differs."""
-        partial = self.partial(sha256)
+    def complete(self, sha256: str, sender: str = "") -> None:
+        """Turn the partial file of `sha256` from `sender` into the blob.
+
+        Raises `TransferError` (and drops the bytes) if the hash differs.
+        """
+        partial = self.partial(sha256, sender)
         with partial.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != sha256:

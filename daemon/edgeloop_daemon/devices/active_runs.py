@@ -1,0 +1,321 @@
+"""The runs that have not ended: what their devices say of them, and what becomes of a run whose device is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlite_utils import Database as Tables
+
+from edgeloop_daemon.devices.bundles import missing_file_hint
+from edgeloop_daemon.devices.commands import Commands, device_error
+from edgeloop_daemon.devices.records import RecordLog
+from edgeloop_daemon.devices.registry import Registry
+from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_loss, store_records
+from edgeloop_daemon.devices.run_restore import restore_reported
+from edgeloop_daemon.devices.run_table import Run, RunTable
+from edgeloop_daemon.store.blobs import BlobStore
+from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.ids import new_id
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
+from edgeloop_shared.codec import decode_json
+from edgeloop_shared.errors import EdgeloopError, NotFoundError, TaskFailedError
+from edgeloop_shared.messages import CancelTask, Hello, RunTask
+from edgeloop_shared.models import RunState
+from edgeloop_shared.records import Record
+
+VANISH_SECONDS = 30.0
+CANCEL_SECONDS = 10.0
+
+
+@dataclass
+class ActiveRun:
+    """A run that has not ended. `blobs` is what its device may read: the bundle's manifest and files."""
+
+    command: RunTask
+    device: str
+    blobs: frozenset[str]
+    root: Path | None = None
+    was_accepted: bool = False
+    reported: Reported = field(default_factory=Reported)
+    started_at: float = field(default_factory=time.time)
+    received: set[str] = field(default_factory=set)
+    """Announced files whose bytes have come."""
+    has_ended: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.command.run_id
+
+
+class ActiveRuns:
+    """It is the `LinkUser` of the links: what devices say of runs comes in here.
+
+    A device whose link is gone for `vanish_seconds` has lost its runs.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        registry: Registry,
+        commands: Commands,
+        *,
+        vanish_seconds: float = VANISH_SECONDS,
+        quotas: Quotas,
+    ) -> None:
+        self._table = RunTable(database)
+        self._database = database
+        self._blobs = blobs
+        self._registry = registry
+        self._commands = commands
+        self._records = RecordLog(database)
+        self._vanish_seconds = vanish_seconds
+        self._quotas = quotas
+        self._runs: dict[str, ActiveRun] = {}
+        self._losses: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Take up the runs of an earlier daemon, and keep watch for the block."""
+        for run, manifest in await self._table.unfinished():
+            await self._restore(run, manifest)
+        for device_id in {active.device for active in self._runs.values()}:
+            self.unlinked(device_id)
+        try:
+            yield
+        finally:
+            tasks = [*self._losses.values(), *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def add(self, active: ActiveRun) -> None:
+        """Send a new run to its device."""
+        self._runs[active.id] = active
+        self._send(active)
+        if not self._commands.is_linked(active.device):  # lost while the bundle was collected
+            self.unlinked(active.device)
+
+    def find(self, run_id: str) -> ActiveRun | None:
+        """Return the run, or None when it has ended."""
+        return self._runs.get(run_id)
+
+    def on_device(self, device_id: str) -> tuple[ActiveRun, ...]:
+        """Return the runs that a device has or is to have."""
+        return tuple(active for active in self._runs.values() if active.device == device_id and not active.has_ended)
+
+    async def cancel(self, active: ActiveRun, error: EdgeloopError) -> None:
+        """End a run through its device; without its help when it is away or does not obey in time."""
+        if self._commands.is_linked(active.device):
+            self._tell_to_end(active.device, active.id)
+            self._later(CANCEL_SECONDS, lambda: self._end(active, RunState.CANCELLED, error))
+        else:
+            await self._end(active, RunState.CANCELLED, error)
+
+    # What devices say (`LinkUser`)
+
+    def wants(self, device_id: str, epoch: str, stream: str) -> bool:
+        """Return whether the stream belongs to a run that this device works on."""
+        active = self._runs.get(stream.partition(".")[0])
+        if active is None or active.device != device_id or active.has_ended or active.reported.failure is not None:
+            return False
+        return active.reported.epoch in (None, epoch)
+
+    async def positions(self, device_id: str, epoch: str, streams: Iterable[str]) -> dict[str, int]:
+        """Return the last stored sequence number of each stream."""
+        return await self._records.positions(device_id, epoch, streams)
+
+    async def store(self, device_id: str, epoch: str, records: tuple[Record, ...]) -> None:
+        """Store records with what they say, then act on it."""
+        by_run: dict[str, list[Record]] = {}
+        for record in records:
+            if self.wants(device_id, epoch, record.stream):
+                by_run.setdefault(record.run_id, []).append(record)
+        before = {run_id: self._runs[run_id].reported for run_id in by_run}
+
+        def write(db: Tables) -> dict[str, Reported]:
+            return {
+                run_id: store_records(db, device_id, epoch, run_id, items, before[run_id], self._quotas)
+                for run_id, items in by_run.items()
+            }
+
+        for run_id, reported in (await self._database.write(write)).items():
+            active = self._runs.get(run_id)
+            if active is not None:
+                await self._reported(active, reported)
+
+    async def linked(self, device_id: str, hello: Hello) -> None:
+        """The device is back: what it no longer knows of has ended, and what it should not do any more is cancelled."""
+        if (loss := self._losses.pop(device_id, None)) is not None:
+            loss.cancel()
+        held = {stream.partition(".")[0] for stream in hello.streams} | set(hello.runs)
+        for active in self.on_device(device_id):
+            if active.id in held:
+                active.was_accepted = True
+            elif active.was_accepted:
+                await self._lose(active, "its app was started anew")
+        for run_id in hello.runs:
+            known = self._runs.get(run_id)
+            if known is None or known.device != device_id:
+                self._tell_to_end(device_id, run_id)
+
+    def unlinked(self, device_id: str) -> None:
+        """The device's link has ended: its runs wait for its return, for a while."""
+        if self.on_device(device_id) and device_id not in self._losses:
+            self._losses[device_id] = asyncio.create_task(self._wait_for_return(device_id))
+
+    async def revoked(self, device_id: str) -> None:
+        """The device is no longer paired: its runs have ended."""
+        for active in self.on_device(device_id):
+            await self._lose(active, "it was unpaired")
+        self._commands.drop_all(device_id)
+
+    # Blobs
+
+    def may_read(self, device_id: str, sha256: str) -> bool:
+        """Return whether a blob is part of a run of this device."""
+        return any(sha256 in active.blobs for active in self.on_device(device_id))
+
+    def announced_size(self, device_id: str, sha256: str) -> int | None:
+        """Return the size in bytes of a file that the device has announced in a run, or None."""
+        for active in self.on_device(device_id):
+            for announced, size in active.reported.files.values():
+                if announced == sha256:
+                    return size
+        return None
+
+    def has_received(self, device_id: str, sha256: str) -> bool:
+        """Return whether the bytes of an announced file came from this device, or went to it before."""
+        return any(sha256 in active.received or sha256 in active.blobs for active in self.on_device(device_id))
+
+    async def file_received(self, device_id: str, sha256: str) -> None:
+        """The bytes of an announced file are in the blob store."""
+        runs = self.on_device(device_id)
+        await self._table.file_received(tuple(active.id for active in runs), sha256)
+        for active in runs:
+            active.received.add(sha256)
+            _notify(active)
+
+    # What follows from it
+
+    def _send(self, active: ActiveRun) -> None:
+        self._commands.post(active.device, active.command, lambda error: self._answered(active, error))
+
+    def _answered(self, active: ActiveRun, error: EdgeloopError | None) -> None:
+        if error is None:
+            active.was_accepted = True
+        else:
+            self._later(0.0, lambda: self._end(active, RunState.FAILED, error))
+
+    def _tell_to_end(self, device_id: str, run_id: str) -> None:
+        self._commands.post(device_id, CancelTask(new_id("c"), run_id), lambda _: None)
+
+    async def _reported(self, active: ActiveRun, reported: Reported) -> None:
+        new_files = reported.files.items() - active.reported.files.items()
+        if reported.state is RunState.RUNNING and active.reported.state is not RunState.RUNNING:
+            active.started_at = time.time()
+        active.reported = reported
+        active.was_accepted = True
+        for _, (sha256, _) in new_files:
+            if sha256 in active.blobs:  # it came from here
+                await self._table.file_received((active.id,), sha256)
+        if reported.failure is not None:
+            self._tell_to_end(active.device, active.id)
+            await self._end(active, RunState.FAILED, reported.failure)
+        elif reported.is_complete:
+            await self._finish(active)
+        else:
+            _notify(active)
+
+    async def _finish(self, active: ActiveRun) -> None:
+        finished = active.reported.finished
+        assert finished is not None
+        error: EdgeloopError | None = None
+        if finished.error is not None:
+            try:
+                error = device_error(finished.error)
+            except EdgeloopError as unreadable:
+                error = unreadable
+        elif finished.state is RunState.FAILED:
+            error = TaskFailedError(f"{active.command.script} failed; the device did not say why.")
+        if error is not None and active.root is not None:
+            error.hint = await asyncio.to_thread(missing_file_hint, error, active.root) or error.hint
+        await self._end(active, finished.state, error)
+
+    async def _lose(self, active: ActiveRun, reason: str) -> None:
+        if active.reported.finished is not None:
+            await self._finish(active)  # the rest of its output is lost, its outcome is not
+            return
+        device = self._registry.find(active.device)
+        name = device.info.name if device is not None else active.device
+        seconds = time.time() - active.started_at
+        error = describe_loss(name, active.command.script, reason, active.reported, seconds)
+        await self._end(active, RunState.FAILED, error)
+
+    async def _wait_for_return(self, device_id: str) -> None:
+        await asyncio.sleep(self._vanish_seconds)
+        self._losses.pop(device_id, None)
+        for active in self.on_device(device_id):
+            await self._lose(active, f"its link was gone for {self._vanish_seconds:g} s")
+
+    async def _end(self, active: ActiveRun, state: RunState, error: EdgeloopError | None) -> None:
+        if active.has_ended:
+            return
+        active.has_ended = True
+        self._commands.drop(active.device, active.command.command_id)
+        await self._table.end(active.id, state, error)
+        del self._runs[active.id]
+        _notify(active)
+
+    async def _restore(self, run: Run, manifest: str) -> None:
+        reported = await self._database.read(lambda db: restore_reported(db, run))
+        try:
+            content = await asyncio.to_thread(lambda: self._blobs.open_path(manifest).read_bytes())
+            files = decode_json(BundleManifest, content, max_bytes=MAX_MANIFEST_BYTES).files
+        except (EdgeloopError, OSError) as error:
+            lost = NotFoundError(f"The bundle of run {run.id} is not here any more: {error}")
+            await self._table.end(run.id, RunState.FAILED, lost)
+            return
+        command = RunTask(
+            command_id=run.id,
+            run_id=run.id,
+            workspace=run.workspace,
+            manifest=manifest,
+            manifest_bytes=len(content),
+            script=run.script,
+            arguments=run.arguments,
+            trace=run.trace,
+        )
+        active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
+        active.was_accepted = reported.epoch is not None
+        active.reported = reported
+        active.received = {file.sha256 for file in run.files if file.is_received}
+        active.started_at = run.started_at or run.created_at
+        self._runs[run.id] = active
+        if reported.is_complete:
+            await self._finish(active)
+        elif not active.was_accepted:
+            self._send(active)
+
+    def _later(self, seconds: float, do: Callable[[], Awaitable[None]]) -> None:
+        async def wait() -> None:
+            await asyncio.sleep(seconds)
+            await do()
+
+        task = asyncio.create_task(wait())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _notify(active: ActiveRun) -> None:
+    """Wake everybody who waits for a change of the run."""
+    changed, active.changed = active.changed, asyncio.Event()
+    changed.set()

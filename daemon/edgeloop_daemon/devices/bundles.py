@@ -1,0 +1,269 @@
+"""Bundles: which files of a workspace travel with a script, and their way into the blob store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from edgeloop_daemon.store.blobs import BlobStore
+from edgeloop_shared.bundles import (
+    MAX_BUNDLE_BYTES,
+    MAX_FILES,
+    MAX_MANIFEST_BYTES,
+    BundleFile,
+    BundleManifest,
+    check_bundle_path,
+)
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError, TooLargeError
+
+_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+_SETTLED_NS = 2_000_000_000  # a file changed within the same tick of its clock may be changed again unseen
+_MAX_CACHED = 50_000
+_QUOTED = re.compile(r"'([^'\n]{1,512})'|\"([^\"\n]{1,512})\"")
+
+
+@dataclass(frozen=True)
+class RunWorkspace:
+    """What a run needs to know of a workspace. `include` holds globs relative to `root`, `device` the default device."""
+
+    id: str
+    root: Path
+    include: tuple[str, ...] = ()
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A collected bundle: `manifest` and all `blobs` (SHA-256, the manifest's included) are in the store.
+
+    `script` and `arguments` are as the device needs them: files of the workspace by their path from its root.
+    """
+
+    manifest: str
+    manifest_bytes: int
+    blobs: frozenset[str]
+    files: tuple[BundleFile, ...]
+    script: str
+    arguments: tuple[str, ...]
+
+
+class BundleCollector:
+    """Collects bundles; a file that has not changed since it was last read is not read again."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+        self._known: dict[tuple[str, int, int, int], str] = {}
+
+    async def collect(
+        self, workspace: RunWorkspace, script: str, arguments: tuple[str, ...], include: tuple[str, ...]
+    ) -> Bundle:
+        """Return the bundle of a run: the script, the workspace's Python files, what the globs name, and its arguments' files.
+
+        Raises `NotFoundError` for a script that is not there, `InvalidInputError` for a glob of `include` that names
+        nothing or looks outside, `BundleError` for a path or a link that leaves the workspace, and `TooLargeError`.
+        """
+        return await asyncio.to_thread(self._collect, workspace, script, arguments, include)
+
+    def _collect(
+        self, workspace: RunWorkspace, script: str, arguments: tuple[str, ...], include: tuple[str, ...]
+    ) -> Bundle:
+        root = workspace.root.resolve()
+        selection = _Selection(root)
+        script_path = selection.add_script(script)
+        selection.add_python_files()
+        for pattern in workspace.include:
+            selection.add_glob(pattern)
+        for pattern in include:
+            if not selection.add_glob(pattern):
+                raise InvalidInputError(f"Nothing in the workspace matches the include {pattern!r}.")
+        travelling = tuple(selection.add_argument(argument) for argument in arguments)
+        files = tuple(self._store(path, source) for path, source in sorted(selection.files.items()))
+        manifest = BundleManifest(files)
+        content = encode_json(manifest)
+        if len(content) > MAX_MANIFEST_BYTES:
+            raise _too_many(len(files))
+        sha256 = self._blobs.add_bytes(content)
+        blobs = frozenset({sha256, *(file.sha256 for file in files)})
+        return Bundle(sha256, len(content), blobs, files, script_path, travelling)
+
+    def _store(self, path: str, source: Path) -> BundleFile:
+        try:
+            status = source.stat()
+            mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
+            key = (str(source), status.st_size, status.st_mtime_ns, status.st_ino)
+            sha256 = self._known.get(key)
+            size = status.st_size
+            if sha256 is None or not self._blobs.has(sha256):
+                sha256, size = self._blobs.add_file(source)
+                if size == status.st_size and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
+                    if len(self._known) >= _MAX_CACHED:
+                        self._known.clear()
+                    self._known[key] = sha256
+        except OSError as error:
+            raise InvalidInputError(f"{path} cannot be read: {error.strerror}.") from None
+        return BundleFile(path, sha256, size, mode)
+
+
+class _Selection:
+    """The chosen files: by their path in the bundle, where their bytes are. Links are followed inside the workspace only."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._bytes = 0
+        self.files: dict[str, Path] = {}
+
+    def add_script(self, script: str) -> str:
+        path = self._inside(script)
+        if path is None:
+            raise BundleError(
+                f"The script {script!r} is outside the workspace {self._root}.",
+                hint="Only files of the workspace travel to a device.",
+                details={"path": script},
+            )
+        if not (self._root / path).is_file():
+            raise NotFoundError(f"There is no script {path} in the workspace {self._root}.")
+        self._add(path)
+        return path
+
+    def add_python_files(self) -> None:
+        for path in self._walk(self._root):
+            if path.endswith(".py") and not PurePosixPath(path).name.startswith("."):
+                self._add(path)
+
+    def add_glob(self, pattern: str) -> bool:
+        """Add what `pattern` names, folders with all that is in them; return whether that is anything."""
+        parts = PurePosixPath(pattern).parts
+        if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts or "\\" in pattern or "\0" in pattern:
+            raise InvalidInputError(
+                f"The include {pattern!r} does not name files inside the workspace.",
+                hint="Use paths and globs relative to the workspace, such as models/*.mnn or data/**.",
+            )
+        before = len(self.files)
+        wants_hidden = parts[-1].startswith(".")
+        found = False
+        try:
+            for match in sorted(self._root.glob(pattern)):
+                relative = match.relative_to(self._root).as_posix()
+                if relative == ".":
+                    children: Iterator[str] = self._walk(self._root)
+                elif match.is_dir():
+                    children = self._walk(match)
+                else:
+                    children = iter((relative,))
+                for path in children:
+                    name = PurePosixPath(path).name
+                    if self._is_skipped(path) or (name.startswith(".") and not wants_hidden):
+                        continue
+                    if (self._root / path).is_file():
+                        found = True
+                        self._add(path)
+        except ValueError as error:
+            raise InvalidInputError(f"The include {pattern!r} is no glob: {error}.") from None
+        return found or len(self.files) > before
+
+    def add_argument(self, argument: str) -> str:
+        """Add the file that an argument names, if it does; return the argument as the device needs it."""
+        option, equals, value = argument.partition("=")
+        if equals and option.startswith("-"):
+            return f"{option}={self.add_argument(value)}"
+        path = self._inside(argument)
+        try:
+            if path is None or path == "." or self._is_skipped(path) or not (self._root / path).is_file():
+                return argument
+        except (OSError, ValueError):  # too long for a file name, or with a NUL
+            return argument
+        self._add(path)
+        return path if Path(argument).is_absolute() else argument
+
+    def _inside(self, text: str) -> str | None:
+        """Return the path from the root that `text` spells, or None for one that leads outside (links not considered)."""
+        if not text or "\0" in text:
+            return None
+        path = os.path.relpath(os.path.normpath(self._root / text), self._root)
+        return None if path == ".." or path.startswith("../") else path
+
+    def _walk(self, folder: Path) -> Iterator[str]:
+        """Yield the files below `folder`, without hidden folders, caches and virtual environments."""
+        for base, folders, names in os.walk(folder):
+            folders[:] = sorted(
+                name for name in folders if not _skips(name) and not (Path(base, name) / "pyvenv.cfg").is_file()
+            )
+            for name in sorted(names):
+                yield Path(base, name).relative_to(self._root).as_posix()
+
+    def _is_skipped(self, path: str) -> bool:
+        return any(_skips(part) for part in PurePosixPath(path).parts[:-1])
+
+    def _add(self, path: str) -> None:
+        if path in self.files:
+            return
+        source = self._root / path
+        try:
+            resolved = source.resolve(strict=True)
+        except (OSError, RuntimeError):
+            raise BundleError(
+                f"{path} is a link that leads nowhere.", hint="Remove or repair it.", details={"path": path}
+            ) from None
+        if not resolved.is_relative_to(self._root):
+            raise BundleError(
+                f"{path} is a link that leaves the workspace.",
+                hint="Only files inside the workspace travel to a device: copy it in, or leave it out.",
+                details={"path": path},
+            )
+        if self._is_skipped(resolved.relative_to(self._root).as_posix()):
+            raise BundleError(
+                f"{path} is a link into a hidden folder.", hint="Copy what it names.", details={"path": path}
+            )
+        if not resolved.is_file():
+            return
+        self.files[path] = resolved
+        self._bytes += resolved.stat().st_size
+        if len(self.files) > MAX_FILES:
+            raise _too_many(len(self.files))
+        if self._bytes > MAX_BUNDLE_BYTES:
+            raise TooLargeError(
+                f"The files for {path} and the others exceed the limit of {MAX_BUNDLE_BYTES} bytes for a bundle.",
+                hint="Name fewer files under [run] include in edgeloop.toml.",
+                details={"limit": MAX_BUNDLE_BYTES},
+            )
+
+
+def missing_file_hint(error: EdgeloopError, root: Path) -> str:
+    """Return what to do when a task failed because a file of the workspace did not travel; else nothing. Blocks.
+
+    The error is the device's word: a name in it is only looked up, inside `root`.
+    """
+    if "FileNotFoundError" not in error.message:
+        return ""
+    for match in _QUOTED.finditer(error.message):
+        name = match[1] or match[2]
+        try:
+            check_bundle_path(name)
+            resolved = (root / name).resolve()
+            if resolved.is_relative_to(root.resolve()) and resolved.exists():
+                return (
+                    f"{name} is in the workspace but did not travel to the device: add it to `[run] include` in"
+                    f" edgeloop.toml, or run with `--include {name}`."
+                )
+        except (BundleError, OSError, RuntimeError):
+            continue
+    return ""
+
+
+def _skips(folder: str) -> bool:
+    return folder.startswith(".") or folder in _SKIPPED_FOLDERS
+
+
+def _too_many(count: int) -> TooLargeError:
+    return TooLargeError(
+        f"A bundle of {count} files exceeds the limit.",
+        hint="Name fewer files under [run] include in edgeloop.toml.",
+        details={"limit": MAX_FILES},
+    )

@@ -1,0 +1,61 @@
+"""The paired devices as users see them: who they are, whether they are here, and forgetting them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeloop_daemon.devices.active_runs import ActiveRuns
+from edgeloop_daemon.devices.links import Links
+from edgeloop_daemon.devices.listener import Listener
+from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_shared.models import DeviceInfo
+
+
+@dataclass(frozen=True)
+class Device:
+    """A paired device. `info` is its own word; `runs` counts those that it works on. Times are seconds since the epoch."""
+
+    id: str
+    info: DeviceInfo
+    is_linked: bool
+    address: str | None
+    paired_at: float
+    last_seen: float | None
+    runs: int
+
+
+class Devices:
+    """All paired devices."""
+
+    def __init__(self, registry: Registry, listener: Listener, links: Links, runs: ActiveRuns) -> None:
+        self._registry = registry
+        self._listener = listener
+        self._links = links
+        self._runs = runs
+
+    def list(self) -> tuple[Device, ...]:
+        """Return the paired devices, the oldest first."""
+        return tuple(map(self._device, self._registry.list()))
+
+    def get(self, device_id: str) -> Device:
+        """Return one device. Raises `NotFoundError`."""
+        return self._device(self._registry.get(device_id))
+
+    async def revoke(self, device_id: str) -> None:
+        """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
+        await self._registry.revoke(device_id)
+        await self._links.revoke(device_id)
+        await self._runs.revoked(device_id)
+        await self._listener.release(device_id)
+
+    def _device(self, device: PairedDevice) -> Device:
+        address = self._links.address(device.id)
+        return Device(
+            id=device.id,
+            info=device.info,
+            is_linked=address is not None,
+            address=address,
+            paired_at=device.paired_at,
+            last_seen=device.last_seen,
+            runs=len(self._runs.on_device(device.id)),
+        )

@@ -1,0 +1,248 @@
+"""Live links: one WebSocket per linked device, from its welcome to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+
+from edgeloop_daemon.devices.commands import Command, Commands
+from edgeloop_daemon.devices.records import Inbox, RecordSink
+from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_shared.errors import EdgeloopError, MessageError
+from edgeloop_shared.messages import (
+    Acknowledge,
+    CommandResult,
+    Hello,
+    Message,
+    Welcome,
+    decode_message,
+    encode_message,
+)
+from edgeloop_shared.records import unpack_record
+
+CLOSE_REPLACED = 4000
+CLOSE_REVOKED = 4001
+MAX_WAITING_MESSAGES = 1024
+_HELLO_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
+_log = logging.getLogger(__name__)
+
+
+class LinkUser(RecordSink, Protocol):
+    """Who works with linked devices."""
+
+    async def linked(self, device_id: str, hello: Hello) -> None:
+        """The device has linked and said what it still works on; commands can be sent to it."""
+
+    def unlinked(self, device_id: str) -> None:
+        """The device's link has ended and no newer one took its place."""
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What the handshake of a link has settled: the version and the daemon's proof for `Welcome`."""
+
+    device: PairedDevice
+    address: str
+    version: int
+    proof: bytes
+
+
+class Links:
+    """The linked devices."""
+
+    def __init__(self, registry: Registry, commands: Commands, user: LinkUser, host_name: str) -> None:
+        self._registry = registry
+        self._commands = commands
+        self._user = user
+        self._host_name = host_name
+        self._links: dict[str, _Link] = {}
+        self._serving: set[_Link] = set()  # also those that say goodbye
+
+    def address(self, device_id: str) -> str | None:
+        """Return the address from which the device is linked, or None when it is not."""
+        link = self._links.get(device_id)
+        return link.proved.address if link is not None else None
+
+    def device_of_bearer(self, bearer: str) -> str | None:
+        """Return the device whose live link handed out `bearer`. Only hashes are compared."""
+        given = _hash(bearer)
+        return next((device_id for device_id, link in self._links.items() if link.bearer_hash == given), None)
+
+    async def serve(self, socket: web.WebSocketResponse, proved: Proved) -> None:
+        """Carry a link whose WebSocket is open and whose device has proved who it is, until it ends."""
+        device_id = proved.device.id
+        link = _Link(socket, proved)
+        if self._registry.find(device_id) is None:  # revoked while the WebSocket was opened
+            link.end(CLOSE_REVOKED, "revoked")
+        earlier, self._links[device_id] = self._links.get(device_id), link
+        self._serving.add(link)
+        try:
+            if earlier is not None:
+                earlier.end(CLOSE_REPLACED, "replaced")
+                await earlier.ended.wait()  # its last records must be stored before ours are counted
+            await self._carry(link, device_id)
+        except MessageError as error:
+            _log.warning("device %s broke the protocol: %s", device_id, error)
+            link.end(WSCloseCode.PROTOCOL_ERROR, error.message)
+        except (TimeoutError, ConnectionError):
+            link.end(WSCloseCode.GOING_AWAY, "the device fell silent")
+        finally:
+            self._commands.unlink(device_id, link.send)
+            if self._links.get(device_id) is link:
+                del self._links[device_id]
+                self._user.unlinked(device_id)
+                await self._registry.seen(device_id)
+            link.ended.set()
+            await link.say_goodbye()
+            self._serving.discard(link)
+            link.gone.set()
+
+    async def revoke(self, device_id: str) -> None:
+        """End the device's link because it is no longer paired."""
+        link = self._links.get(device_id)
+        if link is not None:
+            link.end(CLOSE_REVOKED, "revoked")
+            await link.ended.wait()
+
+    async def close(self) -> None:
+        """End all links because the daemon stops; the devices will dial again."""
+        serving = tuple(self._serving)
+        for link in serving:
+            link.end(WSCloseCode.GOING_AWAY, "the daemon stops")
+        await asyncio.gather(*(link.gone.wait() for link in serving))
+
+    async def _carry(self, link: _Link, device_id: str) -> None:
+        proved = link.proved
+        welcome = Welcome(proved.version, proved.proof.hex(), link.bearer, self._host_name)
+        await link.socket.send_str(encode_message(welcome))
+        frame = await link.receive(_HELLO_SECONDS)
+        if frame is None:
+            return
+        hello = decode_message(frame.data) if frame.type is WSMsgType.TEXT else None
+        if not isinstance(hello, Hello):
+            raise MessageError("A device did not introduce itself after the welcome.")
+        positions = await self._user.positions(device_id, hello.epoch, hello.streams)
+        await self._registry.seen(device_id, hello.info)
+        inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
+        link.send(Acknowledge(positions))
+        if self._links.get(device_id) is not link:
+            return
+        await self._user.linked(device_id, hello)
+        self._commands.link(device_id, link.send)
+        helpers = [asyncio.create_task(link.send_waiting()), asyncio.create_task(inbox.flush_regularly())]
+        for helper in helpers:
+            helper.add_done_callback(link.helper_ended)
+        try:
+            await self._receive(link, device_id, inbox)
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await inbox.flush()
+
+    async def _receive(self, link: _Link, device_id: str, inbox: Inbox) -> None:
+        while (frame := await link.receive()) is not None:
+            if frame.type is WSMsgType.BINARY:
+                await inbox.add(unpack_record(frame.data))
+            elif frame.type is WSMsgType.TEXT:
+                message = decode_message(frame.data)
+                if not isinstance(message, CommandResult):
+                    raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
+                self._commands.answered(device_id, message)
+
+
+class _Link:
+    """One socket and what waits to be sent on it."""
+
+    def __init__(self, socket: web.WebSocketResponse, proved: Proved) -> None:
+        self.socket = socket
+        self.proved = proved
+        self.bearer = secrets.token_urlsafe(32)
+        self.bearer_hash = _hash(self.bearer)
+        self.ended = asyncio.Event()
+        """Set when its last record is stored."""
+        self.gone = asyncio.Event()
+        """Set when its WebSocket is closed."""
+        self._messages: deque[Message] = deque()
+        self._positions: dict[str, int] = {}
+        self._waiting = asyncio.Event()
+        self._goodbye: tuple[int, str] | None = None
+        self._receiver: asyncio.Task[Any] | None = None
+
+    def send(self, message: Command | Acknowledge) -> None:
+        """Put a message into the queue; a device that does not read loses its link when the queue is full."""
+        if len(self._messages) >= MAX_WAITING_MESSAGES:
+            self.end(WSCloseCode.POLICY_VIOLATION, "too many unread messages")
+            return
+        self._messages.append(message)
+        self._waiting.set()
+
+    def acknowledge(self, positions: Mapping[str, int]) -> None:
+        """Send positions; those that still wait are merged, so that acknowledgements never pile up."""
+        self._positions.update(positions)
+        self._waiting.set()
+
+    async def send_waiting(self) -> None:
+        """Send what is put into the queue, until the link ends."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            while self._messages:
+                await self.socket.send_str(encode_message(self._messages.popleft()))
+            if self._positions:
+                positions, self._positions = self._positions, {}
+                await self.socket.send_str(encode_message(Acknowledge(positions)))
+
+    async def receive(self, seconds: float | None = None) -> WSMessage | None:
+        """Return the next frame with data, or None when the link ends. Raises `TimeoutError`."""
+        if self._goodbye is not None:
+            return None
+        self._receiver = asyncio.current_task()
+        try:
+            frame = await self.socket.receive(seconds)
+        except asyncio.CancelledError:
+            if self._goodbye is None or self._receiver is None or self._receiver.uncancel() > 0:
+                raise
+            return None
+        finally:
+            self._receiver = None
+        return frame if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
+
+    def helper_ended(self, helper: asyncio.Task[None]) -> None:
+        """End the link when one of its tasks has failed."""
+        if not helper.cancelled() and (error := helper.exception()) is not None:
+            if not isinstance(error, ConnectionError | EdgeloopError):
+                _log.error("the link of %s failed", self.proved.device.id, exc_info=error)
+            self.end(WSCloseCode.INTERNAL_ERROR, "the daemon failed to store a record")
+
+    def end(self, code: int, reason: str) -> None:
+        """Begin to end the link, without waiting for it; the first reason counts."""
+        if self._goodbye is None:
+            self._goodbye = code, reason
+            if self._receiver is not None:
+                self._receiver.cancel()
+
+    async def say_goodbye(self) -> None:
+        """Close the WebSocket within bounded time.
+
+        Nobody receives any more by now: aiohttp then waits for the device's own close frame before it drops the connection.
+        A device whose answer meets a dropped connection would not learn the code.
+        """
+        code, reason = self._goodbye or (WSCloseCode.OK, "")
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self.socket.close(code=code, message=reason.encode()[:120])
+
+
+def _hash(bearer: str) -> bytes:
+    return hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()

@@ -1,0 +1,175 @@
+"""Records of devices: numbered, stored exactly once, acknowledged only then."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlite_utils import Database as Tables
+
+from edgeloop_daemon.store.database import Database
+from edgeloop_shared.errors import MessageError
+from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
+from edgeloop_shared.records import Record, join
+
+
+@dataclass(frozen=True)
+class StoredPayload:
+    """A whole payload; `sequence` is that of its last record."""
+
+    sequence: int
+    payload: bytes
+
+
+class RecordLog:
+    """The stored records."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def positions(self, device_id: str, epoch: str, streams: Iterable[str]) -> dict[str, int]:
+        """Return the last stored sequence number of each stream; zero where there is nothing."""
+        names = tuple(streams)
+        sql = "select coalesce(max(sequence), 0) from records where device = ? and epoch = ? and stream = ?"
+
+        def query(db: Tables) -> dict[str, int]:
+            return {name: db.execute(sql, [device_id, epoch, name]).fetchone()[0] for name in names}
+
+        return await self._database.read(query)
+
+    async def payloads(self, stream: str, *, after: int = 0, max_bytes: int) -> list[StoredPayload]:
+        """Return whole payloads of a stream behind the sequence number `after`, until `max_bytes` are exceeded.
+
+        At least one is returned where there is one.
+        """
+
+        def query(db: Tables) -> list[StoredPayload]:
+            found: list[StoredPayload] = []
+            parts: list[bytes] = []
+            size = 0
+            for sequence, is_continued, payload in db.execute(
+                "select sequence, is_continued, payload from records where stream = ? and sequence > ? order by sequence",
+                [stream, after],
+            ):
+                parts.append(payload)
+                size += len(payload)
+                if not is_continued:
+                    found.append(StoredPayload(sequence, b"".join(parts)))
+                    parts = []
+                    if size >= max_bytes:
+                        break
+            return found
+
+        return await self._database.read(query)
+
+
+def insert_records(db: Tables, device_id: str, epoch: str, records: Iterable[Record]) -> None:
+    """Store records. In the writer's transaction, together with what they mean."""
+    db.conn.executemany(
+        "insert into records (device, epoch, stream, sequence, is_continued, payload) values (?, ?, ?, ?, ?, ?)",
+        [(device_id, epoch, record.stream, record.sequence, record.continued, record.payload) for record in records],
+    )
+
+
+def unfinished_parts(db: Tables, stream: str) -> tuple[bytes, ...]:
+    """Return the parts at the end of a stream whose last part has not come yet."""
+    return tuple(payload for payload, _ in _tail(db, stream, skip_whole=False))
+
+
+def last_payload(db: Tables, stream: str) -> bytes | None:
+    """Return the last whole payload of a stream, or None when it ends in the middle of one or holds nothing."""
+    tail = _tail(db, stream, skip_whole=True)
+    return next(join(tail, max_bytes=MAX_EVENT_BYTES), None)
+
+
+def _tail(db: Tables, stream: str, *, skip_whole: bool) -> list[tuple[bytes, bool]]:
+    rows = db.execute("select payload, is_continued from records where stream = ? order by sequence desc", [stream])
+    tail: list[tuple[bytes, bool]] = []
+    for payload, is_continued in rows:
+        if not is_continued and (tail or not skip_whole):
+            break
+        tail.append((payload, bool(is_continued)))
+    return tail[::-1]
+
+
+class RecordSink(Protocol):
+    """Who stores a device's records and knows which ones it still wants."""
+
+    def wants(self, device_id: str, epoch: str, stream: str) -> bool:
+        """Return whether records of the stream are stored; others are acknowledged and forgotten."""
+
+    async def positions(self, device_id: str, epoch: str, streams: Iterable[str]) -> dict[str, int]:
+        """Return the last stored sequence number of each stream."""
+
+    async def store(self, device_id: str, epoch: str, records: tuple[Record, ...]) -> None:
+        """Store records, and do what they say, in one transaction."""
+
+
+class Inbox:
+    """The records that come over one link: duplicates are dropped, gaps refused, the rest stored in batches.
+
+    `acknowledge` is called with positions after they are stored; it must not block.
+    """
+
+    def __init__(
+        self,
+        sink: RecordSink,
+        device_id: str,
+        epoch: str,
+        positions: Mapping[str, int],
+        acknowledge: Callable[[Mapping[str, int]], None],
+    ) -> None:
+        self._sink = sink
+        self._device_id = device_id
+        self._epoch = epoch
+        self._positions = dict(positions)
+        self._acknowledge = acknowledge
+        self._batch: list[Record] = []
+        self._touched: set[str] = set()
+        self._count = 0
+        self._waiting = asyncio.Event()
+        self._lock = asyncio.Lock()
+
+    async def add(self, record: Record) -> None:
+        """Take a record. Raises `MessageError` when records before it are missing."""
+        stream = record.stream
+        if not self._sink.wants(self._device_id, self._epoch, stream):
+            self._positions[stream] = max(record.sequence, self._positions.get(stream, 0))
+        else:
+            if stream not in self._positions:
+                self._positions |= await self._sink.positions(self._device_id, self._epoch, (stream,))
+            expected = self._positions[stream] + 1
+            if record.sequence > expected:
+                raise MessageError(
+                    f"Records {expected} to {record.sequence - 1} of {stream} are missing.",
+                    details={"stream": stream, "expected": expected, "received": record.sequence},
+                )
+            if record.sequence == expected:
+                self._positions[stream] = expected
+                self._batch.append(record)
+        self._touched.add(stream)
+        self._count += 1
+        self._waiting.set()
+        if self._count >= ACKNOWLEDGE_EVERY:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what has come and acknowledge it."""
+        async with self._lock:
+            batch, touched = tuple(self._batch), self._touched
+            positions = {stream: self._positions[stream] for stream in touched}
+            self._batch, self._touched, self._count = [], set(), 0
+            self._waiting.clear()
+            if batch:
+                await self._sink.store(self._device_id, self._epoch, batch)
+            if positions:
+                self._acknowledge(positions)
+
+    async def flush_regularly(self) -> None:
+        """Flush what waits after a quarter of a second, for as long as the link lives."""
+        while True:
+            await self._waiting.wait()
+            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
+            await self.flush()

@@ -1,0 +1,49 @@
+"""What a run had reported to an earlier daemon, read back from the database."""
+
+from __future__ import annotations
+
+from sqlite_utils import Database as Tables
+
+from edgeloop_daemon.devices.records import last_payload, unfinished_parts
+from edgeloop_daemon.devices.run_events import Reported
+from edgeloop_daemon.devices.run_table import Run
+from edgeloop_shared.errors import MessageError
+from edgeloop_shared.messages import TaskFinished, TransferProgress, decode_event
+from edgeloop_shared.records import Priority, stream_name
+
+
+def restore_reported(db: Tables, run: Run) -> Reported:
+    """Return what is known of a run that has not ended."""
+    streams = {priority: stream_name(run.id, priority) for priority in Priority}
+    placeholders = ",".join("?" * len(streams))
+    rows = db.execute(
+        "select stream, epoch, max(sequence), sum(length(payload)) from records"  # noqa: S608 - only question marks
+        f" where stream in ({placeholders}) group by stream",
+        list(streams.values()),
+    ).fetchall()
+    positions = {stream: sequence for stream, _, sequence, _ in rows}
+    metrics = db.execute("select tag, count(*) from metrics where run = ? group by tag", [run.id]).fetchall()
+    return Reported(
+        state=run.state,
+        epoch=rows[0][1] if rows else None,
+        record_bytes=sum(size for *_, size in rows),
+        parts=unfinished_parts(db, streams[Priority.EVENTS]),
+        logs=positions.get(streams[Priority.LOGS], 0),
+        traces=positions.get(streams[Priority.TRACES], 0),
+        metric_names=frozenset(tag for tag, _ in metrics),
+        metric_points=sum(count for _, count in metrics),
+        files={file.name: (file.sha256, file.size) for file in run.files},
+        finished=_finished(db, streams[Priority.EVENTS]),
+        transfer=TransferProgress(run.progress.received, run.progress.total) if run.progress else None,
+    )
+
+
+def _finished(db: Tables, stream: str) -> TaskFinished | None:
+    payload = last_payload(db, stream)
+    if payload is None:
+        return None
+    try:
+        event = decode_event(payload)
+    except MessageError:
+        return None
+    return event if isinstance(event, TaskFinished) else None

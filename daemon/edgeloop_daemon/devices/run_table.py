@@ -1,0 +1,177 @@
+"""Runs as the database keeps them and as the API shows them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database as Tables
+
+from edgeloop_daemon.store.database import Database
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.errors import EdgeloopError, NotFoundError
+from edgeloop_shared.models import RunState
+
+NO_STEP = -(2**63)  # in the metrics table, for a single figure
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How many of the bundle's missing bytes have arrived on the device."""
+
+    received: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """A file that the script reported. `name` is the device's word: shown, never a path."""
+
+    name: str
+    sha256: str
+    size: int
+    is_received: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch."""
+
+    id: str
+    workspace: str
+    device: str
+    script: str
+    arguments: tuple[str, ...]
+    trace: bool
+    state: RunState
+    progress: Transfer | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+    result: Mapping[str, Any]
+    files: tuple[RunFile, ...]
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One point of a curve; `step` is None for a single figure."""
+
+    tag: str
+    step: int | None
+    value: float
+    time: float
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """What a run begins with; `manifest` is the SHA-256 of its bundle manifest."""
+
+    id: str
+    workspace: str
+    device: str
+    script: str
+    arguments: tuple[str, ...]
+    trace: bool
+    manifest: str
+
+
+class RunTable:
+    """Reading and writing rows; what they mean is `Runs`' business."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, run: NewRun) -> None:
+        """Add a run, queued."""
+        await self._database.write(
+            lambda db: db.execute(
+                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, state, created_at)"
+                " values (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                [
+                    *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
+                    *(run.trace, run.manifest, time.time()),
+                ],
+            )
+        )
+
+    async def get(self, run_id: str) -> Run:
+        """Return a run. Raises `NotFoundError`."""
+        found = await self._select("where id = ?", [run_id])
+        if not found:
+            raise NotFoundError(f"There is no run {run_id[:64]!r}.", hint="`edgeloop runs` lists them.")
+        return found[0]
+
+    async def newest(self, workspace: str | None, device: str | None, limit: int) -> tuple[Run, ...]:
+        """Return runs, the newest first."""
+        return await self._select(
+            "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2) order by created_at desc, id limit ?3",
+            [workspace, device, limit],
+        )
+
+    async def unfinished(self) -> tuple[tuple[Run, str], ...]:
+        """Return the runs that have not ended, each with its manifest's hash."""
+        runs = await self._select("where state in ('queued', 'preparing', 'running') order by created_at", [])
+        sql = "select id, manifest from runs where state in ('queued', 'preparing', 'running')"
+        manifests = await self._database.read(lambda db: dict(db.execute(sql).fetchall()))
+        return tuple((run, manifests[run.id]) for run in runs)
+
+    async def end(self, run_id: str, state: RunState, error: EdgeloopError | None) -> None:
+        """Note that a run has ended; one that had ended already stays as it was."""
+        text = None if error is None else encode_json(error.as_dict()).decode()
+        await self._database.write(
+            lambda db: db.execute(
+                "update runs set state = ?, ended_at = ?, error_json = ?"
+                " where id = ? and state in ('queued', 'preparing', 'running')",
+                [state.value, time.time(), text, run_id],
+            )
+        )
+
+    async def file_received(self, run_ids: tuple[str, ...], sha256: str) -> None:
+        """Note that the bytes of a reported file are here."""
+        sql = "update run_files set is_received = 1 where run = ? and sha256 = ?"
+        await self._database.write(lambda db: db.conn.executemany(sql, [(run_id, sha256) for run_id in run_ids]))
+
+    async def metrics(self, run_id: str) -> tuple[Metric, ...]:
+        """Return a run's metrics by name and step. Raises `NotFoundError`."""
+        await self.get(run_id)
+        sql = "select tag, step, value, time from metrics where run = ? order by tag, step"
+        rows = await self._database.read(lambda db: db.execute(sql, [run_id]).fetchall())
+        return tuple(Metric(tag, None if step == NO_STEP else step, value, at) for tag, step, value, at in rows)
+
+    async def _select(self, where: str, values: list[Any]) -> tuple[Run, ...]:
+        def query(db: Tables) -> tuple[Run, ...]:
+            rows = list(db.query(f"select * from runs {where}", values))  # noqa: S608 - only our own clauses
+            return tuple(_run(row, _files(db, row["id"])) for row in rows)
+
+        return await self._database.read(query)
+
+
+def _files(db: Tables, run_id: str) -> tuple[RunFile, ...]:
+    sql = "select name, sha256, size, is_received from run_files where run = ? order by name"
+    return tuple(
+        RunFile(name, sha256, size, bool(received)) for name, sha256, size, received in db.execute(sql, [run_id])
+    )
+
+
+def _run(row: Mapping[str, Any], files: tuple[RunFile, ...]) -> Run:
+    progress = json.loads(row["progress_json"]) if row["progress_json"] else None
+    return Run(
+        id=row["id"],
+        workspace=row["workspace"],
+        device=row["device"],
+        script=row["script"],
+        arguments=tuple(json.loads(row["arguments_json"])),
+        trace=bool(row["trace"]),
+        state=RunState(row["state"]),
+        progress=Transfer(**progress) if progress else None,
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        result=json.loads(row["result_json"]),
+        files=files,
+        error=json.loads(row["error_json"]) if row["error_json"] else None,
+    )

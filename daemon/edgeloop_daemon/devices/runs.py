@@ -1,0 +1,211 @@
+"""Runs: scripts of a workspace on a device, as users start, follow and end them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns
+from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
+from edgeloop_daemon.devices.commands import Commands
+from edgeloop_daemon.devices.records import RecordLog
+from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_daemon.devices.run_table import Metric, NewRun, Run, RunFile, RunTable
+from edgeloop_daemon.store.blobs import BlobStore
+from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.ids import new_id
+from edgeloop_shared.codec import decode_json
+from edgeloop_shared.errors import (
+    CancelledByUserError,
+    DeviceUnavailableError,
+    InvalidInputError,
+    MessageError,
+    NotFoundError,
+    TooLargeError,
+)
+from edgeloop_shared.messages import MAX_FRAME_BYTES, LogLine, RunTask, encode_message
+from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """Output of a run. `next_offset` goes on behind it; `ended` says that nothing more will come."""
+
+    items: tuple[LogLine, ...]
+    next_offset: int
+    ended: bool
+
+
+class Runs:
+    """All runs of all workspaces."""
+
+    def __init__(
+        self, database: Database, blobs: BlobStore, registry: Registry, commands: Commands, active: ActiveRuns
+    ) -> None:
+        self._table = RunTable(database)
+        self._records = RecordLog(database)
+        self._blobs = blobs
+        self._bundles = BundleCollector(blobs)
+        self._registry = registry
+        self._commands = commands
+        self._active = active
+
+    async def start(
+        self,
+        workspace: RunWorkspace,
+        script: str,
+        arguments: tuple[str, ...] = (),
+        *,
+        device: str | None = None,
+        include: tuple[str, ...] = (),
+        trace: bool = False,
+    ) -> Run:
+        """Collect the bundle and send the run to a device, named by id or name.
+
+        Without one it is the workspace's, else the only linked one. Raises `DeviceUnavailableError`, `NotFoundError`,
+        `InvalidInputError`, `BundleError`, `TooLargeError`.
+        """
+        target = self._device(device or workspace.device)
+        bundle = await self._bundles.collect(workspace, script, arguments, include)
+        run_id = new_id("r")
+        command = RunTask(
+            command_id=run_id,  # so that a repetition after a restart of this daemon is recognised as one
+            run_id=run_id,
+            workspace=workspace.id,
+            manifest=bundle.manifest,
+            manifest_bytes=bundle.manifest_bytes,
+            script=bundle.script,
+            arguments=bundle.arguments,
+            trace=trace,
+        )
+        if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
+            raise TooLargeError("The script's arguments are too long.", hint="Pass them in a file of the workspace.")
+        new = NewRun(run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest)
+        await self._table.insert(new)
+        self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))
+        return await self._table.get(run_id)
+
+    async def list(self, workspace: str | None = None, device: str | None = None, limit: int = 100) -> tuple[Run, ...]:
+        """Return runs, the newest first."""
+        return await self._table.newest(workspace, device, limit)
+
+    async def get(self, run_id: str, wait: float = 0.0) -> Run:
+        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
+        deadline = asyncio.get_running_loop().time() + wait
+        while True:
+            changed = self._change(run_id)
+            run = await self._table.get(run_id)
+            if run.state.is_terminal or not await _is_set_by(changed, deadline):
+                return run
+
+    async def cancel(self, run_id: str) -> Run:
+        """Ask for the end of a run and return it as it is now; nothing happens to one that has ended."""
+        run = await self._table.get(run_id)
+        active = self._active.find(run_id)
+        if active is None:
+            return run
+        await self._active.cancel(active, CancelledByUserError(f"Run {run_id} was cancelled."))
+        return await self._table.get(run_id)
+
+    async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:
+        """Return output behind `offset`: zero, or an earlier page's `next_offset`. `limit` is in bytes, roughly.
+
+        With `wait` seconds an empty page comes only when the run has ended or that time is over. Raises `NotFoundError`.
+        """
+        deadline = asyncio.get_running_loop().time() + wait
+        stream = stream_name(run_id, Priority.LOGS)
+        while True:
+            changed = self._change(run_id)
+            run = await self._table.get(run_id)
+            payloads = await self._records.payloads(stream, after=offset, max_bytes=limit)
+            if payloads:
+                items = tuple(line for payload in payloads for line in _lines(payload.payload))
+                return LogPage(items, payloads[-1].sequence, ended=False)
+            if run.state.is_terminal:
+                return LogPage((), offset, ended=True)
+            if not await _is_set_by(changed, deadline):
+                return LogPage((), offset, ended=False)
+
+    async def metrics(self, run_id: str) -> tuple[Metric, ...]:
+        """Return the run's metrics by name and step. Raises `NotFoundError`."""
+        return await self._table.metrics(run_id)
+
+    async def file(self, run_id: str, name: str) -> tuple[RunFile, Path]:
+        """Return a file that the script reported and where its bytes are. Raises `NotFoundError`."""
+        run = await self._table.get(run_id)
+        for file in run.files:
+            if file.name == name and file.is_received:
+                return file, await asyncio.to_thread(self._blobs.open_path, file.sha256)
+        known = any(file.name == name for file in run.files)
+        raise NotFoundError(
+            f"The bytes of {name[:100]!r} have not arrived from the device."
+            if known
+            else f"Run {run_id} has reported no file {name[:100]!r}.",
+            hint="" if known else f"`edgeloop runs --json` lists the files of {run_id}.",
+        )
+
+    def _change(self, run_id: str) -> asyncio.Event | None:
+        active = self._active.find(run_id)
+        return None if active is None else active.changed
+
+    def _device(self, wanted: str | None) -> PairedDevice:
+        paired = self._registry.list()
+        if wanted is None:
+            linked = [device for device in paired if self._commands.is_linked(device.id)]
+            return _only(
+                linked,
+                DeviceUnavailableError(
+                    "No device is linked.",
+                    hint="`edgeloop device virtual --allow` starts one here; `edgeloop pair` pairs a phone.",
+                ),
+                lambda names: InvalidInputError(
+                    f"{len(linked)} devices are linked: {names}.", hint="Choose one with `--device`."
+                ),
+            )
+        same_name = [device for device in paired if device.info.name == wanted]
+        found = _only(
+            [device for device in paired if device.id == wanted] or same_name,
+            NotFoundError(f"No paired device is called {wanted[:64]!r}.", hint="`edgeloop devices` lists them."),
+            lambda names: InvalidInputError(f"Several devices are called that: {names}.", hint="Choose one by its id."),
+        )
+        if not self._commands.is_linked(found.id):
+            raise DeviceUnavailableError(
+                f"The device {found.info.name} is paired but not linked now.",
+                hint="Open the edgeloop app on it; a virtual one starts with `edgeloop device virtual --allow`.",
+            )
+        return found
+
+
+def _only(found: list[PairedDevice], none: Exception, several: Callable[[str], Exception]) -> PairedDevice:
+    if not found:
+        raise none
+    if len(found) > 1:
+        raise several(", ".join(f"{device.info.name} ({device.id})" for device in found))
+    return found[0]
+
+
+async def _is_set_by(event: asyncio.Event | None, deadline: float) -> bool:
+    """Wait for `event`; return False when there is none or the loop's time reaches `deadline` first."""
+    if event is None:
+        return False
+    try:
+        async with asyncio.timeout_at(deadline):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+def _lines(payload: bytes) -> list[LogLine]:
+    """Return the lines of a record; what a device sends instead of one is shown as such."""
+    lines = []
+    for text in payload.split(b"\n"):
+        if not text:
+            continue
+        try:
+            lines.append(decode_json(LogLine, text, max_bytes=MAX_PAYLOAD))
+        except MessageError as error:
+            lines.append(LogLine(0, "system", f"(a line that cannot be read: {error.message})"[:1000]))
+    return lines

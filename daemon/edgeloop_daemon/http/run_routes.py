@@ -1,0 +1,155 @@
+"""Routes on runs: scripts of a workspace on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+from aiohttp import web
+
+from edgeloop_daemon.devices.bundles import RunWorkspace
+from edgeloop_daemon.devices.run_table import Metric, Run
+from edgeloop_daemon.devices.runs import LogPage, Runs
+from edgeloop_daemon.http.routes import Accepted, Call, Route
+from edgeloop_daemon.traces.export import export_chrome_trace
+from edgeloop_daemon.traces.store import TraceStore
+
+FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
+"""Returns the open, trusted workspace with an id. Raises `NotFoundError` and `NotTrustedError`."""
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """What to run. `device` is an id or a name (null: the workspace's, else the only linked one)."""
+
+    script: str = field(metadata={"min_length": 1, "max_length": 512})
+    arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
+    device: str | None = None
+    include: tuple[str, ...] = field(default=(), metadata={"max_length": 256})
+    trace: bool = False
+
+
+@dataclass(frozen=True)
+class RunsQuery:
+    """Which runs to list."""
+
+    workspace: str | None = None
+    device: str | None = None
+    limit: int = field(default=100, metadata={"ge": 1, "le": 1000})
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """How many seconds to wait for the end of the run."""
+
+    wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
+
+
+@dataclass(frozen=True)
+class RunLogQuery:
+    """Which part of the output: `offset` is zero or an earlier answer's `next_offset`, `limit` is in bytes, roughly."""
+
+    offset: int = field(default=0, metadata={"ge": 0, "lt": 2**63})
+    limit: int = field(default=65536, metadata={"ge": 1, "le": 1024**2})
+    wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
+
+
+@dataclass(frozen=True)
+class RunItems:
+    """Runs, the newest first."""
+
+    items: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class RunMetricItems:
+    """Metrics by name and step."""
+
+    items: tuple[Metric, ...]
+
+
+def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace) -> tuple[Route, ...]:
+    """Return the routes."""
+
+    async def start_run(call: Call) -> Accepted:
+        body: StartRun = call.body
+        workspace = await find_workspace(call.path["workspace"])
+        run = await runs.start(
+            workspace, body.script, body.arguments, device=body.device, include=body.include, trace=body.trace
+        )
+        return Accepted(f"/runs/{run.id}", run)
+
+    async def list_runs(call: Call) -> RunItems:
+        return RunItems(await runs.list(call.query.workspace, call.query.device, call.query.limit))
+
+    async def get_run(call: Call) -> Run:
+        return await runs.get(call.path["run"], call.query.wait)
+
+    async def cancel_run(call: Call) -> Run:
+        return await runs.cancel(call.path["run"])
+
+    async def get_log(call: Call) -> LogPage:
+        query: RunLogQuery = call.query
+        return await runs.log(call.path["run"], query.offset, query.limit, query.wait)
+
+    async def get_metrics(call: Call) -> RunMetricItems:
+        return RunMetricItems(await runs.metrics(call.path["run"]))
+
+    async def get_trace(call: Call) -> web.Response:
+        run = await runs.get(call.path["run"])
+        body = await export_chrome_trace(traces, run.id, process_name=run.script)
+        return web.Response(body=body, content_type="application/json")
+
+    async def get_file(call: Call) -> web.StreamResponse:
+        file, path = await runs.file(call.path["run"], call.path["name"])
+        # The name and the bytes are the device's: never anything that a browser would show or run.
+        shown = quote(PurePosixPath(file.name).name, safe="")
+        return web.FileResponse(
+            path,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Disposition": f"attachment; filename*=UTF-8''{shown}",
+                "X-Content-Type-Options": "nosniff",
+                "Content-Security-Policy": "default-src 'none'; sandbox",
+                "Cache-Control": "no-store",
+            },
+        )
+
+    return (
+        Route(
+            *("POST", "/workspaces/{workspace}/runs", "start_run", "Run a script on a device.", start_run),
+            result=Run,
+            body=StartRun,
+            status=202,
+            tag="runs",
+        ),
+        Route("GET", "/runs", "list_runs", "List runs.", list_runs, result=RunItems, query=RunsQuery, tag="runs"),
+        Route("GET", "/runs/{run}", "get_run", "Show a run.", get_run, result=Run, query=RunQuery, tag="runs"),
+        Route("DELETE", "/runs/{run}", "cancel_run", "Cancel a run.", cancel_run, result=Run, tag="runs"),
+        Route(
+            *("GET", "/runs/{run}/log", "get_run_log", "Read a run's output.", get_log),
+            result=LogPage,
+            query=RunLogQuery,
+            tag="runs",
+        ),
+        Route(
+            *("GET", "/runs/{run}/metrics", "get_run_metrics", "List a run's metrics.", get_metrics),
+            result=RunMetricItems,
+            tag="runs",
+        ),
+        Route(
+            "GET",
+            "/runs/{run}/trace",
+            "get_run_trace",
+            "Export a run's trace in Chrome's format.",
+            get_trace,
+            tag="runs",
+        ),
+        Route(
+            *("GET", "/runs/{run}/files/{name:.+}", "get_run_file", "Download a file that a run reported.", get_file),
+            media="application/octet-stream",
+            tag="runs",
+        ),
+    )

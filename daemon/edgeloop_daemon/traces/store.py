@@ -1,0 +1,71 @@
+"""The traces of runs, read back from the records that their devices sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlite_utils import Database as Tables
+
+from edgeloop_daemon.store.database import Database
+from edgeloop_shared.errors import MessageError
+from edgeloop_shared.messages import MAX_EVENT_BYTES, decode_event
+from edgeloop_shared.records import Priority, join, stream_name
+from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+
+_TABLE_MARK = b'"operator_table"'
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All sessions of a run: a table of operators each, and the batches of what was executed."""
+
+    tables: tuple[OperatorTable, ...]
+    batches: tuple[TraceBatch, ...]
+
+
+class TraceStore:
+    """Reads traces. Batches that cannot be read, or that name an operator which no table holds, are left out."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, run_id: str) -> Trace:
+        """Return the trace of a run; it is empty for a run that was not traced."""
+        payloads = await self._database.read(
+            lambda db: (
+                tuple(_payloads(db, stream_name(run_id, Priority.EVENTS))),
+                tuple(_payloads(db, stream_name(run_id, Priority.TRACES))),
+            )
+        )
+        tables = {table.session: table for table in _tables(payloads[0])}
+        return Trace(tuple(tables.values()), tuple(_batches(payloads[1], tables)))
+
+
+def _payloads(db: Tables, stream: str) -> Iterator[bytes]:
+    sql = "select payload, is_continued from records where stream = ? order by sequence"
+    rows = db.execute(sql, [stream])
+    return join(((payload, bool(continued)) for payload, continued in rows), max_bytes=MAX_EVENT_BYTES)
+
+
+def _tables(payloads: tuple[bytes, ...]) -> Iterator[OperatorTable]:
+    for payload in payloads:
+        if _TABLE_MARK not in payload[:64]:  # other events need not be decoded; `type` stands first
+            continue
+        try:
+            event = decode_event(payload)
+        except MessageError:
+            continue
+        if isinstance(event, OperatorTable):
+            yield event
+
+
+def _batches(payloads: tuple[bytes, ...], tables: dict[int, OperatorTable]) -> Iterator[TraceBatch]:
+    for payload in payloads:
+        try:
+            batch = unpack_batch(payload)
+        except MessageError:
+            continue
+        table = tables.get(batch.session)
+        if table is not None and len(batch) and max(batch.operator) < len(table.operators):
+            yield batch
