@@ -12,18 +12,24 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from edgeloop_daemon.devices.bundles import RunWorkspace
+from edgeloop_daemon.devices.devices import open_devices
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
+from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.job_routes import job_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
+from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.jobs import open_jobs
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
+from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import open_database
 from edgeloop_daemon.store.files import write_atomically
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_daemon.workspaces.workspaces import Workspaces
 from edgeloop_shared import __version__, process_lock
 from edgeloop_shared.errors import ConflictError
@@ -67,6 +73,11 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         database = await stack.enter_async_context(open_database(folders.database))
         jobs = await stack.enter_async_context(open_jobs(folders.jobs, database))
         workspaces = Workspaces(database, plugins)
+        devices = await stack.enter_async_context(
+            open_devices(
+                folders, database, BlobStore(folders.blobs), host=options.device_host, port=options.device_port
+            )
+        )
         tokens = Tokens()
         api_port = options.port
 
@@ -76,10 +87,15 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 pid=os.getpid(),
                 started_at=started_at,
                 api_port=api_port,
-                device_port=None,
+                device_port=devices.listener.port,
                 home=str(folders.root),
                 log=str(folders.daemon_log),
             )
+
+        async def run_workspace(workspace: str) -> RunWorkspace:
+            trusted = await workspaces.require_trusted(workspace, "running a task")
+            settings = await workspaces.settings(trusted)
+            return RunWorkspace(trusted.id, trusted.folder, settings.run.include, settings.run.device)
 
         async def shut_down(stop_jobs: bool) -> None:
             if stop_jobs:
@@ -91,6 +107,8 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *plugin_routes(plugins, workspaces, jobs),
             *workspace_routes(workspaces),
             *job_routes(jobs),
+            *device_routes(devices.devices, devices.pairing),
+            *run_routes(devices.runs, TraceStore(database), run_workspace),
         )
         api_port = await stack.enter_async_context(local_api(routes, tokens, options.port))
         runtime = {"pid": os.getpid(), "port": api_port, "token": tokens.issue("runtime file")}
