@@ -34,13 +34,19 @@ def is_held(path: Path) -> bool:
     return _probe(path) is not None
 
 
-def signal_holder(path: Path, number: signal.Signals = signal.SIGTERM) -> bool:
-    """Send a signal to the process that holds the lock; return False when nobody holds it."""
+def signal_holder(path: Path, number: signal.Signals = signal.SIGTERM, *, group: bool = False) -> bool:
+    """Send a signal to the process that holds the lock; return False when nobody holds it.
+
+    With `group` the signal goes to the whole process group that the holder leads.
+    """
     holder = _probe(path)
     if not holder:
         return False
     try:
-        os.kill(holder, number)
+        if group:
+            os.killpg(holder, number)
+        else:
+            os.kill(holder, number)
     except ProcessLookupError:
         return False
     return True
