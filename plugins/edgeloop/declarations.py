@@ -76,6 +76,8 @@ class SourceControl:
     """How a workspace's exact state is recorded. At most one plugin may provide it.
 
     - `create(workspace: Path) -> None` makes a new folder a repository
+    - `locate(workspace: Path) -> Path | None` returns the top folder of the repository that the workspace belongs to, without
+      running anything of it; None when it belongs to none
     - `examine(workspace: Path) -> tuple[str, ...]` tells, without running anything of the repository, which of its settings
       would run commands; the user sees them before trusting it
     - `snapshot(workspace: Path, run_id: str) -> str` returns the commit that holds the working tree, uncommitted changes included
@@ -85,6 +87,7 @@ class SourceControl:
     """
 
     create: str
+    locate: str
     examine: str
     snapshot: str
     checkout: str

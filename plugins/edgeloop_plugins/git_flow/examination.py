@@ -88,6 +88,12 @@ class _Findings:
         return _shown(str(path.relative_to(self.root) if path.is_relative_to(self.root) else path))
 
 
+def locate(workspace: Path) -> Path | None:
+    """Return the top folder of the repository that a workspace belongs to, or None. Nothing of the repository is run."""
+    workspace = workspace.resolve()
+    return next((folder for folder in (workspace, *workspace.parents) if _git_folder(folder) is not None), None)
+
+
 def examine(workspace: Path) -> tuple[str, ...]:
     """Tell, one sentence each, which settings of the workspace's repository would run commands; () when there are none.
 
@@ -95,7 +101,7 @@ def examine(workspace: Path) -> tuple[str, ...]:
     those of submodules, are examined too. Nothing of the repository is run.
     """
     workspace = workspace.resolve()
-    root = next((folder for folder in (workspace, *workspace.parents) if _git_folder(folder) is not None), None)
+    root = locate(workspace)
     findings = _Findings(root or workspace)
     if _is_git_folder(workspace):
         findings.add(f"The folder {_shown(str(workspace))} looks like the inside of a repository, which Git would use.")

@@ -15,6 +15,7 @@ def edgeloop_source_control() -> SourceControl:
     """Record workspaces in Git."""
     return SourceControl(
         create=f"{_PACKAGE}.repository:create",
+        locate=f"{_PACKAGE}.examination:locate",
         examine=f"{_PACKAGE}.examination:examine",
         snapshot=f"{_PACKAGE}.snapshots:snapshot",
         checkout=f"{_PACKAGE}.worktrees:checkout",
