@@ -62,13 +62,15 @@ class ProjectTemplate:
 
     `folder` is `"package:subfolder"`. In `edgeloop.toml` the text `@NAME@` becomes the project's name; a file named
     `gitignore` becomes `.gitignore`. `requires` lists the distributions that the project's code imports, so that a
-    missing one is named before anything runs.
+    missing one is named before anything runs. A template that `adds_to_folders` may be copied into a folder that holds
+    files already; those stay as they are.
     """
 
     name: str
     summary: str
     folder: str
     requires: tuple[str, ...] = ()
+    adds_to_folders: bool = False
 
 
 @dataclass(frozen=True)
