@@ -1,0 +1,152 @@
+"""What a handler is given in the job process: the implementation of `edgeloop.context.JobContext`."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from edgeloop.metrics import MAX_TAG
+from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
+from edgeloop_shared.errors import InvalidInputError, JobFailedError
+
+PROGRESS_SECONDS = 0.05
+MAX_MESSAGE = 500
+_LINE_CHARACTERS = 64 * 1024
+_END_SECONDS = 3.0
+
+
+class ProcessContext:
+    """A job's own view, in its own process. Its methods may be called from any thread."""
+
+    def __init__(self, folder: JobFolder, spec: JobSpec) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._metrics = os.open(folder.metrics, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._lock = threading.Lock()
+        self._progress = ""
+        self._written_at = -math.inf
+        self._is_writing_later = False
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self._spec.job
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace's root folder."""
+        return Path(self._spec.workspace)
+
+    @property
+    def folder(self) -> Path:
+        """The job's own folder."""
+        return self._folder.files
+
+    def progress(self, fraction: float | None, message: str = "") -> None:
+        """Report how far the work is. At most 20 reports per second are written; the last one always is."""
+        if fraction is not None:
+            fraction = None if math.isnan(fraction) else min(max(float(fraction), 0.0), 1.0)
+        with self._lock:
+            self._progress = json.dumps({"fraction": fraction, "message": str(message)[:MAX_MESSAGE]})
+            if self._is_writing_later:
+                return
+            wait = self._written_at + PROGRESS_SECONDS - time.monotonic()
+            if wait <= 0:
+                self._write_progress()
+                return
+            self._is_writing_later = True
+            timer = threading.Timer(wait, self._write_later)
+            timer.daemon = True
+            timer.start()
+
+    def log(self, message: str) -> None:
+        """Add a line to the job's log."""
+        with self._lock:
+            sys.stdout.write(f"{message}\n")
+            sys.stdout.flush()
+
+    def metric(self, tag: str, step: int, value: float) -> None:
+        """Record one point of a curve; one that is no finite number is only logged, since no curve can hold it.
+
+        Raises `InvalidInputError` for an empty or overlong tag and for a step that is negative or 2**63 and more.
+        """
+        if not tag or len(tag) > MAX_TAG or not 0 <= step < 2**63:
+            raise InvalidInputError(
+                f"The metric {tag[:MAX_TAG]!r} at step {step} cannot be recorded.",
+                hint=f"A tag has 1 to {MAX_TAG} characters; steps count from 0.",
+            )
+        if not math.isfinite(value):
+            self.log(f"{tag} at step {step} is {value}")
+            return
+        point = {"tag": str(tag), "step": int(step), "value": float(value), "time": time.time()}
+        os.write(self._metrics, json.dumps(point).encode() + b"\n")
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> int:
+        """Run a subprocess whose output goes to the log line by line; return its exit status (negative: minus the signal).
+
+        It stays in the job's process group, so that it ends with the job. Raises `JobFailedError` when it cannot be started.
+        """
+        try:
+            process = subprocess.Popen(
+                list(command),
+                cwd=folder or self.workspace,
+                env=os.environ | dict(environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise JobFailedError(
+                f"The command {command[0]!r} cannot be started: {error.strerror or error}.",
+                hint="Check that it is installed and spelled right.",
+                details={"command": list(command)},
+            ) from None
+        with process:
+            try:
+                assert process.stdout is not None
+                while line := process.stdout.readline(_LINE_CHARACTERS):
+                    text = line.removesuffix("\n")
+                    self.log(text)
+                    if on_line is not None:
+                        on_line(text)
+                return process.wait()
+            finally:
+                _end(process)
+
+    def _write_later(self) -> None:
+        with self._lock:
+            self._is_writing_later = False
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        # Renamed into place, but not synced: a progress need not survive a power cut.
+        temporary = self._folder.progress.with_suffix(".new")
+        temporary.write_text(self._progress)
+        temporary.replace(self._folder.progress)
+        self._written_at = time.monotonic()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

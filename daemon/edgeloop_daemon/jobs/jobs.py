@@ -1,0 +1,308 @@
+"""The jobs: started under supervisors, followed through their folders, kept in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlite_utils
+
+from edgeloop.handlers import reference_to
+from edgeloop_daemon.jobs.job import COLUMNS, Job, JobKind, JobState, Metric, Progress, job_of_row
+from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
+from edgeloop_daemon.jobs.job_queue import JobQueue
+from edgeloop_daemon.jobs.log_page import LogPage, read_log_page
+from edgeloop_daemon.jobs.sightings import JobEnd, Sighting, look_at
+from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.ids import new_id
+from edgeloop_shared import process_lock
+from edgeloop_shared.codec import encode
+from edgeloop_shared.errors import EdgeloopError, JobFailedError, NotFoundError
+
+POLL_SECONDS = 0.05
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Active:
+    """A job that has left the queue and has not been seen to end."""
+
+    workspace: str
+    folder: JobFolder
+    is_begun: bool = False  # its supervisor holds the lock, or did
+    is_cancelled: bool = False
+    progress: Progress | None = None
+    metrics_offset: int = 0
+    log_size: int = 0
+
+
+class Jobs:
+    """All jobs of this computer. At most `limit` run at the same time."""
+
+    def __init__(self, root: Path, database: Database, limit: int) -> None:
+        self._root = root
+        self._database = database
+        self._limit = limit
+        self._queue = JobQueue()
+        self._active: dict[str, _Active] = {}
+        self._is_busy = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    async def start(
+        self,
+        *,
+        workspace: str,
+        workspace_path: Path,
+        kind: JobKind,
+        name: str,
+        handler: str,
+        parameters: Any,
+    ) -> Job:
+        """Queue a job and return it. `parameters` is a frozen dataclass that `handler` ("module:name") takes."""
+        job = new_id("j")
+        plain = encode(parameters)
+        spec = JobSpec(job, name, handler, reference_to(type(parameters)), plain, str(workspace_path))
+        await asyncio.to_thread(self._folder(job).create, spec)
+        row = {
+            "id": job,
+            "workspace": workspace,
+            "kind": kind,
+            "name": name,
+            "state": JobState.QUEUED.value,
+            "parameters_json": json.dumps(plain),
+            "created_at": time.time(),
+        }
+        await self._database.write(lambda database: database["jobs"].insert(row))
+        self._queue.add(job, workspace)
+        self._is_busy.set()
+        return await self.get(job)
+
+    async def get(self, job: str) -> Job:
+        """Return a job. Raises `NotFoundError`."""
+        rows = await self._select("where id = ?", [job])
+        if not rows:
+            raise NotFoundError(f"There is no job {job!r}.", hint="`edgeloop jobs` lists them.")
+        return rows[0]
+
+    async def recent(
+        self, *, workspace: str | None = None, state: JobState | None = None, limit: int = 100
+    ) -> tuple[Job, ...]:
+        """Return the newest jobs first, of one workspace or in one state where that is asked for."""
+        conditions = {"workspace": workspace, "state": state.value if state else None}
+        given = {column: value for column, value in conditions.items() if value is not None}
+        where = "where " + " and ".join(f"{column} = ?" for column in given) if given else ""
+        return tuple(await self._select(f"{where} order by created_at desc, id limit ?", [*given.values(), limit]))
+
+    async def cancel(self, job: str) -> Job:
+        """Cancel a job and return it, perhaps still running; one that has ended stays as it is. Raises `NotFoundError`."""
+        await self.get(job)
+        if self._queue.discard(job):
+            await self._end(job, JobEnd("cancelled", None, None, time.time()))
+        elif (active := self._active.get(job)) is not None:
+            active.is_cancelled = True
+            if active.is_begun:  # else it is told as soon as it has begun
+                await asyncio.to_thread(process_lock.signal_holder, active.folder.lock, signal.SIGTERM)
+        return await self.get(job)
+
+    async def wait(self, job: str, timeout: float | None = None) -> Job:
+        """Return a job once it has ended, or as it is after `timeout` seconds. Raises `NotFoundError`."""
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                while not (await self.get(job)).state.is_terminal:
+                    await self._changed.wait()
+        except TimeoutError:
+            pass
+        return await self.get(job)
+
+    async def log(self, job: str, *, offset: int = 0, limit: int = 65536, wait: float = 0) -> LogPage:
+        """Return a piece of a job's log; wait up to `wait` seconds for there to be more, or for the job's end."""
+        path = self._folder(job).log
+        end = asyncio.get_running_loop().time() + wait
+        while True:
+            is_ended = (await self.get(job)).state.is_terminal
+            try:
+                page, size = await asyncio.to_thread(read_log_page, path, offset, limit, is_ended=is_ended)
+            except FileNotFoundError:
+                return LogPage("", offset, ended=is_ended)
+            remaining = end - asyncio.get_running_loop().time()
+            if page.text or page.ended or remaining <= 0:
+                return page
+            await self._wait_for_log(job, size, remaining)
+
+    async def metrics(self, job: str) -> tuple[Metric, ...]:
+        """Return all points that a job has recorded, by tag and step. Raises `NotFoundError`."""
+        await self.get(job)
+        query = "select tag, step, value, time from metrics where run = ? order by tag, step"
+        rows = await self._database.read(lambda database: database.execute(query, [job]).fetchall())
+        return tuple(Metric(*row) for row in rows)
+
+    async def stop_all(self) -> None:
+        """Cancel every job that waits or runs, and return when all have ended (after 15 s at the latest)."""
+        for job in [*self._queue, *self._active]:
+            await self.cancel(job)
+        try:
+            async with asyncio.timeout(STOP_SECONDS), self._changed:
+                await self._changed.wait_for(lambda: not self._active)
+        except TimeoutError:
+            _log.error("These jobs did not end when they were cancelled: %s", ", ".join(self._active))
+
+    def _folder(self, job: str) -> JobFolder:
+        return JobFolder(self._root / job)
+
+    async def _select(self, clause: str, arguments: Sequence[Any]) -> list[Job]:
+        query = f"select {COLUMNS} from jobs {clause}"  # noqa: S608 - clauses are written in this module
+        rows = await self._database.read(lambda database: database.execute(query, arguments).fetchall())
+        return [job_of_row(row, self._progress(row[0])) for row in rows]
+
+    def _progress(self, job: str) -> Progress | None:
+        return self._active[job].progress if job in self._active else None
+
+    async def _wait_for_log(self, job: str, size: int, timeout: float) -> None:
+        def has_changed() -> bool:
+            # A job that waits is changed by its start; the log of one that has ended does not change.
+            return job not in self._queue and (job not in self._active or self._active[job].log_size > size)
+
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(has_changed)
+        except TimeoutError:
+            pass
+
+    async def _recover(self) -> None:
+        """Take over the jobs of an earlier daemon: those that run still, those that ended meanwhile, those that wait."""
+        query = "select id, workspace, state from jobs where state in ('queued', 'running') order by created_at, id"
+        rows = await self._database.read(lambda database: database.execute(query).fetchall())
+        for job, workspace, state in rows:
+            folder = self._folder(job)
+            if state == JobState.RUNNING or await asyncio.to_thread(folder.lock.exists):
+                self._active[job] = _Active(workspace, folder, is_begun=True)
+                if state == JobState.QUEUED:
+                    await self._set_running(job)
+            else:
+                self._queue.add(job, workspace)
+        if rows:
+            self._is_busy.set()
+
+    async def _watch(self) -> None:
+        while True:
+            await self._is_busy.wait()
+            try:
+                while self._queue and len(self._active) < self._limit:
+                    await self._begin(*self._queue.take(active.workspace for active in self._active.values()))
+                await self._look()
+            except Exception:
+                _log.exception("Following the jobs failed; it goes on")
+            if self._queue or self._active:
+                await asyncio.sleep(POLL_SECONDS)
+            else:
+                self._is_busy.clear()
+
+    async def _begin(self, job: str, workspace: str) -> None:
+        active = self._active[job] = _Active(workspace, self._folder(job))
+        try:
+            await asyncio.to_thread(_start_supervisor, active.folder)
+        except EdgeloopError as error:
+            await self._end(job, JobEnd("failed", None, error.as_dict(), time.time()))
+            return
+        await self._set_running(job)
+        active.is_begun = True
+        if active.is_cancelled:
+            await asyncio.to_thread(process_lock.signal_holder, active.folder.lock, signal.SIGTERM)
+        await self._notify()
+
+    async def _set_running(self, job: str) -> None:
+        change = {"state": JobState.RUNNING.value, "started_at": time.time()}
+        await self._database.write(lambda database: database["jobs"].update(job, change))
+
+    async def _look(self) -> None:
+        active = dict(self._active)
+        sightings = await asyncio.to_thread(
+            lambda: [look_at(job, seen.folder, seen.metrics_offset) for job, seen in active.items()]
+        )
+        for sighting in sightings:
+            await self._take(sighting, active[sighting.job])
+
+    async def _take(self, sighting: Sighting, active: _Active) -> None:
+        if sighting.metrics:
+            await self._database.write(lambda database: _add_metrics(database, sighting.job, sighting.metrics))
+        is_changed = sighting.log_size != active.log_size or sighting.progress != active.progress
+        active.metrics_offset, active.progress = sighting.metrics_offset, sighting.progress
+        active.log_size = sighting.log_size
+        if sighting.end is not None:
+            await self._end(sighting.job, sighting.end)
+        elif is_changed:
+            await self._notify()
+
+    async def _end(self, job: str, end: JobEnd) -> None:
+        change: Mapping[str, Any] = {
+            "state": end.state,
+            "ended_at": end.ended_at,
+            "result_json": None if end.result is None else json.dumps(end.result),
+            "error_json": None if end.error is None else json.dumps(end.error),
+        }
+        await self._database.write(lambda database: database["jobs"].update(job, change))
+        self._active.pop(job, None)
+        await self._notify()
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+@asynccontextmanager
+async def open_jobs(root: Path, database: Database, *, limit: int | None = None) -> AsyncIterator[Jobs]:
+    """Open the jobs whose folders lie in `root`, for the block; those that still run at its end go on.
+
+    `limit` is how many run at the same time: by default one per processor, and two at least.
+    """
+    jobs = Jobs(root, database, limit or max(2, os.cpu_count() or 1))
+    await jobs._recover()
+    watching = asyncio.create_task(jobs._watch(), name="jobs")
+    try:
+        yield jobs
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+def _start_supervisor(folder: JobFolder) -> None:
+    """Start the supervisor of a job and return once it holds the job's lock. Raises `JobFailedError`."""
+    command = [sys.executable, "-P", "-m", "edgeloop_daemon.jobs.supervisor", str(folder.root)]
+    try:
+        with folder.log.open("ab") as log:
+            # What is started here ends at once; the supervisor itself is its child, in the same new session.
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                check=True,
+                timeout=START_SECONDS,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise JobFailedError(
+            f"The job could not be started: {error}.",
+            hint="The job's log says more, if there is one: `edgeloop logs ID`.",
+            details={"native_output": folder.last_lines() if folder.log.exists() else []},
+        ) from None
+
+
+def _add_metrics(database: sqlite_utils.Database, job: str, metrics: Sequence[Metric]) -> None:
+    # A look that is repeated after a crash brings points that are stored already: the first one stays.
+    statement = "insert or ignore into metrics (run, tag, step, value, time) values (?, ?, ?, ?, ?)"
+    database.conn.executemany(statement, [(job, m.tag, m.step, m.value, m.time) for m in metrics])
