@@ -107,7 +107,9 @@ class Plugins:
                 {"group": operation.group, **_described(operation)} for _, operation in self.workspace_operations()
             ],
             "backends": [_described(backend) for backend in self.training_backends()],
-            "templates": [{"name": template.name, "summary": template.summary} for template in self.project_templates()],
+            "templates": [
+                {"name": template.name, "summary": template.summary} for template in self.project_templates()
+            ],
         }
         write_atomically(path, encode_json(record))
 

@@ -63,7 +63,9 @@ def job_routes(jobs: Jobs) -> tuple[Route, ...]:
         return MetricList(await jobs.metrics(call.path["job"]))
 
     return (
-        Route("GET", "/jobs", "list_jobs", "List jobs, the newest first.", list_jobs, JobList, query=JobQuery, tag="jobs"),
+        Route(
+            "GET", "/jobs", "list_jobs", "List jobs, the newest first.", list_jobs, JobList, query=JobQuery, tag="jobs"
+        ),
         Route("GET", "/jobs/{job}", "get_job", "Show a job.", get_job, Job, tag="jobs"),
         Route("DELETE", "/jobs/{job}", "cancel_job", "Cancel a job.", cancel_job, Job, tag="jobs"),
         Route(
@@ -77,6 +79,12 @@ def job_routes(jobs: Jobs) -> tuple[Route, ...]:
             tag="jobs",
         ),
         Route(
-            "GET", "/jobs/{job}/metrics", "list_job_metrics", "List a job's metrics.", list_metrics, MetricList, tag="jobs"
+            "GET",
+            "/jobs/{job}/metrics",
+            "list_job_metrics",
+            "List a job's metrics.",
+            list_metrics,
+            MetricList,
+            tag="jobs",
         ),
     )

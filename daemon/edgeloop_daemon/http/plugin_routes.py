@@ -121,9 +121,7 @@ def _operation_route(plugin: str, operation: WorkspaceOperation, workspaces: Wor
     )
 
 
-async def _start(
-    jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any
-) -> Accepted:
+async def _start(jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any) -> Accepted:
     job = await jobs.start(
         workspace=workspace.id,
         workspace_path=workspace.folder,
@@ -135,9 +133,7 @@ async def _start(
     return Accepted(f"/jobs/{job.id}", job)
 
 
-async def _train_job(
-    plugins: Plugins, workspaces: Workspaces, workspace: Workspace, request: TrainRequest
-) -> TrainJob:
+async def _train_job(plugins: Plugins, workspaces: Workspaces, workspace: Workspace, request: TrainRequest) -> TrainJob:
     """Return the train job of a workspace. Raises `SettingsError`, `NotFoundError` and `InvalidInputError`."""
     settings = await workspaces.settings(workspace)
     if not settings.train.command:
@@ -155,7 +151,7 @@ async def _train_job(
     backend = backends[wanted]
     given = encode(request.parameters)
     try:
-        parameters = decode(backend.parameters, given)
+        parameters: Any = decode(backend.parameters, given)
     except InvalidInputError as error:
         raise InvalidInputError(
             f"The parameters of the backend {wanted} do not fit: {error.message}", details=error.details

@@ -91,6 +91,10 @@ def workspace_routes(workspaces: Workspaces) -> tuple[Route, ...]:
         ),
         Route("GET", one, "get_workspace", "Show a workspace.", get_workspace, Workspace, tag=tag),
         Route("DELETE", one, "close_workspace", "Close a workspace; its files stay.", close_workspace, tag=tag),
-        Route("GET", f"{one}/trust", "get_trust", "Tell what trusting a workspace would allow.", get_trust, Trust, tag=tag),
-        Route("POST", f"{one}/trust", "set_trust", "Trust a workspace, or not.", set_trust, Workspace, SetTrust, tag=tag),
+        Route(
+            "GET", f"{one}/trust", "get_trust", "Tell what trusting a workspace would allow.", get_trust, Trust, tag=tag
+        ),
+        Route(
+            "POST", f"{one}/trust", "set_trust", "Trust a workspace, or not.", set_trust, Workspace, SetTrust, tag=tag
+        ),
     )

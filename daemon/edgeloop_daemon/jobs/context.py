@@ -137,6 +137,7 @@ class ProcessContext:
     def _write_progress(self) -> None:
         # Renamed into place, but not synced: a progress need not survive a power cut.
         temporary = self._folder.progress.with_suffix(".new")
+        temporary.touch(mode=0o600)
         temporary.write_text(self._progress)
         temporary.replace(self._folder.progress)
         self._written_at = time.monotonic()

@@ -66,9 +66,7 @@ class Metric:
     time: float
 
 
-COLUMNS = (
-    "id, workspace, kind, name, state, parameters_json, created_at, started_at, ended_at, result_json, error_json"
-)
+COLUMNS = "id, workspace, kind, name, state, parameters_json, created_at, started_at, ended_at, result_json, error_json"
 
 
 def job_of_row(row: Sequence[Any], progress: Progress | None) -> Job:

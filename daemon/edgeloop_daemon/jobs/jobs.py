@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ class Jobs:
             "parameters_json": json.dumps(plain),
             "created_at": time.time(),
         }
-        await self._database.write(lambda database: database["jobs"].insert(row))
+        await self._database.write(lambda database: database.table("jobs").insert(row))
         self._queue.add(job, workspace)
         self._is_busy.set()
         return await self.get(job)
@@ -226,7 +226,7 @@ class Jobs:
 
     async def _set_running(self, job: str) -> None:
         change = {"state": JobState.RUNNING.value, "started_at": time.time()}
-        await self._database.write(lambda database: database["jobs"].update(job, change))
+        await self._database.write(lambda database: database.table("jobs").update(job, change))
 
     async def _look(self) -> None:
         active = dict(self._active)
@@ -248,13 +248,13 @@ class Jobs:
             await self._notify()
 
     async def _end(self, job: str, end: JobEnd) -> None:
-        change: Mapping[str, Any] = {
+        change: dict[str, Any] = {
             "state": end.state,
             "ended_at": end.ended_at,
             "result_json": None if end.result is None else json.dumps(end.result),
             "error_json": None if end.error is None else json.dumps(end.error),
         }
-        await self._database.write(lambda database: database["jobs"].update(job, change))
+        await self._database.write(lambda database: database.table("jobs").update(job, change))
         self._active.pop(job, None)
         await self._notify()
 

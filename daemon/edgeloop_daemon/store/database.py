@@ -67,8 +67,9 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
     finally:
         await loop.run_in_executor(database._reader, lambda: _close(getattr(database, "_reading", None)))
         await loop.run_in_executor(database._writer, lambda: _close(getattr(database, "_writing", None)))
-        database._reader.shutdown()
-        database._writer.shutdown()
+        # Nothing is left for the threads to do: waiting for them would only block the event loop.
+        database._reader.shutdown(wait=False)
+        database._writer.shutdown(wait=False)
 
 
 def _connect(path: Path) -> sqlite_utils.Database:

@@ -55,7 +55,8 @@ class RunSettings:
         },
     )
     device: str | None = field(
-        default=None, metadata={"min_length": 1, "description": "The name or id of the device to run on when none is named."}
+        default=None,
+        metadata={"min_length": 1, "description": "The name or id of the device to run on when none is named."},
     )
 
 
@@ -156,7 +157,9 @@ def _check_keys(kind: type, table: object, prefix: str, text: str, path: Path) -
     if not isinstance(table, dict):
         key = prefix.removesuffix(".")
         allowed = ", ".join(one.name for one in dataclasses.fields(kind))
-        raise _error(path, _line_of(key, text), f"{key} must be a table", f"Write [{key}] with the keys {allowed}.", key)
+        raise _error(
+            path, _line_of(key, text), f"{key} must be a table", f"Write [{key}] with the keys {allowed}.", key
+        )
     hints = typing.get_type_hints(kind)
     for name, value in table.items():
         if name not in hints:
@@ -178,7 +181,9 @@ def _line_of(key: str, text: str) -> int:
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
             here = table = _parts(header[1])
-        elif assignment := re.match(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line):
+        elif assignment := re.match(
+            r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""", line
+        ):
             here = table + _parts(assignment[1])
         else:
             continue

@@ -112,7 +112,7 @@ class Workspaces:
     async def close(self, workspace: str) -> None:
         """Close a workspace; its files, its trust and its jobs stay. Raises `NotFoundError`."""
         await self.get(workspace)
-        await self._database.write(lambda database: database["workspaces"].update(workspace, {"is_open": 0}))
+        await self._database.write(lambda database: database.table("workspaces").update(workspace, {"is_open": 0}))
 
     async def settings(self, workspace: Workspace) -> Settings:
         """Return the present settings. Raises `SettingsError`."""
@@ -129,7 +129,7 @@ class Workspaces:
         """Trust a workspace, or take the trust back. Raises `NotFoundError`."""
         await self.get(workspace)
         change = {"is_trusted": int(is_trusted)}
-        await self._database.write(lambda database: database["workspaces"].update(workspace, change))
+        await self._database.write(lambda database: database.table("workspaces").update(workspace, change))
         return await self.get(workspace)
 
     async def require_trusted(self, workspace: str, what: str) -> Workspace:
