@@ -1,7 +1,7 @@
 """The types that a plugin's parameters may have, and the list that the command line builds its commands from.
 
-Parameters are one flat frozen dataclass: `str`, `int`, `float`, `bool`, enums, `Literal`, `ModelPath`, `DataPath`, an
-optional of these, or a `tuple[..., ...]` of these. Constraints and help stand in `field(metadata={...})` under
+Parameters are one flat frozen dataclass: `str`, `int`, `float`, `bool`, enums and `Literal` of strings, `ModelPath`,
+`DataPath`, an optional of these, or a `tuple[..., ...]` of these. Constraints and help stand in `field(metadata={...})` under
 pydantic's names: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`, `pattern`, `description`. A field without a
 default is a positional argument on the command line; one with a default is an option.
 """
@@ -69,15 +69,17 @@ def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> Paramete
     many = typing.get_origin(hint) is tuple
     if many:
         hint = typing.get_args(hint)[0]
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     if typing.get_origin(hint) is typing.Literal:
-        kind, choices = "choice", tuple(str(choice) for choice in typing.get_args(hint))
+        kind, choices = "choice", typing.get_args(hint)
     elif isinstance(hint, type) and issubclass(hint, enum.Enum):
-        kind, choices = "choice", tuple(str(member.value) for member in hint)
+        kind, choices = "choice", tuple(member.value for member in hint)
     elif hint in _KINDS:
         kind = _KINDS[hint]
     else:
         raise TypeError(f"{owner.__qualname__}.{field.name}: {hint!r} is not a type that parameters may have")
+    if not all(isinstance(choice, str) for choice in choices):
+        raise TypeError(f"{owner.__qualname__}.{field.name}: the choices of a parameter are strings")
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default if field.default is not dataclasses.MISSING else None
     if field.default_factory is not dataclasses.MISSING:
