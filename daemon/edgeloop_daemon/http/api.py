@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+import dataclasses
+import math
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -57,9 +59,29 @@ def _bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse
 def validate_json(adapter: TypeAdapter[Any], body: bytes) -> Any:
     """Return what `adapter` reads from a JSON body, strictly. Raises `InvalidInputError` that names all failing fields."""
     try:
-        return adapter.validate_json(body or b"{}", strict=True, extra="forbid")
+        value = adapter.validate_json(body or b"{}", strict=True, extra="forbid")
     except ValidationError as error:
         raise _invalid(error) from None
+    for field in _not_finite(value, ""):  # which pydantic takes in JSON, and which no answer could hold
+        message = "must be a finite number"
+        details = {"fields": [{"field": field, "message": message}]}
+        raise InvalidInputError(f"The request does not fit: {field or 'the body'}: {message}.", details=details)
+    return value
+
+
+def _not_finite(value: Any, field: str) -> Iterator[str]:
+    """Yield the dotted names of the numbers in `value` that are NaN or infinite."""
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, float) and not math.isfinite(value):
+        yield field
+    elif dataclasses.is_dataclass(value):
+        items = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
+    elif isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for name, item in items:
+        yield from _not_finite(item, f"{field}.{name}" if field else str(name))
 
 
 def _validate_query(adapter: TypeAdapter[Any], request: web.Request) -> Any:
