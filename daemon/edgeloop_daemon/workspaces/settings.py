@@ -187,8 +187,9 @@ def _line_of(key: str, text: str) -> int:
             here = table + _parts(assignment[1])
         else:
             continue
-        if best < len(here) and wanted[: len(here)] == here:
-            best, found = len(here), number
+        common = min(len(here), len(wanted))
+        if best < common and wanted[:common] == here[:common]:
+            best, found = common, number
     return found
 
 
