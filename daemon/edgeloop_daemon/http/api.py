@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_daemon.http.routes import Accepted, Call, Route
-from edgeloop_shared.codec import encode_json
+from edgeloop_shared.codec import INTEGERS, encode_json
 from edgeloop_shared.errors import InvalidInputError
 
 PREFIX = "/api/v1"
@@ -62,18 +62,19 @@ def validate_json(adapter: TypeAdapter[Any], body: bytes) -> Any:
         value = adapter.validate_json(body or b"{}", strict=True, extra="forbid")
     except ValidationError as error:
         raise _invalid(error) from None
-    for field in _not_finite(value, ""):  # which pydantic takes in JSON, and which no answer could hold
-        message = "must be a finite number"
+    for field, message in _unfit_numbers(value, ""):  # which pydantic takes, and the codec refuses
         details = {"fields": [{"field": field, "message": message}]}
         raise InvalidInputError(f"The request does not fit: {field or 'the body'}: {message}.", details=details)
     return value
 
 
-def _not_finite(value: Any, field: str) -> Iterator[str]:
-    """Yield the dotted names of the numbers in `value` that are NaN or infinite."""
+def _unfit_numbers(value: Any, field: str) -> Iterator[tuple[str, str]]:
+    """Yield the dotted name of every number in `value` that cannot travel on, and what is wrong with it."""
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, float) and not math.isfinite(value):
-        yield field
+        yield field, "must be a finite number"
+    elif isinstance(value, int) and value not in INTEGERS:
+        yield field, "must fit 64 bits"
     elif dataclasses.is_dataclass(value):
         items = ((one.name, getattr(value, one.name)) for one in dataclasses.fields(value))
     elif isinstance(value, Mapping):
@@ -81,7 +82,7 @@ def _not_finite(value: Any, field: str) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         items = enumerate(value)
     for name, item in items:
-        yield from _not_finite(item, f"{field}.{name}" if field else str(name))
+        yield from _unfit_numbers(item, f"{field}.{name}" if field else str(name))
 
 
 def _validate_query(adapter: TypeAdapter[Any], request: web.Request) -> Any:

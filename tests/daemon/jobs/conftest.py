@@ -64,9 +64,8 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     async with open_database(tmp_path / "edgeloop.db") as database:
-        for name in ("w1", "w2"):
-            row = {"id": name, "path": f"/{name}", "name": name, "opened_at": 0.0}
-            await database.write(lambda db, row=row: db.table("workspaces").insert(row))
+        rows = [{"id": name, "path": f"/{name}", "name": name, "opened_at": 0.0} for name in ("w1", "w2")]
+        await database.write(lambda db: db.table("workspaces").insert_all(rows))
         yield database
 
 
