@@ -22,5 +22,6 @@ def edgeloop_project_templates() -> list[ProjectTemplate]:
             summary="Settings and one small device script to begin with.",
             folder=f"{_FOLDERS}:empty",
             requires=("numpy",),
+            adds_to_folders=True,
         ),
     ]
