@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import pluggy
 from pydantic import TypeAdapter
@@ -236,12 +237,12 @@ def _check_operation(what: str, operation: ModelTool | WorkspaceOperation) -> No
     _check_name(what, operation.name)
     _check_form(what, "handler", operation.handler, _REFERENCE)
     _check_parameters(operation.parameters)
-    _try(lambda: TypeAdapter(operation.result).json_schema(mode="serialization"), f"{what}: its result")
+    _check_servable(f"{what}: its result", operation.result, "serialization")
 
 
 def _check_parameters(parameters: type) -> None:
     encode_json(describe_parameters(parameters))
-    _try(lambda: TypeAdapter(parameters).json_schema(), parameters.__qualname__)
+    _check_servable(parameters.__qualname__, parameters, "validation")
 
 
 def _check_source_control(control: SourceControl) -> None:
@@ -258,9 +259,13 @@ def _check_form(what: str, field: str, value: str, form: re.Pattern[str]) -> Non
         raise ValueError(f"{what}: its {field} is {value!r}, which does not match {form.pattern}")
 
 
-def _try(build: Callable[[], object], what: str) -> None:
+def _check_servable(what: str, kind: type, mode: Literal["validation", "serialization"]) -> None:
+    """Raise `TypeError` for a type that the local API could not describe: better here than when all routes are made."""
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{what} is {kind!r}, which is no dataclass")
     try:
-        build()
+        get_type_hints(kind)  # names what is unknown, which pydantic does not
+        TypeAdapter(kind).json_schema(mode=mode)
     except Exception as error:
         first = str(error).strip().splitlines()[0]
         raise TypeError(f"{what} cannot be described: {first}") from error

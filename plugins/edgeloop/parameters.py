@@ -30,6 +30,18 @@ _KINDS: dict[Any, str] = {
     ModelPath: "model-path",
     DataPath: "data-path",
 }
+_TEXT = frozenset({"min_length", "max_length", "pattern"})
+_NUMBER = frozenset({"ge", "gt", "le", "lt"})
+_FITTING: dict[str, frozenset[str]] = {
+    "text": _TEXT,
+    "model-path": _TEXT,
+    "data-path": _TEXT,
+    "integer": _NUMBER,
+    "number": _NUMBER,
+    "flag": frozenset(),
+    "choice": frozenset(),
+    "many": frozenset({"min_length", "max_length"}),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +92,10 @@ def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> Paramete
         raise TypeError(f"{owner.__qualname__}.{field.name}: {hint!r} is not a type that parameters may have")
     if not all(isinstance(choice, str) for choice in choices):
         raise TypeError(f"{owner.__qualname__}.{field.name}: the choices of a parameter are strings")
+    constraints = {key: field.metadata[key] for key in CONSTRAINTS if key in field.metadata}
+    unfit = constraints.keys() - _FITTING["many" if many else kind]
+    if unfit:
+        raise TypeError(f"{owner.__qualname__}.{field.name}: {min(unfit)!r} is no constraint for this type")
     required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     default = field.default if field.default is not dataclasses.MISSING else None
     if field.default_factory is not dataclasses.MISSING:
@@ -92,5 +108,5 @@ def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> Paramete
         default=default.value if isinstance(default, enum.Enum) else default,
         choices=choices,
         many=many,
-        constraints={key: field.metadata[key] for key in CONSTRAINTS if key in field.metadata},
+        constraints=constraints,
     )
