@@ -120,7 +120,7 @@ class RunTask:
 
     command_id: str = field(metadata={"pattern": ID_PATTERN})
     run_id: str = field(metadata={"pattern": ID_PATTERN})
-    workspace: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    workspace: str = field(metadata={"max_length": 100, "pattern": NAME_PATTERN})
     manifest: str = field(metadata={"pattern": SHA256_PATTERN})
     manifest_bytes: int = field(metadata={"ge": 1, "le": MAX_MANIFEST_BYTES})
     script: str = field(metadata={"min_length": 1, "max_length": 512})
@@ -151,7 +151,7 @@ class CommandResult:
 
 Message = Welcome | Hello | Acknowledge | RunTask | CancelTask | CommandResult
 
-_KINDS: dict[str, type[Message]] = {
+MESSAGE_KINDS: dict[str, type[Message]] = {
     "welcome": Welcome,
     "hello": Hello,
     "acknowledge": Acknowledge,
@@ -159,6 +159,7 @@ _KINDS: dict[str, type[Message]] = {
     "cancel-task": CancelTask,
     "command-result": CommandResult,
 }
+"""The link messages by their `type`."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class FileAnnounced:
 
 Event = TaskStarted | TaskFinished | TransferProgress | MetricReported | ResultReported | FileAnnounced | OperatorTable
 
-_EVENTS: dict[str, type[Event]] = {
+EVENT_KINDS: dict[str, type[Event]] = {
     "started": TaskStarted,
     "finished": TaskFinished,
     "transfer": TransferProgress,
@@ -229,6 +230,7 @@ _EVENTS: dict[str, type[Event]] = {
     "file": FileAnnounced,
     "operator_table": OperatorTable,
 }
+"""The events by their `type`."""
 
 
 @dataclass(frozen=True)
@@ -242,22 +244,22 @@ class LogLine:
 
 def encode_message(message: Message) -> str:
     """Return the JSON text of a link message."""
-    return _dump(message, _KINDS).decode()
+    return _dump(message, MESSAGE_KINDS).decode()
 
 
 def decode_message(text: str) -> Message:
     """Return the link message in `text`. Raises `MessageError` for anything else."""
-    return cast("Message", _load(text, _KINDS, MAX_MESSAGE_BYTES))
+    return cast("Message", _load(text, MESSAGE_KINDS, MAX_MESSAGE_BYTES))
 
 
 def encode_event(event: Event) -> bytes:
     """Return the payload of a record on an `events` stream."""
-    return _dump(event, _EVENTS)
+    return _dump(event, EVENT_KINDS)
 
 
 def decode_event(payload: bytes, *, max_bytes: int = MAX_EVENT_BYTES) -> Event:
     """Return the event in a (reassembled) payload. Raises `MessageError` for anything else."""
-    return cast("Event", _load(payload, _EVENTS, max_bytes))
+    return cast("Event", _load(payload, EVENT_KINDS, max_bytes))
 
 
 def _dump(message: object, kinds: Mapping[str, type]) -> bytes:
