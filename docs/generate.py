@@ -34,8 +34,13 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "hooks": reference.hooks_reference,
     "declarations": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.declarations"),
     "job-context": lambda: reference.plugin_api_reference(lambda value: value is edgeloop.JobContext),
+    "plugin-tools": lambda: reference.plugin_api_reference(
+        lambda value: value.__module__ in ("edgeloop.handlers", "edgeloop.metrics")
+    ),
     "training": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.training"),
     "commands": reference.commands_reference,
+    "routes": lambda: reference.routes_table(reference.local_api()),
+    "settings": reference.settings_table,
 }
 
 

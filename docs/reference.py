@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+import json
 import tempfile
 import types
 import typing
@@ -18,8 +19,14 @@ import edgeloop
 from edgeloop import hookspecs
 from edgeloop_daemon.cli.declared_commands import Declarations
 from edgeloop_daemon.cli.main import SECTIONS, command_line
+from edgeloop_daemon.http.daemon_routes import daemon_routes
+from edgeloop_daemon.http.job_routes import job_routes
+from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
+from edgeloop_daemon.http.workspace_routes import workspace_routes
+from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_daemon.workspaces import settings
 from edgeloop_shared import bundles, codec, errors, messages, models, pairing, records, traces
 
 _PATTERNS = {
@@ -111,10 +118,43 @@ def routes_table(routes: Iterable[Route]) -> str:
     )
 
 
+def local_api() -> Sequence[Route]:
+    """Return the routes that the daemon serves; they are listed, never called, so they need no services."""
+    nothing: Any = None
+    return (
+        *daemon_routes(nothing, nothing),
+        *plugin_routes(built_in_plugins(), nothing, nothing),
+        *workspace_routes(nothing),
+        *job_routes(nothing),
+    )
+
+
+def built_in_plugins() -> Plugins:
+    """Return the plugins of this distribution; what else is installed here does not belong into its documentation."""
+    return load_plugins(entry for entry in installed_plugins() if entry.dist and entry.dist.name == "edgeloop")
+
+
+def settings_table() -> str:
+    """Return the keys of `edgeloop.toml`."""
+    rows = (
+        (f"`{one.key}`", one.kind, _setting_default(one), _plain(one.description))
+        for one in settings.describe_settings()
+    )
+    return _table(("key", "is", "default", "meaning"), rows)
+
+
+def _setting_default(one: settings.SettingDescription) -> str:
+    if one.required:
+        return "must be given"
+    return "" if one.default in (None, [], {}) else f"`{json.dumps(one.default)}`"
+
+
 def commands_reference() -> str:
-    """Return the help of every command, with those that the installed plugins declare."""
+    """Return the help of every command, with those that the built-in plugins declare."""
     with tempfile.TemporaryDirectory() as home:
-        declared = tuple(Declarations(Folders(Path(home))).commands().values())
+        folders = Folders(Path(home))
+        built_in_plugins().write_declarations(folders.declarations)
+        declared = tuple(Declarations(folders).commands().values())
     sections = {**SECTIONS, "Tools of plugins": declared}
     parent = click.Context(command_line, info_name="edgeloop", terminal_width=100)
     return "\n\n".join(
