@@ -113,7 +113,7 @@ def routes_table(routes: Iterable[Route]) -> str:
     for route in routes:
         by_tag.setdefault(route.tag, []).append(route)
     return "\n\n".join(
-        f"### {tag.capitalize()}\n\n" + _table(("method", "path", "does", "body", "answer"), map(_route_row, listed))
+        f"### {tag.capitalize()}\n\n" + _table(("method", "path", "does", "takes", "answer"), map(_route_row, listed))
         for tag, listed in by_tag.items()
     )
 
@@ -176,14 +176,16 @@ def _help_of(command: click.Command, parent: click.Context) -> Iterator[str]:
 
 
 def _route_row(route: Route) -> tuple[str, ...]:
-    body = f"`{route.body.__name__}`" if route.body else ""
+    takes = f"`{route.body.__name__}`" if route.body else ""
+    if route.query is not None:
+        takes += "?" + ", ".join(f"`{field.name}`" for field in dataclasses.fields(route.query))
     if route.result is not None:
         answer = f"{route.status} `{route.result.__name__}`"
     elif route.media != "application/json":
         answer = f"{route.status} `{route.media}`"
     else:
         answer = "204"
-    return (route.method, f"`{route.path}`", _plain(route.summary), body, answer)
+    return (route.method, f"`{route.path}`", _plain(route.summary), takes, answer)
 
 
 def _class_or_function(value: Any) -> str:

@@ -6,6 +6,7 @@ import importlib
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import generate
@@ -145,13 +146,18 @@ def test_the_plugin_of_the_documentation_declares_its_tool_and_does_its_work(
             del sys.modules[name]
 
 
+@dataclass(frozen=True)
+class Wait:
+    wait: float = 0
+
+
 async def _handle(call: Call) -> None:
     """Answer nothing."""
 
 
 def test_routes_are_listed_by_their_tag() -> None:
     routes = (
-        Route("GET", "/jobs/{job}", "get_job", "Show a job.", _handle, result=dict, tag="jobs"),
+        Route("GET", "/jobs/{job}", "get_job", "Show a job.", _handle, result=dict, query=Wait, tag="jobs"),
         Route("DELETE", "/tokens/{token}", "revoke", "Revoke a token | for good.", _handle, status=204),
         Route(
             "GET", "/runs/{run}/trace", "trace", "Download it.", _handle, media="application/octet-stream", tag="jobs"
@@ -160,14 +166,14 @@ def test_routes_are_listed_by_their_tag() -> None:
     assert reference.routes_table(routes).splitlines() == [
         "### Jobs",
         "",
-        "| method | path | does | body | answer |",
+        "| method | path | does | takes | answer |",
         "| --- | --- | --- | --- | --- |",
-        "| GET | `/jobs/{job}` | Show a job. |  | 200 `dict` |",
+        "| GET | `/jobs/{job}` | Show a job. | ?`wait` | 200 `dict` |",
         "| GET | `/runs/{run}/trace` | Download it. |  | 200 `application/octet-stream` |",
         "",
         "### Daemon",
         "",
-        "| method | path | does | body | answer |",
+        "| method | path | does | takes | answer |",
         "| --- | --- | --- | --- | --- |",
         "| DELETE | `/tokens/{token}` | Revoke a token \\| for good. |  | 204 |",
     ]
