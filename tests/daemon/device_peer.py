@@ -281,7 +281,10 @@ async def link(
     async with call(identity.port) as caller:
         server_nonce, nonce = await challenge(caller), secrets.token_bytes(32)
         socket = await caller.session.ws_connect(
-            f"{caller.base}/v1/link", headers=link_headers(identity, server_nonce, nonce), ssl=caller.context, compress=0
+            f"{caller.base}/v1/link",
+            headers=link_headers(identity, server_nonce, nonce),
+            ssl=caller.context,
+            compress=0,
         )
         async with socket:
             welcome = decode_message(await socket.receive_str(timeout=SECONDS))

@@ -12,9 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
-
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Caller, Identity, Link, Refused, call, challenge, link, link_headers
+
 from edgeloop_daemon.devices import links
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
@@ -294,4 +294,3 @@ async def test_a_device_that_reads_nothing_loses_its_link(
         monkeypatch.setattr(links, "MAX_WAITING_MESSAGES", 0)
         await daemon.runs.start(daemon.workspace, "task.py")
         assert await linked.closed() == 1008
-

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from daemon.device_daemon import DeviceDaemon, ManualClock, device_daemon
 from daemon.device_peer import (
     Identity,
     PairingTry,
     Refused,
     call,
-    device_info,
     link,
     pair,
     pair_by_code,
 )
+
 from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.pairing_window import WindowState
 from edgeloop_shared.errors import (
@@ -31,10 +28,9 @@ from edgeloop_shared.errors import (
     MessageError,
     NoPairingWindowError,
     RateLimitedError,
-    TooLargeError,
     VersionMismatchError,
 )
-from edgeloop_shared.pairing import new_code, parse_offer, stretch
+from edgeloop_shared.pairing import parse_offer
 
 WRONG = "000000000000"
 

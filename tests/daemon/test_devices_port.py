@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Refused, call, challenge, link, tls
+
 from edgeloop_daemon.devices import connections
 from edgeloop_shared.errors import EdgeloopError, ForbiddenError, InvalidInputError, NotFoundError, PortInUseError
 
@@ -102,10 +102,10 @@ async def test_a_large_upload_without_a_bearer_is_refused_before_it_is_read(phon
     assert status == 401
 
 
-@pytest.mark.parametrize("first_bytes", [b"", b"GET /v1/li", b"POST /v1/pair/start HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"])
-async def test_a_slow_stranger_is_cut_off(
-    phone: Identity, first_bytes: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    "first_bytes", [b"", b"GET /v1/li", b"POST /v1/pair/start HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
+)
+async def test_a_slow_stranger_is_cut_off(phone: Identity, first_bytes: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNAUTHENTICATED_SECONDS", 0.05)
     reader, writer = await raw(phone.port)
     writer.write(first_bytes)
