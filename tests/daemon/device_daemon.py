@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.device_peer import Identity, pair
+
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import DeviceServices, open_devices
 from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.folders import Folders
-from daemon.device_peer import Identity, pair
 
 
 @dataclass(frozen=True)

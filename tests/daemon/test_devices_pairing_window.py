@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 
 import pytest
-
 from daemon.device_daemon import ManualClock
+
 from edgeloop_daemon.devices.pairing_window import Attempt, Method, PairingWindow, WindowState
 from edgeloop_shared.errors import BadProofError, NoPairingWindowError, RateLimitedError
 from edgeloop_shared.pairing import session_key

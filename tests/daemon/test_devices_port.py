@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-
 from daemon.device_daemon import DeviceDaemon, device_daemon
-from daemon.device_peer import Identity, Refused, call, challenge, link, tls
+from daemon.device_peer import Identity, RefusedError, call, challenge, link, tls
+
 from edgeloop_daemon.devices import connections
 from edgeloop_shared.errors import EdgeloopError, ForbiddenError, InvalidInputError, NotFoundError, PortInUseError
 
@@ -30,7 +30,7 @@ async def phone(daemon: DeviceDaemon) -> Identity:
 
 async def refusal(port: int, method: str, path: str, **options: object) -> tuple[int, type[EdgeloopError]]:
     async with call(port) as caller:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask(method, path, **options)
     return refused.value.status, type(refused.value.error)
 
@@ -102,10 +102,10 @@ async def test_a_large_upload_without_a_bearer_is_refused_before_it_is_read(phon
     assert status == 401
 
 
-@pytest.mark.parametrize("first_bytes", [b"", b"GET /v1/li", b"POST /v1/pair/start HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"])
-async def test_a_slow_stranger_is_cut_off(
-    phone: Identity, first_bytes: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    "first_bytes", [b"", b"GET /v1/li", b"POST /v1/pair/start HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
+)
+async def test_a_slow_stranger_is_cut_off(phone: Identity, first_bytes: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "UNAUTHENTICATED_SECONDS", 0.05)
     reader, writer = await raw(phone.port)
     writer.write(first_bytes)
@@ -116,7 +116,7 @@ async def test_a_stranger_may_send_only_a_few_requests(phone: Identity) -> None:
     async with call(phone.port) as caller:
         for _ in range(connections.MAX_UNAUTHENTICATED_REQUESTS - 1):
             await challenge(caller)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask("GET", "/v1/link")
     assert refused.value.headers["Connection"] == "close"
 
