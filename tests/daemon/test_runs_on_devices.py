@@ -137,7 +137,8 @@ async def test_a_long_output_is_cut_into_pages(daemon: DeviceDaemon, linked: Lin
     for number in range(5):
         last = await linked.send(f"{run.id}.logs", line(f"{number}" * 1000))
     await linked.acknowledged(f"{run.id}.logs", last)
-    seen, offset = [], 0
+    seen: list[str] = []
+    offset = 0
     while len(seen) < 5:
         page = await daemon.runs.log(run.id, offset, limit=2000)
         assert 0 < len(page.items) <= 2
