@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import secrets
 import ssl
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 import aiohttp
+import pytest
 
 from edgeloop_shared.codec import decode_json, encode_json, parse_json
 from edgeloop_shared.errors import BadProofError, EdgeloopError, error_from_dict
@@ -50,7 +52,7 @@ def device_info(name: str = "phone") -> DeviceInfo:
     return DeviceInfo(name, "test", "Linux", "x86-64", 2, 1024**3, "1", "3.11")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The daemon refused a request."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -99,7 +101,7 @@ class Caller:
         async with self.session.request(method, self.base + path, ssl=self.context, **options) as response:
             body = await response.read()
             if response.status >= 400:
-                raise Refused(response.status, dict(response.headers), body)
+                raise RefusedError(response.status, dict(response.headers), body)
             return body, dict(response.headers), response.status
 
 
@@ -173,14 +175,12 @@ async def pair_by_code(port: int, code: str, *, name: str = "phone") -> Identity
 
 
 async def challenge(caller: Caller) -> bytes:
-    """Return the nonce of a link's first request."""
-    try:
+    """Return the nonce of a link's first request, which must be refused."""
+    with pytest.raises(RefusedError) as refused:
         await caller.ask("GET", "/v1/link")
-    except Refused as refused:
-        scheme, _, value = refused.headers["WWW-Authenticate"].partition(" nonce=")
-        assert (refused.status, scheme) == (401, "Edgeloop")
-        return bytes.fromhex(value)
-    raise AssertionError("a link without proof was not refused")
+    scheme, _, value = refused.value.headers["WWW-Authenticate"].partition(" nonce=")
+    assert (refused.value.status, scheme) == (401, "Edgeloop")
+    return bytes.fromhex(value)
 
 
 def link_headers(identity: Identity, server_nonce: bytes, nonce: bytes, versions: str = "1") -> dict[str, str]:
@@ -264,7 +264,7 @@ class Link:
         span = f"bytes {start}-{end - 1}/{len(content)}" if content else "bytes */0"
         headers = {"Content-Range": span}
         name = sha256 or hashlib.sha256(content).hexdigest()
-        _, _, status = await self.ask("PUT", name, data=content[start:end], headers=headers)
+        _, _, status = await self.ask("PUT", name, data=io.BytesIO(content[start:end]), headers=headers)
         return status
 
 

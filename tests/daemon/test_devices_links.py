@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
-from daemon.device_peer import Caller, Identity, Link, Refused, call, challenge, link, link_headers
+from daemon.device_peer import Caller, Identity, Link, RefusedError, call, challenge, link, link_headers
 
 from edgeloop_daemon.devices import links
 from edgeloop_shared.codec import encode_json
@@ -41,8 +41,8 @@ async def phone(daemon: DeviceDaemon) -> Identity:
     return await daemon.pair()
 
 
-async def refused_link(caller: Caller, headers: dict[str, str]) -> Refused:
-    with pytest.raises(Refused) as refused:
+async def refused_link(caller: Caller, headers: dict[str, str]) -> RefusedError:
+    with pytest.raises(RefusedError) as refused:
         await caller.ask("GET", "/v1/link", headers={**UPGRADE, **headers})
     return refused.value
 
@@ -106,7 +106,7 @@ async def test_credentials_of_another_form_are_refused(phone: Identity, credenti
 async def test_a_request_that_asks_for_no_websocket_is_refused(phone: Identity) -> None:
     async with call(phone.port) as caller:
         headers = link_headers(phone, await challenge(caller), bytes(32))
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask("GET", "/v1/link", headers=headers)
     assert isinstance(refused.value.error, MessageError)
 

@@ -14,7 +14,7 @@ from daemon.device_daemon import DeviceDaemon, ManualClock, device_daemon
 from daemon.device_peer import (
     Identity,
     PairingTry,
-    Refused,
+    RefusedError,
     call,
     link,
     pair,
@@ -82,7 +82,7 @@ async def test_a_code_that_was_used_is_refused(daemon: DeviceDaemon) -> None:
     window = await daemon.pairing.open()
     await pair(window.offer)
     for second in (pair(window.offer), pair_by_code(window.port, window.code)):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await second
         assert (refused.value.status, type(refused.value.error)) == (403, NoPairingWindowError)
     assert len(daemon.devices.list()) == 1
@@ -95,10 +95,10 @@ async def test_an_expired_code_is_refused(daemon: DeviceDaemon, clock: ManualClo
         attempt = PairingTry(caller)
         await attempt.start()
         clock.now += 120.0
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await attempt.finish("code", window.code.encode())
         assert isinstance(refused.value.error, NoPairingWindowError)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         await pair(window.offer)
     assert isinstance(refused.value.error, NoPairingWindowError)
     assert daemon.pairing.current().state is WindowState.EXPIRED
@@ -116,12 +116,12 @@ async def test_five_wrong_codes_close_the_window_and_each_is_shown(daemon: Devic
     window = await daemon.pairing.open()
     for tries in range(1, 6):
         waiting = asyncio.create_task(daemon.pairing.wait(5.0))
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await pair_by_code(window.port, WRONG)
         assert (refused.value.status, type(refused.value.error)) == (403, BadProofError)
         assert (await waiting).wrong_tries == tries
     assert daemon.pairing.current().state is WindowState.CLOSED
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         await pair_by_code(window.port, window.code)
     assert isinstance(refused.value.error, NoPairingWindowError)
 
@@ -135,7 +135,7 @@ async def test_a_wrong_proof_that_is_not_even_hex_costs_a_try(daemon: DeviceDaem
             '{"name":"x","platform":"","system":"","processor":"","cores":1,"memory_bytes":0,'
             '"app_version":"","python_version":""}}'
         )
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask("POST", "/v1/pair/finish", data=body.encode(), headers={"Edgeloop-Proof": "zz"})
         assert isinstance(refused.value.error, BadProofError)
     assert daemon.pairing.current().wrong_tries == 1
@@ -155,7 +155,7 @@ async def test_of_phones_that_race_for_one_code_exactly_one_wins(daemon: DeviceD
 
     results = await asyncio.gather(*(race(source) for source in sources), return_exceptions=True)
     winners = [result for result in results if isinstance(result, Identity)]
-    losers = [result for result in results if isinstance(result, Refused)]
+    losers = [result for result in results if isinstance(result, RefusedError)]
     assert (len(winners), len(losers)) == (1, len(sources) - 1)
     assert all(isinstance(loser.error, NoPairingWindowError) for loser in losers)
     assert len(daemon.devices.list()) == 2
@@ -166,7 +166,7 @@ async def test_a_third_attempt_of_one_address_has_to_wait_until_one_has_gone(dae
     async with call(window.port) as first, call(window.port) as second, call(window.port) as third:
         await PairingTry(first).start()
         await PairingTry(second).start()
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await PairingTry(third).start()
         assert (refused.value.status, type(refused.value.error)) == (429, RateLimitedError)
         await PairingTry(second).start()  # takes the place of the connection's earlier attempt
@@ -179,7 +179,7 @@ async def test_a_sid_is_worthless_on_another_connection(daemon: DeviceDaemon) ->
         await stolen.start()
         await attempt.start()
         stolen.started, stolen.transcript = attempt.started, attempt.transcript
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await stolen.finish("code", window.code.encode())
         assert isinstance(refused.value.error, BadProofError)
     assert len(daemon.devices.list()) == 0
@@ -191,9 +191,9 @@ async def test_a_replayed_finish_is_refused(daemon: DeviceDaemon) -> None:
     async with call(window.port) as caller:
         attempt = PairingTry(caller)
         await attempt.start()
-        with pytest.raises(Refused):
+        with pytest.raises(RefusedError):
             await attempt.finish("code", WRONG.encode())
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await attempt.finish("code", window.code.encode())
         assert isinstance(refused.value.error, NoPairingWindowError)
     assert len(daemon.devices.list()) == 1
@@ -236,7 +236,7 @@ async def test_somebody_in_between_fails_with_a_typed_code(daemon: DeviceDaemon,
     window = await daemon.pairing.open()
     relay = Relay(tmp_path, window.port)
     async with relay as port:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await pair_by_code(port, window.code)
     assert isinstance(refused.value.error, BadProofError)
     assert b"/v1/pair/finish" in relay.heard
@@ -257,7 +257,7 @@ async def test_the_certificate_in_the_offer_is_not_the_one_of_somebody_in_betwee
 async def test_versions_without_one_in_common_are_explained(daemon: DeviceDaemon) -> None:
     window = await daemon.pairing.open()
     async with call(window.port) as caller:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await PairingTry(caller).start((7, 9))
     assert (refused.value.status, type(refused.value.error)) == (426, VersionMismatchError)
     assert refused.value.error.details == {"ours": [1], "theirs": [7, 9]}
@@ -267,23 +267,26 @@ async def test_versions_without_one_in_common_are_explained(daemon: DeviceDaemon
 async def test_a_message_that_does_not_fit_is_refused(daemon: DeviceDaemon, body: bytes) -> None:
     window = await daemon.pairing.open()
     async with call(window.port) as caller:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask("POST", "/v1/pair/start", data=body)
     assert (refused.value.status, type(refused.value.error)) == (400, MessageError)
 
 
 async def test_the_port_is_open_only_while_somebody_may_come(daemon: DeviceDaemon) -> None:
-    assert daemon.listener.port is None
+    def port() -> int | None:
+        return daemon.listener.port
+
+    assert port() is None
     window = await daemon.pairing.open()
-    assert daemon.listener.port == window.port
+    assert port() == window.port
     await daemon.pairing.close()
-    assert daemon.listener.port is None
+    assert port() is None
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", window.port)
     identity = await daemon.pair()
-    assert daemon.listener.port == identity.port == window.port
+    assert port() == identity.port == window.port
     await daemon.devices.revoke(identity.id)
-    assert daemon.listener.port is None
+    assert port() is None
 
 
 async def test_port_and_devices_survive_a_restart_of_the_daemon(tmp_path: Path) -> None:
@@ -298,7 +301,7 @@ async def test_port_and_devices_survive_a_restart_of_the_daemon(tmp_path: Path) 
 async def test_a_new_window_takes_the_place_of_the_earlier_one(daemon: DeviceDaemon) -> None:
     earlier = await daemon.pairing.open()
     later = await daemon.pairing.open()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RefusedError) as refused:
         await pair_by_code(later.port, earlier.code)
     assert isinstance(refused.value.error, BadProofError)
     assert await pair_by_code(later.port, later.code)

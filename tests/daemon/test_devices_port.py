@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
-from daemon.device_peer import Identity, Refused, call, challenge, link, tls
+from daemon.device_peer import Identity, RefusedError, call, challenge, link, tls
 
 from edgeloop_daemon.devices import connections
 from edgeloop_shared.errors import EdgeloopError, ForbiddenError, InvalidInputError, NotFoundError, PortInUseError
@@ -30,7 +30,7 @@ async def phone(daemon: DeviceDaemon) -> Identity:
 
 async def refusal(port: int, method: str, path: str, **options: object) -> tuple[int, type[EdgeloopError]]:
     async with call(port) as caller:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask(method, path, **options)
     return refused.value.status, type(refused.value.error)
 
@@ -116,7 +116,7 @@ async def test_a_stranger_may_send_only_a_few_requests(phone: Identity) -> None:
     async with call(phone.port) as caller:
         for _ in range(connections.MAX_UNAUTHENTICATED_REQUESTS - 1):
             await challenge(caller)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             await caller.ask("GET", "/v1/link")
     assert refused.value.headers["Connection"] == "close"
 

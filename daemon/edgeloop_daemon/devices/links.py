@@ -205,13 +205,13 @@ class _Link:
 
     async def receive(self, seconds: float | None = None) -> WSMessage | None:
         """Return the next frame with data, or None when the link ends. Raises `TimeoutError`."""
-        if self._goodbye is not None:
+        if self._is_ending():
             return None
         self._receiver = asyncio.current_task()
         try:
             frame = await self.socket.receive(seconds)
         except asyncio.CancelledError:
-            if self._goodbye is None or self._receiver is None or self._receiver.uncancel() > 0:
+            if not self._is_ending() or self._receiver is None or self._receiver.uncancel() > 0:
                 raise
             return None
         finally:
@@ -231,6 +231,9 @@ class _Link:
             self._goodbye = code, reason
             if self._receiver is not None:
                 self._receiver.cancel()
+
+    def _is_ending(self) -> bool:
+        return self._goodbye is not None
 
     async def say_goodbye(self) -> None:
         """Close the WebSocket within bounded time.

@@ -12,7 +12,9 @@ from sqlite_utils import Database as Tables
 from edgeloop_daemon.store.database import Database
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
-from edgeloop_shared.records import Record, join
+from edgeloop_shared.records import Priority, Record, join, stream_priority
+
+_EVENT_SECONDS = 0.01  # so that a burst of events is one transaction
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class Inbox:
         self._touched: set[str] = set()
         self._count = 0
         self._waiting = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._lock = asyncio.Lock()
 
     async def add(self, record: Record) -> None:
@@ -152,6 +155,8 @@ class Inbox:
         self._touched.add(stream)
         self._count += 1
         self._waiting.set()
+        if stream_priority(stream) is Priority.EVENTS:
+            self._urgent.set()
         if self._count >= ACKNOWLEDGE_EVERY:
             await self.flush()
 
@@ -162,14 +167,23 @@ class Inbox:
             positions = {stream: self._positions[stream] for stream in touched}
             self._batch, self._touched, self._count = [], set(), 0
             self._waiting.clear()
+            self._urgent.clear()
             if batch:
                 await self._sink.store(self._device_id, self._epoch, batch)
             if positions:
                 self._acknowledge(positions)
 
     async def flush_regularly(self) -> None:
-        """Flush what waits after a quarter of a second, for as long as the link lives."""
+        """Flush what waits, for as long as the link lives: output after a quarter of a second, events almost at once.
+
+        Somebody waits for an event, and the device for its acknowledgement before it uploads a file.
+        """
         while True:
             await self._waiting.wait()
-            await asyncio.sleep(ACKNOWLEDGE_SECONDS)
+            try:
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+                    await self._urgent.wait()
+                    await asyncio.sleep(_EVENT_SECONDS)
+            except TimeoutError:
+                pass
             await self.flush()

@@ -108,7 +108,7 @@ def _event_record(db: Tables, run_id: str, record: Record, reported: Reported, q
 
 def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Quotas) -> Reported:
     if reported.finished is not None:
-        raise MessageError("The device reported something after it had said that the task is finished.")
+        return reported  # nothing counts after the end
     match event:
         case TaskStarted():
             if reported.state is RunState.RUNNING:
