@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from companion_app.conftest import Remembered
+from companion_app.task_reporter import Remembered
 
 import edgeloop_task
 from edgeloop_shared.codec import decode
