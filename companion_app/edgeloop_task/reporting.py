@@ -175,7 +175,7 @@ def report_result(**values: Any) -> None:
 def report_file(path: str | os.PathLike[str], name: str | None = None) -> None:
     """Report a file, to be brought back under `name` (by default its own), which may have folders: `plots/loss.png`.
 
-    Raises `InvalidInputError` if there is no such file or the name would lead out of the run's folder.
+    Raises `InvalidInputError` if there is no such file, `BundleError` if the name would lead out of the run's folder.
     """
     source = Path(path)
     if not source.is_file():
@@ -185,7 +185,7 @@ def report_file(path: str | os.PathLike[str], name: str | None = None) -> None:
     try:
         check_bundle_path(name)
     except BundleError as error:
-        raise InvalidInputError(
+        raise BundleError(
             f"A file cannot be reported as {name!r}.",
             hint="Use a relative path with / and without '..'.",
             details={"reason": error.message},

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from companion_app.conftest import Remembered
+from companion_app.task_reporter import Remembered
 
 import edgeloop_task
 from edgeloop_shared.codec import decode
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, ResultReported
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
 from edgeloop_task.native_output import capture
@@ -82,7 +82,7 @@ def test_a_file_is_reported_under_its_own_name_or_another(reported: Remembered, 
 @pytest.mark.parametrize("name", ["", "../up", "/etc/passwd", "a/../b", "a\\b", "a\nb"])
 def test_a_name_cannot_lead_out_of_the_folder(reported: Remembered, tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InvalidInputError, match="cannot be reported"):
+    with pytest.raises(BundleError, match="cannot be reported"):
         edgeloop_task.report_file(tmp_path / "file", name=name)
     assert not reported.files
 

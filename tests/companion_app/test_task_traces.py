@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from companion_app.conftest import Remembered
 from companion_app.task_models import random
+from companion_app.task_reporter import Remembered
 
 import edgeloop_task
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, OperatorTable

@@ -1,0 +1,38 @@
+"""The reporter of the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+
+
+@dataclass
+class Remembered:
+    """A reporter that remembers what it was told."""
+
+    metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
+    results: dict[str, Any] = field(default_factory=dict)
+    files: list[tuple[Path, str]] = field(default_factory=list)
+    tables: list[OperatorTable] = field(default_factory=list)
+    batches: list[TraceBatch] = field(default_factory=list)
+
+    def metric(self, name: str, value: float, step: int | None) -> None:
+        self.metrics.append((name, value, step))
+
+    def result(self, values: dict[str, Any]) -> None:
+        self.results |= values
+
+    def file(self, path: Path, name: str) -> None:
+        self.files.append((path, name))
+
+    def operator_table(self, table: OperatorTable) -> None:
+        self.tables.append(table)
+
+    def trace_batch(self, data: bytes) -> None:
+        self.batches.append(unpack_batch(data))
+
+    def close(self) -> None:
+        pass
