@@ -111,6 +111,21 @@ def test_the_holder_can_be_signalled_through_its_lock(tmp_path: Path) -> None:
         assert not process_lock.is_held(path)
 
 
+def test_a_whole_group_can_be_signalled_through_its_leaders_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    leader = HOLDER.replace("import sys", "import subprocess, sys").replace(
+        'print("held"', 'child = subprocess.Popen(["sleep", "60"]); print("held"'
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", leader, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        assert process_lock.signal_holder(path, signal.SIGKILL, group=True)
+        assert process.wait(timeout=30) == -signal.SIGKILL
+        assert process.stdout.read() == b""  # ends only once the child, which shares it, is gone too
+
+
 def test_a_child_of_the_holder_does_not_keep_the_lock_alive(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with contextlib.ExitStack() as at_end:
