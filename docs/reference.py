@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import importlib
 import inspect
 import json
+import pkgutil
+import re
 import tempfile
 import types
 import typing
@@ -17,13 +20,10 @@ import click
 
 import edgeloop
 from edgeloop import hookspecs
+from edgeloop_daemon import http
 from edgeloop_daemon.cli.declared_commands import Declarations
 from edgeloop_daemon.cli.main import SECTIONS, command_line
-from edgeloop_daemon.http.daemon_routes import daemon_routes
-from edgeloop_daemon.http.job_routes import job_routes
-from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
-from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.workspaces import settings
@@ -118,15 +118,14 @@ def routes_table(routes: Iterable[Route]) -> str:
     )
 
 
-def local_api() -> Sequence[Route]:
-    """Return the routes that the daemon serves; they are listed, never called, so they need no services."""
-    nothing: Any = None
-    return (
-        *daemon_routes(nothing, nothing),
-        *plugin_routes(built_in_plugins(), nothing, nothing),
-        *workspace_routes(nothing),
-        *job_routes(nothing),
-    )
+def local_api() -> Iterator[Route]:
+    """Yield the routes of every `<noun>_routes` function; they are listed, never called, so they need no services."""
+    plugins = built_in_plugins()
+    for module in pkgutil.iter_modules(http.__path__):
+        if module.name.endswith("_routes"):
+            routes = getattr(importlib.import_module(f"{http.__name__}.{module.name}"), module.name)
+            services = inspect.signature(routes).parameters.values()
+            yield from routes(*(plugins if service.annotation == "Plugins" else None for service in services))
 
 
 def built_in_plugins() -> Plugins:
@@ -181,11 +180,12 @@ def _route_row(route: Route) -> tuple[str, ...]:
         takes += "?" + ", ".join(f"`{field.name}`" for field in dataclasses.fields(route.query))
     if route.result is not None:
         answer = f"{route.status} `{route.result.__name__}`"
-    elif route.media != "application/json":
+    elif route.media != "application/json" or route.method == "GET":  # a response of its own
         answer = f"{route.status} `{route.media}`"
     else:
         answer = "204"
-    return (route.method, f"`{route.path}`", _plain(route.summary), takes, answer)
+    path = re.sub(r":[^}]*", "", route.path)  # `{name:.+}` is a name that spans slashes
+    return (route.method, f"`{path}`", _plain(route.summary), takes, answer)
 
 
 def _class_or_function(value: Any) -> str:
