@@ -159,9 +159,8 @@ def test_routes_are_listed_by_their_tag() -> None:
     routes = (
         Route("GET", "/jobs/{job}", "get_job", "Show a job.", _handle, result=dict, query=Wait, tag="jobs"),
         Route("DELETE", "/tokens/{token}", "revoke", "Revoke a token | for good.", _handle, status=204),
-        Route(
-            "GET", "/runs/{run}/trace", "trace", "Download it.", _handle, media="application/octet-stream", tag="jobs"
-        ),
+        Route("GET", "/f/{name:.+}", "file", "Download it.", _handle, media="application/octet-stream", tag="jobs"),
+        Route("GET", "/trace", "trace", "Export it.", _handle, tag="jobs"),
     )
     assert reference.routes_table(routes).splitlines() == [
         "### Jobs",
@@ -169,7 +168,8 @@ def test_routes_are_listed_by_their_tag() -> None:
         "| method | path | does | takes | answer |",
         "| --- | --- | --- | --- | --- |",
         "| GET | `/jobs/{job}` | Show a job. | ?`wait` | 200 `dict` |",
-        "| GET | `/runs/{run}/trace` | Download it. |  | 200 `application/octet-stream` |",
+        "| GET | `/f/{name}` | Download it. |  | 200 `application/octet-stream` |",
+        "| GET | `/trace` | Export it. |  | 200 `application/json` |",
         "",
         "### Daemon",
         "",
