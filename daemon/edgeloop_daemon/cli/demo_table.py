@@ -22,14 +22,9 @@ def print_demo(result: DemoResult, folder: Path) -> None:
     )
     print_table(_COLUMNS, [_row(variant) for variant in result.variants], right=_COLUMNS[1:])
     click.echo("\nagrees: the same first choice as fp32 on this computer, over all samples")
-    click.echo("session: what MNN's session takes; peak: the worker's peak over its baseline, session included")
-    noisy = [
-        f"{variant.name} ({', '.join(names)})"
-        for variant in result.variants
-        if (names := _below_noise(variant)) and variant.accuracy_difference is not None
-    ]
-    if noisy:
-        click.echo(f"~: the difference to fp32 is below the noise: {', '.join(noisy)}")
+    click.echo("session: what MNN's session takes; peak: the worker's over its baseline, session included")
+    if any(_is_noisy(variant) for variant in result.variants):
+        click.echo("~: the difference to fp32 is below the noise (the report says how that was judged)")
     click.echo(f"\nreport  {_shown(result.report, folder)}")
     click.echo(f"trace   {_shown(result.trace, folder)}  (open it in Perfetto or chrome://tracing)")
     click.echo(f"done in {result.seconds:.1f} s")
@@ -53,9 +48,11 @@ def _mark(difference: Difference | None) -> str:
     return "~" if difference is not None and difference.is_noise else ""
 
 
-def _below_noise(variant: Variant) -> list[str]:
-    pairs = (("accuracy", variant.accuracy_difference), ("latency", variant.latency_difference))
-    return [name for name, difference in pairs if difference is not None and difference.is_noise]
+def _is_noisy(variant: Variant) -> bool:
+    return any(
+        difference is not None and difference.is_noise
+        for difference in (variant.accuracy_difference, variant.latency_difference)
+    )
 
 
 def _shown(path: str, folder: Path) -> str:
