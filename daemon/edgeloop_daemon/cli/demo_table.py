@@ -22,7 +22,8 @@ def print_demo(result: DemoResult, folder: Path) -> None:
     )
     print_table(_COLUMNS, [_row(variant) for variant in result.variants], right=_COLUMNS[1:])
     click.echo("\nagrees: the same first choice as fp32 on this computer, over all samples")
-    click.echo("session: what MNN's session takes; peak: the worker's over its baseline, session included")
+    click.echo("session: what MNN's session takes")
+    click.echo("peak: the worker's peak memory over its baseline, session included")
     if any(_is_noisy(variant) for variant in result.variants):
         click.echo("~: the difference to fp32 is below the noise (the report says how that was judged)")
     click.echo(f"\nreport  {_shown(result.report, folder)}")
