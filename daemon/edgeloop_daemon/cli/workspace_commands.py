@@ -27,7 +27,7 @@ def init(session: Session, name: str, template: str) -> None:
         return
     click.echo(f"Created {workspace['path']} from the template {template}.")
     if path != session.folder:
-        click.echo(f"Next: cd {name} && edgeloop train")
+        click.echo(f"Next: cd {name}; its README.md tells how to go on.")
 
 
 @click.command()
