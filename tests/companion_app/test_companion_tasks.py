@@ -134,7 +134,7 @@ async def test_an_error_of_the_task_library_keeps_its_code_and_hint(peer: LinkPe
 
 async def test_a_file_cannot_be_reported_under_a_name_outside_its_folder(peer: LinkPeer) -> None:
     error = failure(await peer.run({"task.py": "import edgeloop_task\nedgeloop_task.report_file('task.py', '../x')"}))
-    assert error["details"]["cause"]["code"] == "invalid-input"
+    assert error["details"]["cause"]["code"] == "invalid-bundle"
 
 
 @pytest.mark.parametrize(

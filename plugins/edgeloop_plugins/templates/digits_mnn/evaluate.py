@@ -23,7 +23,7 @@ def main() -> None:
     with np.load(arguments.heldout) as heldout:
         images, labels = heldout["image"], heldout["labels"]
 
-    before = edgeloop_task.memory().current_bytes
+    before = edgeloop_task.memory(reset_peak=True).current_bytes
     model = edgeloop_task.load_model(arguments.model)
     scores = np.concatenate([model(image[None]) for image in images])
     peak_memory_bytes = max(0, edgeloop_task.memory().peak_bytes - before)
