@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from blockbuster import blockbuster_ctx
 from daemon.device_peer import Identity, pair
 
 from edgeloop_daemon.devices.bundles import RunWorkspace
@@ -56,12 +57,28 @@ async def device_daemon(
     clock: Callable[[], float] = time.monotonic,
     include: tuple[str, ...] = (),
 ) -> AsyncIterator[DeviceDaemon]:
-    """Run the part below `home`; its workspace `w1` is `home/workspace`."""
+    """Run the part below `home`; its workspace `w1` is `home/workspace`. A call of it that blocks the event loop fails."""
     folders = Folders(home / "state")
     folders.create()
     root = home / "workspace"
     root.mkdir(exist_ok=True)
     blobs = BlobStore(folders.blobs)
+    with blockbuster_ctx("edgeloop_daemon"):
+        async with _serving(folders, blobs, root, port, vanish_seconds, quotas, clock, include) as running:
+            yield running
+
+
+@contextlib.asynccontextmanager
+async def _serving(
+    folders: Folders,
+    blobs: BlobStore,
+    root: Path,
+    port: int | None,
+    vanish_seconds: float,
+    quotas: Quotas | None,
+    clock: Callable[[], float],
+    include: tuple[str, ...],
+) -> AsyncIterator[DeviceDaemon]:
     async with open_database(folders.database) as database:
         await database.write(
             lambda db: db.execute(

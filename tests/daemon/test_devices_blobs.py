@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import AsyncIterator
@@ -110,7 +111,7 @@ async def test_a_range_that_is_not_there_is_refused(daemon: DeviceDaemon, linked
 
 
 async def test_only_blobs_of_its_own_runs_are_read(daemon: DeviceDaemon, linked: Link) -> None:
-    secret = daemon.blobs.add_bytes(b"somebody else's")
+    secret = await asyncio.to_thread(daemon.blobs.add_bytes, b"somebody else's")
     other = await daemon.pair("other")
     async with link(other) as stranger:
         _, task = await begin(daemon, linked)
@@ -201,7 +202,7 @@ async def test_bytes_that_are_not_the_announced_ones_are_refused_and_dropped(
     with pytest.raises(RefusedError) as refused:
         await linked.upload(b"b" * 1000, sha256=sha(content))
     assert (refused.value.status, type(refused.value.error)) == (422, TransferError)
-    assert not daemon.blobs.has(sha(content))
+    assert not await asyncio.to_thread(daemon.blobs.has, sha(content))
     assert await linked.upload(content) == 201
 
 
@@ -226,7 +227,7 @@ async def test_to_announce_a_hash_does_not_tell_whether_this_computer_has_the_fi
     daemon: DeviceDaemon, linked: Link
 ) -> None:
     run, _ = await begin(daemon, linked)
-    daemon.blobs.add_bytes(b"private")
+    await asyncio.to_thread(daemon.blobs.add_bytes, b"private")
     await announce(linked, run, b"private")
     _, headers, _ = await linked.ask("HEAD", sha(b"private"))
     assert headers["Edgeloop-Received"] == "0"
@@ -259,3 +260,19 @@ async def test_a_body_that_is_not_as_long_as_its_span_is_refused(
     await announce(linked, run, b"a" * 10)
     headers = {"Content-Range": "bytes 0-4/10"}
     assert await refusal(linked, "PUT", sha(b"a" * 10), data=body, headers=headers) == (400, MessageError)
+
+
+async def test_what_was_uploaded_of_a_file_goes_with_its_run(daemon: DeviceDaemon, linked: Link) -> None:
+    run, _ = await begin(daemon, linked)
+    again, _ = await begin(daemon, linked)
+    content = b"a" * 1000
+    for announced in (run, again):
+        await announce(linked, announced, content)
+    await linked.upload(content, end=400)
+    partial = await asyncio.to_thread(daemon.blobs.partial, sha(content), linked.identity.id)
+    await linked.report(run.id, TaskFinished(1, RunState.CANCELLED, 0, 0))
+    await daemon.runs.get(run.id, wait=5)
+    assert partial.stat().st_size == 400  # the other run goes on with it
+    await linked.report(again.id, TaskFinished(1, RunState.CANCELLED, 0, 0))
+    await daemon.runs.get(again.id, wait=5)
+    assert not partial.exists()

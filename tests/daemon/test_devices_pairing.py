@@ -203,12 +203,13 @@ class Relay:
     """Somebody in between with a certificate of their own: decrypts, looks, and passes everything on."""
 
     def __init__(self, folder: Path, target: int) -> None:
-        self._context = load_or_create_certificate(folder / "relay.crt", folder / "relay.key").context
+        self._files = folder / "relay.crt", folder / "relay.key"
         self._target = target
         self.heard = b""
 
     async def __aenter__(self) -> int:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        context = (await asyncio.to_thread(load_or_create_certificate, *self._files)).context
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=context)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def __aexit__(self, *_: object) -> None:

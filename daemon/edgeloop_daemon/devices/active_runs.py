@@ -271,9 +271,19 @@ class ActiveRuns:
             return
         active.has_ended = True
         self._commands.drop(active.device, active.command.command_id)
+        await asyncio.to_thread(self._drop_partial_files, active.device, self._orphaned_uploads(active))
         await self._table.end(active.id, state, error)
         del self._runs[active.id]
         _notify(active)
+
+    def _orphaned_uploads(self, active: ActiveRun) -> set[str]:
+        """Return the files of an ended run whose bytes are not whole and that no other run of the device announces."""
+        announced = {sha256 for sha256, _ in active.reported.files.values()}
+        return {sha256 for sha256 in announced - active.received if self.announced_size(active.device, sha256) is None}
+
+    def _drop_partial_files(self, device_id: str, files: set[str]) -> None:
+        for sha256 in files:
+            self._blobs.partial(sha256, device_id).unlink(missing_ok=True)
 
     async def _restore(self, run: Run, manifest: str) -> None:
         reported = await self._database.read(lambda db: restore_reported(db, run))

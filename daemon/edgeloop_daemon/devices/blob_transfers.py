@@ -40,7 +40,7 @@ class BlobTransfers:
         """Answer a GET, whole or from `Range` on. Raises `NotFoundError` for what this device may not read."""
         if not self._runs.may_read(device_id, sha256):
             raise _unknown(sha256)
-        content = await asyncio.to_thread(_map, self._blobs.open_path(sha256))
+        content = await asyncio.to_thread(lambda: _map(self._blobs.open_path(sha256)))
         size = len(content)
         start, end = _range(request, size)
         response = web.StreamResponse(status=206 if "Range" in request.headers else 200)
@@ -88,7 +88,7 @@ class BlobTransfers:
             response = web.json_response(error.as_dict(), status=409, content_type="application/problem+json")
             response.headers[RECEIVED_HEADER] = str(count)
             return response
-        partial = self._blobs.partial(sha256, device_id)
+        partial = await asyncio.to_thread(self._blobs.partial, sha256, device_id)
         expected = part.end - part.start
         async for piece in request.content.iter_chunked(_PIECE):
             expected -= len(piece)
