@@ -4,37 +4,29 @@ MNN verifies that a file is a flatbuffer of its schema, but follows the tensor n
 range ends the process. It computes with random weights where the file that holds them is cut off. It also hands inputs and
 outputs over in alphabetical order; the file knows the model's own order.
 
-Source of the field numbers: MNN's schema (`schema/default/MNN.fbs`), MNN 3.6.
 """
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeloop_shared.errors import ModelError, NotFoundError
-from edgeloop_task.flatbuffer import Bytes, DamagedError, Table
+from edgeloop_shared.errors import ModelError
+from edgeloop_task import schema
+from edgeloop_task.flatbuffer import FlatbufferError, Table
+from edgeloop_task.mapped_file import Bytes, mapped_file
 from edgeloop_task.tensors import TensorInfo
 
-# Fields of the root table, of a tensor's description, of a subgraph and of an operator.
-_NET_DESCRIPTIONS, _NET_OPERATORS, _NET_OUTPUTS, _NET_TENSORS, _NET_SUBGRAPHS = 1, 3, 4, 7, 10
-_DESCRIPTION_TENSOR = 1
-_SUBGRAPH_INPUTS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_TENSORS, _SUBGRAPH_NODES = 1, 2, 3, 4
-_OP_INPUTS, _OP_PARAMETER_TYPE, _OP_PARAMETER, _OP_NAME, _OP_OUTPUTS, _OP_TYPE = range(6)
-
-_INPUT = 34  # a type of operators
-_TYPES_END = 1024  # beyond all types that MNN has, with room for new ones
-_INPUT_PARAMETER, _WHILE_PARAMETER, _IF_PARAMETER = 21, 85, 86  # types of parameters
-_INPUT_SHAPE, _INPUT_DTYPE = range(2)
-_DTYPES = {1: "float32", 2: "float64", 3: "int32", 4: "uint8", 6: "int8", 9: "int64", 10: "int32", 19: "float16"}
+_TYPES_END = 1024  # beyond all types of operators that MNN has, with room for new ones
+_INPUT = next(number for number, name in schema.OPERATOR_TYPES.items() if name == "Input")
+_INPUT_PARAMETER = next(number for number, fields in schema.PARAMETERS.items() if fields.table == "Input")
+_CONTROL_FLOW = (schema.WHILE_PARAMETER, schema.IF_PARAMETER)
 _FLOAT32 = 1
+# Whose arrays MNN takes as numpy's; its bools are int32.
+_DTYPES = {number: schema.DATA_TYPES[number] for number in (1, 2, 3, 4, 6, 9, 19)} | {10: "int32"}
 _MAX_RANK = 8  # of MNN's tensors is 6; more room is harmless
-
-# Parameters that may keep their numbers in a file beside the model, and the field that says where: a vector of
-# 64-bit integers, first the offset, then sizes, in bytes.
-_EXTERNAL = {7: 9, 9: 6, 58: 3, 80: 3, 88: 5, 95: 6}
+_MAX_INDICES = 200_000  # of tensors that one operator takes or makes
 
 
 @dataclass(frozen=True)
@@ -55,18 +47,10 @@ def read_model_file(path: Path) -> ModelFile:
 
     Raises `NotFoundError` if there is no such file and `ModelError` if MNN could not survive it.
     """
-    if not path.is_file():
-        what = "is a folder, not a model" if path.is_dir() else "does not exist"
-        raise NotFoundError(f"The model {path} {what}.", hint="Give the path of an .mnn file.")
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                raise ModelError(f"The model {path} is an empty file.", hint="Copy or convert it again.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                model = _read(data)
-    except OSError as error:
-        raise NotFoundError(f"The model {path} cannot be read: {error.strerror}.") from None
-    except DamagedError as error:
+        with mapped_file(path) as data:
+            model = _read(data)
+    except FlatbufferError as error:
         raise ModelError(f"{path} is not a whole MNN model: {error}.", hint=_hint(path)) from None
     _require_weights(path, model.weights_bytes)
     return model
@@ -96,24 +80,23 @@ def _hint(path: Path) -> str:
 
 def _read(data: Bytes) -> ModelFile:
     net = Table.root(data)
-    tensors = net.texts(_NET_TENSORS)
-    outputs = tuple(name for name in net.texts(_NET_OUTPUTS) if name in set(tensors))
-    operators = [_operator(table, len(tensors)) for table in net.tables(_NET_OPERATORS)]
+    tensors = net.texts(schema.Net.TENSOR_NAME)
+    outputs = tuple(name for name in net.texts(schema.Net.OUTPUT_NAME) if name in set(tensors))
+    operators = [_operator(table, len(tensors)) for table in net.tables(schema.Net.OPLISTS)]
     if not operators:
-        raise DamagedError("it holds no operators")
-    for description in net.tables(_NET_DESCRIPTIONS):
-        _within((description.integer(_DESCRIPTION_TENSOR),), len(tensors), "a tensor's description")
-    for graph in net.tables(_NET_SUBGRAPHS):
-        names = len(graph.texts(_SUBGRAPH_TENSORS))
-        _within((*graph.integers(_SUBGRAPH_INPUTS), *graph.integers(_SUBGRAPH_OUTPUTS)), names, "a subgraph")
-        operators += [replace(_operator(node, names), is_nested=True) for node in graph.tables(_SUBGRAPH_NODES)]
+        raise FlatbufferError("it holds no operators")
+    for description in net.tables(schema.Net.EXTRA_TENSOR_DESCRIBE):
+        _within((description.int32(schema.TensorDescribe.INDEX),), len(tensors), "a tensor's description")
+    for graph in net.tables(schema.Net.SUBGRAPHS):
+        names = len(graph.texts(schema.SubGraph.TENSORS))
+        for field in (schema.SubGraph.INPUTS, schema.SubGraph.OUTPUTS):
+            _within(graph.int32s(field, _MAX_INDICES), names, "a subgraph")
+        operators += [replace(_operator(node, names), is_nested=True) for node in graph.tables(schema.SubGraph.NODES)]
     own = [operator for operator in operators if not operator.is_nested]
     return ModelFile(
         inputs=tuple(_input(operator, tensors) for operator in own if operator.type == _INPUT),
         outputs=outputs,
-        control_flow=tuple(
-            operator.name for operator in own if operator.parameter_type in (_WHILE_PARAMETER, _IF_PARAMETER)
-        ),
+        control_flow=tuple(operator.name for operator in own if operator.parameter_type in _CONTROL_FLOW),
         weights_bytes=max(_external_bytes(operator) for operator in operators),
     )
 
@@ -131,44 +114,44 @@ class _Operator:
 def _operator(table: Table, tensors: int) -> _Operator:
     """Return an operator whose tensor numbers are all below `tensors`."""
     operator = _Operator(
-        name=table.text(_OP_NAME),
-        type=table.integer(_OP_TYPE),
-        parameter_type=table.byte(_OP_PARAMETER_TYPE),
-        parameter=table.table(_OP_PARAMETER),
-        produces=table.integers(_OP_OUTPUTS),
+        name=table.text(schema.Op.NAME),
+        type=table.int32(schema.Op.TYPE),
+        parameter_type=table.int8(schema.Op.MAIN_TYPE),
+        parameter=table.table(schema.Op.MAIN),
+        produces=table.int32s(schema.Op.OUTPUT_INDEXES, _MAX_INDICES),
     )
     what = f"the operator {operator.name!r}"
-    _within(table.integers(_OP_INPUTS), tensors, what)
+    _within(table.int32s(schema.Op.INPUT_INDEXES, _MAX_INDICES), tensors, what)
     _within(operator.produces, tensors, what)
     if (operator.parameter is None) != (operator.parameter_type == 0):
-        raise DamagedError(f"{what} lacks its parameter")
+        raise FlatbufferError(f"{what} lacks its parameter")
     is_input = operator.parameter_type == _INPUT_PARAMETER
     if not 0 <= operator.type < _TYPES_END or is_input != (operator.type == _INPUT):
-        raise DamagedError(f"{what} is of no known type")
+        raise FlatbufferError(f"{what} is of no known type")
     return operator
 
 
 def _input(operator: _Operator, tensors: Sequence[str]) -> TensorInfo:
     described = operator.parameter
     if described is None or not operator.produces:
-        raise DamagedError(f"the input {operator.name!r} has no description")
-    shape = described.integers(_INPUT_SHAPE)
+        raise FlatbufferError(f"the input {operator.name!r} has no description")
+    shape = described.int32s(schema.Input.DIMS, 64)
     if len(shape) > _MAX_RANK or any(size < -1 for size in shape):
-        raise DamagedError(f"the input {operator.name!r} has an impossible shape")
-    dtype = _DTYPES.get(described.integer(_INPUT_DTYPE, _FLOAT32), "unknown")
+        raise FlatbufferError(f"the input {operator.name!r} has an impossible shape")
+    dtype = _DTYPES.get(described.int32(schema.Input.DTYPE, _FLOAT32), "unknown")
     return TensorInfo(tensors[operator.produces[0]], tuple(shape), dtype)
 
 
 def _external_bytes(operator: _Operator) -> int:
-    field = _EXTERNAL.get(operator.parameter_type)
-    if field is None or operator.parameter is None:
+    fields = schema.PARAMETERS.get(operator.parameter_type)
+    if fields is None or fields.external is None or operator.parameter is None:
         return 0
-    place = operator.parameter.long_integers(field)
+    place = operator.parameter.int64s(fields.external, 64)
     if any(number < 0 for number in place):
-        raise DamagedError(f"the weights of {operator.name!r} stand nowhere")
+        raise FlatbufferError(f"the weights of {operator.name!r} stand nowhere")
     return sum(place)
 
 
 def _within(indices: Sequence[int], count: int, what: str) -> None:
     if indices and (min(indices) < 0 or max(indices) >= count):
-        raise DamagedError(f"{what} names a tensor that does not exist")
+        raise FlatbufferError(f"{what} names a tensor that does not exist")

@@ -23,7 +23,7 @@ from edgeloop_task.model_file import read_model_file
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "is an empty file"),
+        (b"", "is empty"),
         (b"hello, this is a text\n" * 30, "not a whole MNN model.*text file"),
         (np.random.default_rng(1).bytes(5000), "not a whole MNN model"),
         (bytes(4096), "not a whole MNN model"),

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeloop_plugins.model_tools import schema
-from edgeloop_plugins.model_tools.flatbuffer import FlatbufferError, Table
-from edgeloop_plugins.model_tools.mapped_file import Bytes, mapped_file
 from edgeloop_plugins.model_tools.stored_weights import StoredWeights, stored_weights
 from edgeloop_shared.errors import ModelError
+from edgeloop_task import schema
+from edgeloop_task.flatbuffer import FlatbufferError, Table
+from edgeloop_task.mapped_file import Bytes, mapped_file
 
 MAX_OPERATORS = 200_000
 

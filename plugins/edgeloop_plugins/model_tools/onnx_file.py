@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeloop_plugins.model_tools.mapped_file import Bytes, mapped_file
 from edgeloop_shared.errors import ModelError
+from edgeloop_task.mapped_file import Bytes, mapped_file
 
 MAX_NODES = 500_000
 MAX_DEPTH = 8

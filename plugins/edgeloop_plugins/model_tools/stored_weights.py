@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgeloop_plugins.model_tools import schema
-from edgeloop_plugins.model_tools.flatbuffer import FlatbufferError, Table
+from edgeloop_task import schema
+from edgeloop_task.flatbuffer import FlatbufferError, Table
 
 MAX_DEPTH = 8
 INT8_CODED, SPARSE_CODED, FLOAT16, INT8_RAW = 1, 2, 3, 4

@@ -12,9 +12,11 @@ from typing import Any, TypeAlias
 import flatbuffers
 import pytest
 
-from edgeloop_plugins.model_tools import native_tools, schema
+from edgeloop_plugins.model_tools import native_tools
 from edgeloop_plugins.model_tools.model_file import read_model
-from edgeloop_plugins.model_tools.schema import (
+from edgeloop_shared.errors import ModelError
+from edgeloop_task import schema
+from edgeloop_task.schema import (
     Attribute,
     Blob,
     Convolution2D,
@@ -30,8 +32,8 @@ from edgeloop_plugins.model_tools.schema import (
     QuantizedFloatParam,
     RegionCommand,
     SubGraph,
+    TensorDescribe,
 )
-from edgeloop_shared.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,7 @@ CONNECTED: dict[Any, Any] = {
 }
 EVERY_FIELD: dict[Any, Any] = {
     Net.BIZ_CODE: "edgeloop",
+    Net.EXTRA_TENSOR_DESCRIBE: [{TensorDescribe.INDEX: 1}],
     Net.EXTRA_INFO: {ExtraInfo.NAME: "somebody", ExtraInfo.VERSION: "3.6.1"},
     Net.OPLISTS: [
         op(21, {Input.DIMS: [1, 3], Input.DTYPE: Enum(3, "DT_INT32"), Input.DFORMAT: Byte(1, "NHWC")}, number=34),
@@ -216,7 +219,15 @@ EVERY_FIELD: dict[Any, Any] = {
     Net.OUTPUT_NAME: ["scores"],
     Net.SOURCE_TYPE: Byte(3, "ONNX"),
     Net.TENSOR_NAME: ["a", "b"],
-    Net.SUBGRAPHS: [{SubGraph.NAME: "body", SubGraph.NODES: [op(7, BLOB)]}],
+    Net.SUBGRAPHS: [
+        {
+            SubGraph.NAME: "body",
+            SubGraph.INPUTS: [1],
+            SubGraph.OUTPUTS: [1],
+            SubGraph.TENSORS: ["c", "d"],
+            SubGraph.NODES: [op(7, BLOB)],
+        }
+    ],
 }
 
 
@@ -316,6 +327,30 @@ def test_a_table_that_is_listed_a_million_times_is_refused(tmp_path: Path) -> No
 
     with pytest.raises(ModelError, match=r"at most|more than"):
         read_model(tmp_path / "many.mnn")
+
+
+def test_a_long_list_that_many_operators_share_is_refused_before_it_is_read_a_thousand_times(tmp_path: Path) -> None:
+    builder = flatbuffers.Builder(1024)
+    builder.StartVector(4, 100_000, 4)
+    for _ in range(100_000):
+        builder.PrependInt32(0)
+    indices = builder.EndVector()
+    tables = []
+    for _ in range(1000):
+        builder.StartObject(6)
+        builder.PrependUOffsetTRelativeSlot(Op.INPUT_INDEXES, indices, 0)
+        tables.append(builder.EndObject())
+    builder.StartVector(4, len(tables), 4)
+    for table in tables:
+        builder.PrependUOffsetTRelative(table)
+    operators = builder.EndVector()
+    builder.StartObject(12)
+    builder.PrependUOffsetTRelativeSlot(Net.OPLISTS, operators, 0)
+    builder.Finish(builder.EndObject())
+    (tmp_path / "shared.mnn").write_bytes(bytes(builder.Output()))
+
+    with pytest.raises(ModelError, match="overlap"):
+        read_model(tmp_path / "shared.mnn")
 
 
 def test_operators_that_contain_each_other_are_refused(tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ def mapped_file(path: Path) -> Iterator[mmap.mmap]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # before it is opened: a pipe would wait for a writer
-            raise NotFoundError(f"{path} is not a file.", hint="Name the model file itself.")
+            what = "is not a file: it is a folder" if stat.S_ISDIR(status.st_mode) else "is not a file"
+            raise NotFoundError(f"The model {path} {what}.", hint="Name the model file itself.")
         if not status.st_size:
-            raise ModelError(f"{path} is empty.", hint="Write the model again; an earlier step has probably failed.")
+            raise ModelError(f"The model {path} is empty.", hint="Write it again; an earlier step has probably failed.")
         file = path.open("rb")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise NotFoundError(
-            f"There is no model to read at {path} ({reason}).", hint="Check the path; it is taken from the workspace."
-        ) from error
+        what = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {reason}"
+        raise NotFoundError(f"The model {path} {what}.", hint="Check the path.") from error
     with file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield data

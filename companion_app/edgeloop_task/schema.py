@@ -1,4 +1,4 @@
-"""The part of MNN's model format that the model tools read: field ids, enums and where operators keep weights.
+"""The part of MNN's model format that edgeloop reads: field ids, enums and where operators keep weights.
 
 Source: MNN's schema, `schema/default/{MNN,CaffeOp,TensorflowOp,Tensor,Type,ExtraInfo}.fbs` in the repository alibaba/MNN,
 as of MNN 3.6.1. A test has MNN itself name every id that is listed here.
@@ -14,6 +14,7 @@ class Net(IntEnum):
     """The root table."""
 
     BIZ_CODE = 0
+    EXTRA_TENSOR_DESCRIBE = 1
     EXTRA_INFO = 2
     OPLISTS = 3
     OUTPUT_NAME = 4
@@ -29,10 +30,19 @@ class ExtraInfo(IntEnum):
     VERSION = 2
 
 
+class TensorDescribe(IntEnum):
+    """What is known of a tensor beside its name."""
+
+    INDEX = 1
+
+
 class SubGraph(IntEnum):
     """The body of a control flow operator."""
 
     NAME = 0
+    INPUTS = 1
+    OUTPUTS = 2
+    TENSORS = 3
     NODES = 4
 
 
@@ -159,8 +169,8 @@ PARAMETERS: dict[int, WeightFields] = {
         "BatchNorm",
         ((1, "slopeData"), (2, "meanData"), (3, "varData"), (4, "biasData"), (5, "Adata"), (6, "Bdata")),
     ),
-    7: WeightFields("Blob"),
-    9: WeightFields("Convolution2D"),
+    7: WeightFields("Blob", external=Blob.EXTERNAL),
+    9: WeightFields("Convolution2D", external=Convolution2D.EXTERNAL),
     20: WeightFields("InnerProduct"),
     21: WeightFields("Input"),
     24: WeightFields("LSTM", blobs=((3, "weightI"), (4, "weightH"), (5, "bias"), (6, "weightIQ"), (7, "weightIA"))),
@@ -189,6 +199,8 @@ PARAMETERS: dict[int, WeightFields] = {
     92: WeightFields("LoopParam"),
     95: WeightFields("GroupNorm", ((2, "gamma"), (3, "beta")), external=6),
 }
+
+WHILE_PARAMETER, IF_PARAMETER = 85, 86  # types of OpParameter: control flow
 
 # fmt: off
 _TYPES_FROM_0 = """
