@@ -46,8 +46,11 @@ _LIMITS: tuple[tuple[types.ModuleType, str, str], ...] = (
     (messages, "MAX_UNACKNOWLEDGED", "records of a stream on the way"),
     (messages, "ACKNOWLEDGE_EVERY", "records after which the daemon acknowledges"),
     (messages, "ACKNOWLEDGE_SECONDS", "seconds after which it acknowledges at the latest"),
-    (messages, "HEARTBEAT_SECONDS", "seconds between WebSocket pings"),
-    (messages, "DEAD_AFTER_SECONDS", "seconds of silence after which a link counts as dead"),
+    (
+        messages,
+        "HEARTBEAT_SECONDS",
+        "seconds of silence after which a peer is pinged; no answer within half of it ends the link",
+    ),
     (bundles, "MAX_MANIFEST_BYTES", "a bundle's manifest"),
     (bundles, "MAX_FILES", "files of a bundle"),
     (bundles, "MAX_BUNDLE_BYTES", "bytes of a bundle"),

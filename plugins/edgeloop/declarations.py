@@ -94,7 +94,3 @@ class SourceControl:
     snapshot: str
     checkout: str
     discard: str
-
-
-Operation = ModelTool | WorkspaceOperation
-Declaration = ModelTool | WorkspaceOperation | TrainingBackend | ProjectTemplate

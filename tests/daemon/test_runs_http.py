@@ -62,11 +62,11 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 async def test_pairing_is_opened_followed_and_undone(api: Api) -> None:
     status, window = await api.ask("POST", "/pairing", {})
-    assert (status, window["state"], window["addresses"], window["device"]) == (200, "open", ["127.0.0.1"], None)
+    assert (status, window["state"], window["addresses"], window["device_id"]) == (200, "open", ["127.0.0.1"], None)
     assert window["offer"].startswith(f"EDGELOOP://P1/{window['port']}/127.0.0.1/")
     phone = await pair_by_code(window["port"], window["code"], name="pocket")
     _, window = await api.ask("GET", "/pairing", wait=5)
-    assert (window["state"], window["device"]["id"]) == ("paired", phone.id)
+    assert (window["state"], window["device_id"]) == ("paired", phone.id)
     _, devices = await api.ask("GET", "/devices")
     assert [(device["info"]["name"], device["is_linked"]) for device in devices["items"]] == [("pocket", False)]
     assert (await api.ask("DELETE", f"/devices/{phone.id}"))[0] == 204

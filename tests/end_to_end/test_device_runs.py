@@ -75,6 +75,22 @@ def test_an_unknown_device_is_named(project: CommandLine) -> None:
     assert "nowhere" in project.fail("run", "--device", "nowhere", "fine.py")["message"]
 
 
+def test_files_come_back_under_their_own_names(project: CommandLine, tmp_path: Path) -> None:
+    script = """
+import pathlib
+import edgeloop_task
+for name in ("a/plot.txt", "b/plot.txt", "odd #1 ?ü%20.txt"):
+    path = pathlib.Path(name)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(name)
+    edgeloop_task.report_file(path, name)
+"""
+    write(project, "files.py", script)
+    project.run("run", "--output", str(tmp_path), "files.py")
+    found = {path.relative_to(tmp_path).as_posix(): path.read_text() for path in tmp_path.rglob("*.txt")}
+    assert found == {name: name for name in ("a/plot.txt", "b/plot.txt", "odd #1 ?ü%20.txt")}
+
+
 def test_the_same_script_runs_with_plain_python_and_on_the_device(project: CommandLine) -> None:
     write(project, "metric.py", "import edgeloop_task\nedgeloop_task.report_result(answer=42)\n")
     here = subprocess.run([sys.executable, "metric.py"], cwd=project.folder, capture_output=True, text=True, check=True)

@@ -65,10 +65,10 @@ def pair(session: Session, timeout: int) -> None:
     except KeyboardInterrupt:
         Client(session.folders).delete("/pairing")
         raise click.Abort from None
+    device = find_device(client, window["device_id"])
     if session.as_json:
-        print_json(window["device"])
+        print_json(device)
     else:
-        device = window["device"]
         click.echo(
             f"Paired: {device['info']['name']} ({device['id']}). Undo with `edgeloop device forget {device['id']}`."
         )

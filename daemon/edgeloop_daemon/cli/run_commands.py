@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
+from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.following import follow_run
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import NotFoundError
 
 
@@ -57,7 +60,7 @@ def run(
             click.echo(f"Run {record['id']} has begun. `edgeloop logs -f {record['id']}` follows it.")
         return
     record = follow_run(client, record, "run", show_log=not session.as_json)
-    saved = [] if output is None else _save_files(session, record, session.folder / output)
+    saved = [] if output is None else _save_files(client, record, session.folder / output)
     if session.as_json:
         print_json(record)
         return
@@ -141,12 +144,13 @@ def _argument(root: Path, folder: Path, text: str) -> str:
     return text
 
 
-def _save_files(session: Session, record: dict[str, object], folder: Path) -> list[Path]:
-    """Fetch what the script reported; a device's file name never leads out of `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _save_files(client: Client, record: Record, folder: Path) -> list[Path]:
+    """Fetch what the script reported, under its names; one that would lead out of `folder` raises `BundleError`."""
     saved = []
-    for item in record["files"]:  # type: ignore[attr-defined]
-        target = folder / Path(item["name"].replace("\\", "/")).name
-        target.write_bytes(session.daemon().download(f"/runs/{record['id']}/files/{item['name']}"))
+    for item in record["files"]:
+        check_bundle_path(item["name"])
+        target = folder / item["name"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(client.download(f"/runs/{record['id']}/files/{quote(item['name'])}"))
         saved.append(target)
     return saved

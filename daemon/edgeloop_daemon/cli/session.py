@@ -53,8 +53,9 @@ def json_option(command: F) -> F:
     """Add `--json`: the command prints one JSON value on stdout, its errors included."""
 
     def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
-        if value:
-            context.find_object(Session).as_json = True  # type: ignore[union-attr]
+        session = context.find_object(Session)
+        if value and session is not None:
+            session.as_json = True
 
     option = click.option(
         "--json",

@@ -28,7 +28,10 @@ _HOLDER = "pairing"
 
 @dataclass(frozen=True)
 class OpenedWindow:
-    """A window as its owner sees it. `offer` is the QR code's text, `code` what a person types; `expires_at` is UNIX time."""
+    """A pairing window as its owner sees it. `device_id` is the device that has paired.
+
+    `offer` is the QR code's text, `code` what a person types; `expires_at` is in seconds since the UNIX epoch.
+    """
 
     code: str = field(repr=False)
     offer: str = field(repr=False)

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from edgeloop_daemon.devices.device_list import Device, Devices
 from edgeloop_daemon.devices.pairing import OpenedWindow, Pairing
-from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS, WindowState
+from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS
 from edgeloop_daemon.http.routes import Call, Route
-from edgeloop_shared.errors import NotFoundError
 
 
 @dataclass(frozen=True)
@@ -32,20 +31,6 @@ class WaitQuery:
     wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
 
 
-@dataclass(frozen=True)
-class Window:
-    """A pairing window. `offer` is the QR code's text, `code` what a person types; `device` is the one that has paired."""
-
-    code: str = field(repr=False)
-    offer: str = field(repr=False)
-    addresses: tuple[str, ...]
-    port: int
-    expires_at: float
-    state: WindowState
-    wrong_tries: int
-    device: Device | None
-
-
 def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
     """Return the routes."""
 
@@ -55,48 +40,29 @@ def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
     async def revoke_device(call: Call) -> None:
         await devices.revoke(call.path["device"])
 
-    async def open_pairing(call: Call) -> Window:
-        return shown(await pairing.open(call.body.timeout_seconds))
+    async def open_pairing(call: Call) -> OpenedWindow:
+        return await pairing.open(call.body.timeout_seconds)
 
-    async def get_pairing(call: Call) -> Window:
-        return shown(await pairing.wait(call.query.wait))
+    async def get_pairing(call: Call) -> OpenedWindow:
+        return await pairing.wait(call.query.wait)
 
     async def close_pairing(_: Call) -> None:
         await pairing.close()
-
-    def shown(window: OpenedWindow) -> Window:
-        return Window(
-            code=window.code,
-            offer=window.offer,
-            addresses=window.addresses,
-            port=window.port,
-            expires_at=window.expires_at,
-            state=window.state,
-            wrong_tries=window.wrong_tries,
-            device=_device(devices, window.device_id),
-        )
 
     return (
         Route("GET", "/devices", "list_devices", "List the paired devices.", list_devices, DeviceItems, tag="devices"),
         Route("DELETE", "/devices/{device}", "revoke_device", "Unpair a device.", revoke_device, tag="devices"),
         Route(
             *("POST", "/pairing", "open_pairing", "Open a pairing window; an earlier one closes.", open_pairing),
-            result=Window,
+            result=OpenedWindow,
             body=OpenWindow,
             tag="devices",
         ),
         Route(
             *("GET", "/pairing", "get_pairing", "Tell how pairing goes.", get_pairing),
-            result=Window,
+            result=OpenedWindow,
             query=WaitQuery,
             tag="devices",
         ),
         Route("DELETE", "/pairing", "close_pairing", "Close the pairing window.", close_pairing, tag="devices"),
     )
-
-
-def _device(devices: Devices, device_id: str | None) -> Device | None:
-    try:
-        return None if device_id is None else devices.get(device_id)
-    except NotFoundError:  # revoked since
-        return None

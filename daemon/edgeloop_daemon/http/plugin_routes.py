@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from edgeloop_shared.errors import InvalidInputError, NotFoundError, SettingsErr
 _PATHS = ("model-path", "data-path")
 _TRAIN = "edgeloop_daemon.jobs.training:train"
 _WORKSPACE = "/workspaces/{workspace}"
-Handle = Callable[[Call], Coroutine[Any, Any, Any]]
 
 
 @dataclass(frozen=True)

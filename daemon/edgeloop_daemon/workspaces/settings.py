@@ -15,11 +15,11 @@ from typing import Any
 
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, SettingsError
+from edgeloop_shared.models import NAME_PATTERN
 
 SETTINGS_FILE = "edgeloop.toml"
 MAX_SETTINGS_BYTES = 1024 * 1024
 MAX_NAME = 100
-NAME_PATTERN = r"^[^\x00-\x1f\x7f]+$"
 
 
 @dataclass(frozen=True)
