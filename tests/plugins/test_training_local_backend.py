@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from plugins.job_context import RememberingContext
 
 from edgeloop import TrainingRun, TrainingState, load_handler
 from edgeloop_plugins.training_local.backend import LocalTraining
@@ -20,34 +20,9 @@ from edgeloop_shared import process_lock
 from edgeloop_shared.errors import InvalidInputError
 
 
-class Context:
-    """A job's context as far as a backend uses it."""
-
-    job_id = "j1"
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = self.workspace = folder
-
-    def progress(self, fraction: float | None, message: str = "") -> None: ...
-
-    def log(self, message: str) -> None: ...
-
-    def metric(self, tag: str, step: int, value: float) -> None: ...
-
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        folder: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> int:
-        raise AssertionError("not used")
-
-
 @pytest.fixture
 def backend(tmp_path: Path) -> LocalTraining:
-    return LocalTraining(LocalParameters(), Context(tmp_path / "job"))
+    return LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "job"))
 
 
 @pytest.fixture
@@ -189,7 +164,7 @@ def test_artifacts_that_lead_elsewhere_are_refused(
 
 def test_a_later_process_can_look_at_a_run_by_its_reference(backend: LocalTraining, code: Path, tmp_path: Path) -> None:
     reference, _ = finished(backend, python(code, "print('done')"))
-    later = LocalTraining(LocalParameters(), Context(tmp_path / "another job"))
+    later = LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "another job"))
     assert list(later.follow_logs(reference)) == ["done"]
     assert later.status(reference).state == TrainingState.SUCCEEDED
 
@@ -225,7 +200,11 @@ def test_stopping_reaches_all_that_the_run_started(
     reader = lifetime(tmp_path / "lifetime")
     reference = backend.submit(family(code, tmp_path, "time.sleep(1000)"))
     assert next(backend.follow_logs(reference)) == "ready"
-    stopper = backend if same_process else LocalTraining(LocalParameters(), Context(tmp_path / "another job"))
+    stopper = (
+        backend
+        if same_process
+        else LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "another job"))
+    )
     stopper.stop(reference)
     assert ended(reader)
     assert backend.status(reference).state == TrainingState.STOPPED

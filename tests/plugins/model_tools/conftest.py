@@ -1,50 +1,17 @@
-"""Small real models, and a job context that only remembers."""
+"""Small real models, and a job context."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from plugins.job_context import RememberingContext
 
 from edgeloop_plugins.model_tools import native_tools
-
-
-@dataclass
-class RememberingContext:
-    """A `JobContext` without a daemon."""
-
-    workspace: Path
-    folder: Path
-    job_id: str = "job-1"
-    lines: list[str] = field(default_factory=list)
-    fractions: list[float] = field(default_factory=list)
-
-    def progress(self, fraction: float | None, message: str = "") -> None:
-        if fraction is not None:
-            self.fractions.append(fraction)
-
-    def log(self, message: str) -> None:
-        self.lines.append(message)
-
-    def metric(self, tag: str, step: int, value: float) -> None:
-        self.lines.append(f"{tag} {step} {value}")
-
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        folder: Path | None = None,
-        environment: Mapping[str, str] | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> int:
-        return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 @pytest.fixture
