@@ -25,7 +25,7 @@ def print_demo(result: DemoResult, folder: Path) -> None:
     click.echo("session: what MNN's session takes")
     click.echo("peak: the worker's peak memory over its baseline, session included")
     if any(_is_noisy(variant) for variant in result.variants):
-        click.echo("~: the difference to fp32 is below the noise (the report says how that was judged)")
+        click.echo("~: the difference to fp32 is below the noise; the report says how that is judged")
     click.echo(f"\nreport  {_shown(result.report, folder)}")
     click.echo(f"trace   {_shown(result.trace, folder)}  (open it in Perfetto or chrome://tracing)")
     click.echo(f"done in {result.seconds:.1f} s")
