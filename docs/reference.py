@@ -21,8 +21,10 @@ import click
 import edgeloop
 from edgeloop import hookspecs
 from edgeloop_daemon import http
-from edgeloop_daemon.cli.declared_commands import Declarations
-from edgeloop_daemon.cli.main import SECTIONS, command_line
+from edgeloop_daemon.cli.command_list import SECTIONS
+from edgeloop_daemon.cli.declarations import Declarations
+from edgeloop_daemon.cli.declared_commands import declared_commands
+from edgeloop_daemon.cli.main import command_line
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
@@ -156,8 +158,9 @@ def commands_reference() -> str:
     with tempfile.TemporaryDirectory() as home:
         folders = Folders(Path(home))
         built_in_plugins().write_declarations(folders.declarations)
-        declared = tuple(Declarations(folders).commands().values())
-    sections = {**SECTIONS, "Tools of plugins": declared}
+        declared = tuple(declared_commands(Declarations(folders)).values())
+    built_in = {title: tuple(one.load() for one in listed) for title, listed in SECTIONS.items()}
+    sections = {**built_in, "Tools of plugins": declared}
     parent = click.Context(command_line, info_name="edgeloop", terminal_width=100)
     return "\n\n".join(
         f"## {title}\n\n" + "\n\n".join(text for command in commands for text in _help_of(command, parent))

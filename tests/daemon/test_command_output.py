@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from edgeloop_daemon.cli import output
-from edgeloop_daemon.cli.declared_commands import Declarations, print_result
+from edgeloop_daemon.cli.declarations import Declarations
+from edgeloop_daemon.cli.declared_commands import declared_commands, print_result
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
@@ -117,7 +118,7 @@ def session(tmp_path: Path) -> RecordedSession:
 
 
 def invoke(session: RecordedSession, *arguments: str) -> Any:
-    command = Declarations(session.folders).commands()["polish"]
+    command = declared_commands(Declarations(session.folders))["polish"]
     return CliRunner().invoke(command, list(arguments), obj=session, catch_exceptions=False)
 
 

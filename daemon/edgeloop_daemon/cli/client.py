@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING, Any, cast
 
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import process_lock
 from edgeloop_shared.errors import DaemonUnreachableError, EdgeloopError, error_from_dict
+
+if TYPE_CHECKING:
+    import http.client
 
 PREFIX = "/api/v1"
 POLL_SECONDS = 10  # how long one long poll may wait on the daemon
@@ -34,6 +35,8 @@ class Client:
 
     def get(self, path: str, **query: Any) -> Record:
         """Return the answer to `GET path`; None values are left out of the query."""
+        from urllib.parse import urlencode  # as in `_send`
+
         given = {name: _query_text(value) for name, value in query.items() if value is not None}
         return self.call("GET", f"{path}?{urlencode(given)}" if given else path)
 
@@ -83,6 +86,8 @@ class Client:
             offset = page["next_offset"]
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+        import http.client  # 20 ms that `--help` and TAB need not spend
+
         payload = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self._token}"} | ({"Content-Type": "application/json"} if payload else {})
         try:
@@ -102,6 +107,8 @@ class Client:
         return data
 
     def _connected(self) -> http.client.HTTPConnection:
+        import http.client  # as in `_send`
+
         if self._connection is None:
             runtime = _read_runtime(self.folders.runtime)
             self._token = str(runtime["token"])

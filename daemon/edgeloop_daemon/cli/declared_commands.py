@@ -2,66 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.declarations import OPERATIONS_HELP, Declarations, Record
 from edgeloop_daemon.cli.following import follow_job
 from edgeloop_daemon.cli.output import clean, print_json, print_table, size
 from edgeloop_daemon.cli.session import Session, json_option
-from edgeloop_daemon.store.folders import Folders
-from edgeloop_shared import __version__
 
 _PATHS = ("model-path", "data-path")
 
 
-class Declarations:
-    """What the installed plugins declare, as the daemon last wrote it for this environment."""
-
-    def __init__(self, folders: Folders) -> None:
-        self._record = _read(folders.declarations) or _refresh(folders)
-
-    def commands(self) -> dict[str, click.Command]:
-        """Return a command per model tool, and a group per group of workspace operations."""
-        found: dict[str, click.Command] = {tool["name"]: _command(tool, f"tools/{tool['name']}") for tool in self.tools}
-        for operation in self._record.get("operations", ()):
-            group = found.setdefault(
-                operation["group"], click.Group(operation["group"], help="Operations on the workspace.")
-            )
-            if isinstance(group, click.Group):
-                group.add_command(_command(operation, f"{operation['group']}/{operation['name']}"))
-        return found
-
-    @property
-    def tools(self) -> Sequence[Record]:
-        """The model tools."""
-        tools: Sequence[Record] = self._record.get("tools", ())
-        return tools
-
-
-def _read(path: Path) -> Record | None:
-    """Return the cached declarations if they were written by this version in this environment."""
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    fits = isinstance(record, dict) and (record.get("version"), record.get("prefix")) == (__version__, sys.prefix)
-    return record if fits else None
-
-
-def _refresh(folders: Folders) -> Record:
-    """Have the declarations written by a process of its own: plugins are never imported into the command line."""
-    folders.create()
-    command = [sys.executable, "-m", "edgeloop_daemon", "--home", str(folders.root), "--write-declarations"]
-    subprocess.run(command, check=False, capture_output=True, timeout=60)
-    return _read(folders.declarations) or {}
+def declared_commands(declarations: Declarations) -> dict[str, click.Command]:
+    """Return a command per model tool, and a group per group of workspace operations."""
+    found: dict[str, click.Command] = {
+        tool["name"]: _command(tool, f"tools/{tool['name']}") for tool in declarations.tools
+    }
+    for operation in declarations.operations:
+        group = found.setdefault(operation["group"], click.Group(operation["group"], help=OPERATIONS_HELP))
+        if isinstance(group, click.Group):
+            group.add_command(_command(operation, f"{operation['group']}/{operation['name']}"))
+    return found
 
 
 def _command(declaration: Record, path: str) -> click.Command:

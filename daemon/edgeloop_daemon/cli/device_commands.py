@@ -6,7 +6,6 @@ import subprocess
 import sys
 
 import click
-import segno
 
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import print_json, print_table, when
@@ -55,6 +54,8 @@ def pair(session: Session, timeout: int) -> None:
     client = session.daemon()
     window = client.post("/pairing", {"timeout_seconds": timeout})
     if not session.as_json:
+        import segno  # half of what every other command on devices takes to start
+
         segno.make(window["offer"], error="m", mode="alphanumeric").terminal(compact=True)
         click.echo("Scan this with the edgeloop app. Without a camera, type there:")
         for address in window["addresses"]:

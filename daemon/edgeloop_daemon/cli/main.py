@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import textwrap
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-from edgeloop_daemon.cli import (
-    daemon_commands,
-    demo_command,
-    device_commands,
-    job_commands,
-    run_commands,
-    workspace_commands,
-)
-from edgeloop_daemon.cli.declared_commands import Declarations
+from edgeloop_daemon.cli.command_list import BUILT_IN, SECTIONS
+from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.output import clean_lines, print_json
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
 from edgeloop_shared.errors import EdgeloopError
-
-SECTIONS: dict[str, tuple[click.Command, ...]] = {
-    "First steps": (demo_command.demo, workspace_commands.init),
-    "The loop": (job_commands.train, run_commands.run, run_commands.runs, run_commands.trace),
-    "Jobs": (job_commands.jobs, job_commands.logs, job_commands.cancel),
-    "Devices": (device_commands.devices, device_commands.pair, device_commands.device),
-    "The daemon": (
-        daemon_commands.up,
-        daemon_commands.down,
-        daemon_commands.status,
-        daemon_commands.plugins,
-        workspace_commands.workspaces,
-        workspace_commands.trust,
-    ),
-}
-_BUILT_IN = {str(command.name): command for commands in SECTIONS.values() for command in commands}
 
 
 class CommandLine(click.Group):
@@ -45,25 +24,51 @@ class CommandLine(click.Group):
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return all names, built-in ones first."""
-        return [*_BUILT_IN, *(name for name in self._declared(context) if name not in _BUILT_IN)]
+        return [*BUILT_IN, *self._summaries(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Return the command called `name`; plugins' declarations are read only when no built-in one has the name."""
-        return _BUILT_IN.get(name) or self._declared(context).get(name)
+        """Return the command called `name`, of which alone the module is imported."""
+        if name in BUILT_IN:
+            return BUILT_IN[name].load()
+        if name not in self._summaries(context):
+            return None
+        from edgeloop_daemon.cli.declared_commands import declared_commands  # only where it is needed
+
+        return declared_commands(self._declarations(context)).get(name)
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with. Raises `UsageError` that suggests the nearest name."""
+        name = arguments[0]
+        if not name.startswith("-") and self.get_command(context, name) is None and not context.resilient_parsing:
+            near = difflib.get_close_matches(name, self.list_commands(context), n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise click.UsageError(f"There is no command {name!r}.{hint}", context)
+        return super().resolve_command(context, arguments)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands in sections."""
-        declared = tuple(command for name, command in self._declared(context).items() if name not in _BUILT_IN)
-        for title, commands in {**SECTIONS, "Tools of plugins": declared}.items():
-            if commands:
+        sections = {title: {one.name: one.summary for one in listed} for title, listed in SECTIONS.items()}
+        for title, summaries in {**sections, "Tools of plugins": self._summaries(context)}.items():
+            if summaries:
                 with formatter.section(title):
-                    formatter.write_dl([(str(command.name), command.get_short_help_str(200)) for command in commands])
+                    formatter.write_dl(list(summaries.items()))
 
-    def _declared(self, context: click.Context) -> dict[str, click.Command]:
-        found: dict[str, click.Command] | None = context.meta.get("edgeloop.declared")
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin with `incomplete`, or its options."""
+        summaries = {name: listed.summary for name, listed in BUILT_IN.items()} | self._summaries(context)
+        found = [CompletionItem(name, help=text) for name, text in summaries.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, context, incomplete)]
+
+    def _summaries(self, context: click.Context) -> dict[str, str]:
+        summaries = self._declarations(context).summaries()
+        return {name: summary for name, summary in summaries.items() if name not in BUILT_IN}
+
+    def _declarations(self, context: click.Context) -> Declarations:
+        found: Declarations | None = context.meta.get("edgeloop.declarations")
         if found is None:
-            found = Declarations(Folders.of_user()).commands()
-            context.meta["edgeloop.declared"] = found
+            found = context.meta["edgeloop.declarations"] = Declarations(Folders.of_user())
         return found
 
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from edgeloop_daemon.cli.client import Client, Record
-from edgeloop_daemon.cli.daemon_process import start_daemon
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.errors import InvalidInputError
 
@@ -33,6 +32,8 @@ class Session:
 
     def daemon(self) -> Client:
         """Return the client of a daemon that runs; start it when it is down."""
+        from edgeloop_daemon.cli.daemon_process import start_daemon  # `--help` starts nothing
+
         if start_daemon(self._client) and not self.as_json:
             click.echo("Started the edgeloop daemon (`edgeloop down` stops it).", err=True)
         return self._client

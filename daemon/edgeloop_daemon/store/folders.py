@@ -6,8 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 HOME_VARIABLE = "EDGELOOP_HOME"
 
 
@@ -20,8 +18,11 @@ class Folders:
     @classmethod
     def of_user(cls) -> Folders:
         """Return this user's folders, without creating them."""
-        override = os.environ.get(HOME_VARIABLE)
-        return cls(Path(override).expanduser().absolute() if override else platformdirs.user_state_path("edgeloop"))
+        if override := os.environ.get(HOME_VARIABLE):
+            return cls(Path(override).expanduser().absolute())
+        import platformdirs  # a tenth of what `edgeloop --help` takes
+
+        return cls(platformdirs.user_state_path("edgeloop"))
 
     def create(self) -> None:
         """Create the folders, readable by this user alone."""

@@ -1,0 +1,60 @@
+"""The built-in commands by section, without the modules that hold them: only the command that is called gets imported.
+
+A test holds the summaries to the commands' own help.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import click
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A command called `name`, which is also its name in `edgeloop_daemon.cli.<module>`; `summary` is its help's first line."""
+
+    name: str
+    module: str
+    summary: str
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        command = getattr(importlib.import_module(f"edgeloop_daemon.cli.{self.module}"), self.name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+SECTIONS: Mapping[str, tuple[Listed, ...]] = {
+    "First steps": (
+        Listed("demo", "demo_command", "Go through the whole loop on real digits, and report."),
+        Listed("init", "workspace_commands", "Create a workspace from a template in the folder NAME."),
+    ),
+    "The loop": (
+        Listed("train", "job_commands", "Train the workspace's model from a snapshot of its tree."),
+        Listed("run", "run_commands", "Run SCRIPT on a device; ARGUMENTS are its own."),
+        Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
+        Listed("trace", "run_commands", "Per-operator traces of runs."),
+    ),
+    "Jobs": (
+        Listed("jobs", "job_commands", "List the jobs of this workspace, newest first."),
+        Listed("logs", "job_commands", "Print the log of a job or of a run on a device."),
+        Listed("cancel", "job_commands", "Cancel a job or a run on a device."),
+    ),
+    "Devices": (
+        Listed("devices", "device_commands", "List the paired devices."),
+        Listed("pair", "device_commands", "Pair a phone, by QR code or by a typed code."),
+        Listed("device", "device_commands", "Virtual devices, and forgetting a device."),
+    ),
+    "The daemon": (
+        Listed("up", "daemon_commands", "Start the daemon in the background."),
+        Listed("down", "daemon_commands", "Stop the daemon and its virtual devices."),
+        Listed("status", "daemon_commands", "Show whether the daemon runs, and where."),
+        Listed("plugins", "daemon_commands", "List the plugins and what each of them offers."),
+        Listed("workspaces", "workspace_commands", "List the workspaces that are open."),
+        Listed("trust", "workspace_commands", "Let this workspace's code run."),
+    ),
+}
+BUILT_IN: Mapping[str, Listed] = {listed.name: listed for section in SECTIONS.values() for listed in section}

@@ -1,0 +1,70 @@
+"""The list of commands, of which only the one that is called is imported, and what `--help` may import at all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from edgeloop_daemon.cli.command_list import BUILT_IN, Listed
+from edgeloop_daemon.plugins import installed_plugins, load_plugins
+
+HEAVY = {"aiohttp", "pydantic", "cryptography", "segno", "numpy", "sqlite3", "sqlite_utils", "pluggy", "asyncio", "ssl"}
+MODULES = (
+    "import sys; from edgeloop_daemon.cli.main import command_line; "
+    "command_line.main({!r}, prog_name='edgeloop', standalone_mode=False); "
+    "print(*sys.modules, file=sys.stderr)"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("home")
+    load_plugins(installed_plugins()).write_declarations(folder / "declarations.json")
+    return folder
+
+
+def call(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, "EDGELOOP_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("listed", BUILT_IN.values(), ids=BUILT_IN)
+def test_a_listed_command_is_there_and_says_of_itself_what_the_list_says(listed: Listed) -> None:
+    command = listed.load()
+    assert (command.name, command.get_short_help_str(200)) == (listed.name, listed.summary)
+    assert isinstance(command, click.Group) or "--json" in [name for one in command.params for name in one.opts]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["quantize", "--help"], ["devices", "--help"]])
+def test_help_imports_nothing_that_is_slow_to_start(home: Path, arguments: list[str]) -> None:
+    done = call(home, "-c", MODULES.format(arguments))
+    assert done.stdout.startswith("Usage: edgeloop")
+    imported = {name.partition(".")[0] for name in done.stderr.split()}
+    assert "click" in imported
+    assert not imported & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("trian", "train"), ("quantise", "quantize"), ("device-s", "devices"), ("statsu", "status")]
+)
+def test_a_command_that_does_not_exist_brings_the_nearest_ones_to_mind(home: Path, typed: str, meant: str) -> None:
+    done = call(home, "-m", "edgeloop_daemon.cli", typed)
+    assert done.returncode == 2
+    assert f"There is no command {typed!r}. Did you mean {meant}" in done.stderr
+
+
+def test_a_command_like_nothing_else_is_simply_refused(home: Path) -> None:
+    done = call(home, "-m", "edgeloop_daemon.cli", "zzzzzz")
+    assert done.returncode == 2
+    assert "There is no command 'zzzzzz'." in done.stderr
+    assert "Did you mean" not in done.stderr
