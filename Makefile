@@ -1,15 +1,16 @@
-# demo, test, check, docs: each target sets up what it needs in .venv. Needs Python >= 3.11, make and git.
+# demo, test, check, bench, docs: each target sets up what it needs in .venv. Needs Python >= 3.11, make and git.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check docs format system-packages clean
+.PHONY: demo test check bench docs format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    train digits, shrink the model, run every variant on a virtual device, report"
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, generated docs"
+	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make docs    write the generated parts of docs/ anew"
 
 demo: .venv/.demo
@@ -25,6 +26,11 @@ check: .venv/.dev
 	$(BIN)/mypy tests docs benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
+
+# All benchmarks, or some: make bench OPTIONS="link deploy".
+bench: .venv/.dev
+	@tests/install-debian-packages benchmarks/debian-packages.txt
+	@$(BIN)/python benchmarks/run.py $(OPTIONS); status=$$?; $(BIN)/python docs/generate.py; exit $$status
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py

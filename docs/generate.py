@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import performance
 import reference
 
 import edgeloop
@@ -41,6 +42,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "commands": reference.commands_reference,
     "routes": lambda: reference.routes_table(reference.local_api()),
     "settings": reference.settings_table,
+    "benchmarks": performance.figures_table,
 }
 
 

@@ -1,12 +1,10 @@
 """What a trace costs: traced and plain inference interleaved in one run.
 
-A network with the shape of MobileNetV2 tells the ratio, a chain of tiny operators what one operator costs. Prints one JSON
-object each; figures are of medians, and `holds` says whether the bar is met.
+A network with the shape of MobileNetV2 tells the ratio, a chain of tiny operators what one operator costs.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import tempfile
 import time
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import Figure, interleaved, publish, ratio, spread
 from numpy.typing import NDArray
 
 import edgeloop_task
@@ -92,42 +91,49 @@ class Discard(reporting.ConsoleReporter):
         self.operators = len(table.operators)
 
 
-def medians(model: edgeloop_task.Model, inputs: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the median nanoseconds of a plain and of a traced run, taken in turns."""
-    plain, traced = [], []
-    for number in range(ROUNDS + 3):
+def runs(model: edgeloop_task.Model, inputs: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """Return the milliseconds of plain and of traced runs, taken in turns."""
+
+    def plain() -> float:
         begin = time.perf_counter_ns()
         model.run(inputs)
-        middle = time.perf_counter_ns()
+        return (time.perf_counter_ns() - begin) / 1e6
+
+    def traced() -> float:
+        begin = time.perf_counter_ns()
         with edgeloop_task.trace():
             model.run(inputs)
-        end = time.perf_counter_ns()
-        if number >= 3:
-            plain.append(middle - begin)
-            traced.append(end - middle)
-    return statistics.median(plain), statistics.median(traced)
+        return (time.perf_counter_ns() - begin) / 1e6
+
+    samples = interleaved(ROUNDS, {"plain": plain, "traced": traced}, warm_up=3)
+    return samples["plain"], samples["traced"]
 
 
-def main() -> None:
-    """Measure and print."""
+def measure() -> list[Figure]:
+    """Return both figures."""
     sink = Discard()
     reporting.use(sink)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.mnn"
         save_network(path)
         image = np.random.default_rng(0).normal(size=(1, 3, 224, 224)).astype(np.float32)
-        plain, traced = medians(edgeloop_task.load_model(path), image)
-        ratio = traced / plain
-        figure = {"figure": "traced / plain inference", "value": round(ratio, 4), "bar": RATIO_BAR}
-        print(json.dumps(figure | {"holds": ratio <= RATIO_BAR, "operators": sink.operators, "plain_ms": plain / 1e6}))
+        plain, traced = runs(edgeloop_task.load_model(path), image)
+        whole = ratio("traced / plain inference", RATIO_BAR, traced, plain, unit="ms")
 
         path = Path(folder) / "chain.mnn"
         save_chain(path)
-        plain, traced = medians(edgeloop_task.load_model(path), np.ones((1, 4), np.float32))
-        cost = (traced - plain) / sink.operators / 1000
-        figure = {"figure": "tracing, microseconds per tiny operator", "value": round(cost, 2), "bar": MICROSECONDS_BAR}
-        print(json.dumps(figure | {"holds": cost <= MICROSECONDS_BAR, "operators": sink.operators}))
+        plain, traced = runs(edgeloop_task.load_model(path), np.ones((1, 4), np.float32))
+        costs = [(with_it - without) / sink.operators * 1000 for with_it, without in zip(traced, plain, strict=True)]
+        cost = Figure(
+            "tracing a tiny operator",
+            statistics.median(costs),
+            MICROSECONDS_BAR,
+            unit="µs",
+            spread=spread(costs),
+            measured={"operators": sink.operators},
+        )
+    return [whole, cost]
 
 
 if __name__ == "__main__":
-    main()
+    publish("tracing", measure)
