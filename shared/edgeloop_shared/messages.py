@@ -67,7 +67,7 @@ class PairFinished:
     """The answer to `PairFinish`; the daemon's proof stands in `PROOF_HEADER`. `device_key` is 32 bytes in hex."""
 
     device_id: str = field(metadata={"pattern": ID_PATTERN})
-    device_key: str = field(metadata=HEX_NONCE)
+    device_key: str = field(repr=False, metadata=HEX_NONCE)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Welcome:
 
     version: int
     proof: str = field(metadata=HEX_NONCE)
-    bearer: str = field(metadata={"min_length": 16, "max_length": 128})
+    bearer: str = field(repr=False, metadata={"min_length": 16, "max_length": 128})
     host_name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
 
 

@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.proofs import FINGERPRINT_BYTES, keyed_hash, length_prefixed
@@ -36,7 +36,7 @@ class PairingOffer:
     port: int
     addresses: tuple[str, ...]
     certificate: bytes
-    secret: bytes
+    secret: bytes = field(repr=False)
 
     def text(self) -> str:
         """Return the QR text; every character is in the alphanumeric mode's alphabet."""

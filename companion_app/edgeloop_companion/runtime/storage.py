@@ -10,18 +10,26 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from edgeloop_shared.errors import TransferError
+from edgeloop_shared.errors import InvalidInputError, TransferError
 
 CHUNK_BYTES = 1024 * 1024
 MAX_STORE_BYTES = 4 * 1024**3
 
 
 class StateFolder:
-    """The state folder: readable by its owner only, because pairing keys and users' models lie in it."""
+    """The state folder: readable by its owner only, because pairing keys and users' models lie in it.
+
+    Raises `InvalidInputError` when it belongs to another user.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path = path.resolve()  # tracebacks name files by their real paths
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (owner := path.stat().st_uid) != os.geteuid():  # who could change what is in it
+            raise InvalidInputError(
+                f"The state folder {path} belongs to another user (uid {owner}).",
+                hint="Choose a folder of your own with --state.",
+            )
         path.chmod(0o700)
         self.blobs = BlobStore(path / "blobs")
         self._tasks = path / "tasks"

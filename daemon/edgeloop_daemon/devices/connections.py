@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from edgeloop_daemon.accepting import request_log
 from edgeloop_daemon.devices.addresses import plain_address
 from edgeloop_shared.messages import MAX_UNAUTHENTICATED_BYTES
 from edgeloop_shared.proofs import NONCE_BYTES
@@ -36,6 +37,7 @@ class Connection(web.RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp spells "none"
+            logger=request_log(),
             auto_decompress=False,
             keepalive_timeout=_IDLE_SECONDS,
             lingering_time=1.0,
@@ -62,12 +64,12 @@ class Connection(web.RequestHandler):
         if self._server.admit(self):
             self.expect_authentication(UNAUTHENTICATED_SECONDS)
         else:
-            self._abort()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         """Pass on what a peer may send now."""
         if not self.is_authenticated and not self._is_within_limit(data):
-            self._abort()
+            self.abort()
             return
         super().data_received(data)
 
@@ -84,12 +86,18 @@ class Connection(web.RequestHandler):
         """Cut the connection off unless its peer has proved who it is in that time."""
         self.is_authenticated = False
         self._stop_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._abort)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
 
     def authenticate(self) -> None:
         """Lift the limits: the peer has proved who it is."""
         self.is_authenticated = True
         self._stop_timer()
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        transport = self.transport
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
 
     def answered(self) -> bool:
         """Count a request as answered; return whether an unauthenticated peer may send another."""
@@ -116,11 +124,6 @@ class Connection(web.RequestHandler):
         # The body of an upload may come together with the head that holds its bearer. Until that is checked, aiohttp
         # stops reading after its small buffer is full.
         return self._head.startswith(_UPLOAD) and b"\r\n\r\n" in self._head
-
-    def _abort(self) -> None:
-        transport = self.transport
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

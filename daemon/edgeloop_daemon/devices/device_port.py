@@ -173,6 +173,7 @@ class DevicePort:
             if connection.is_authenticated:
                 connection.expect_authentication(UNAUTHENTICATED_SECONDS)
             raise UnauthorizedError("The bearer is not one of a live link.", hint="Link first; it dies with the link.")
+        self._links.attach(device_id, connection)
         connection.authenticate()
         match request.method:
             case "GET":
@@ -186,8 +187,8 @@ class DevicePort:
 def _check_headers(request: web.BaseRequest) -> None:
     if "Origin" in request.headers:
         raise ForbiddenError("Web pages have no business on the device port.")
-    if "Content-Encoding" in request.headers:
-        raise InvalidInputError("Compressed bodies are refused.", hint="Send the body without Content-Encoding.")
+    if "Content-Encoding" in request.headers or request.headers.get("Transfer-Encoding", "chunked") != "chunked":
+        raise InvalidInputError("Encoded bodies are refused.", hint="Send the body as it is.")
 
 
 def _only(request: web.BaseRequest, header: str) -> str:

@@ -15,9 +15,10 @@ from typing import Any, Protocol
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from edgeloop_daemon.devices.commands import Command, Commands
+from edgeloop_daemon.devices.connections import Connection
 from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
-from edgeloop_shared.errors import EdgeloopError, MessageError
+from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError
 from edgeloop_shared.messages import (
     Acknowledge,
     CommandResult,
@@ -32,6 +33,7 @@ from edgeloop_shared.records import unpack_record
 CLOSE_REPLACED = 4000
 CLOSE_REVOKED = 4001
 MAX_WAITING_MESSAGES = 1024
+MAX_TRANSFER_CONNECTIONS = 16
 _HELLO_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
 _log = logging.getLogger(__name__)
@@ -74,9 +76,23 @@ class Links:
         return link.proved.address if link is not None else None
 
     def device_of_bearer(self, bearer: str) -> str | None:
-        """Return the device whose live link handed out `bearer`. Only hashes are compared."""
+        """Return the paired device whose live link handed out `bearer`. Only hashes are compared."""
         given = _hash(bearer)
-        return next((device_id for device_id, link in self._links.items() if link.bearer_hash == given), None)
+        found = next((device_id for device_id, link in self._links.items() if link.bearer_hash == given), None)
+        return found if found is not None and self._registry.find(found) else None
+
+    def attach(self, device_id: str, connection: Connection) -> None:
+        """Let a connection that shows the bearer of the device's live link end with that link.
+
+        Raises `RateLimitedError` when the device has too many of them.
+        """
+        transfers = self._links[device_id].transfers
+        if connection in transfers:
+            return
+        if len(transfers) >= MAX_TRANSFER_CONNECTIONS:
+            raise RateLimitedError("This device transfers too much at once.", hint="Use fewer connections.")
+        transfers.add(connection)
+        connection.on_lost.append(lambda: transfers.discard(connection))
 
     async def serve(self, socket: web.WebSocketResponse, proved: Proved) -> None:
         """Carry a link whose WebSocket is open and whose device has proved who it is, until it ends."""
@@ -97,6 +113,8 @@ class Links:
         except (TimeoutError, ConnectionError):
             link.end(WSCloseCode.GOING_AWAY, "the device fell silent")
         finally:
+            for connection in tuple(link.transfers):
+                connection.abort()
             self._commands.unlink(device_id, link.send)
             if self._links.get(device_id) is link:
                 del self._links[device_id]
@@ -169,6 +187,8 @@ class _Link:
         self.proved = proved
         self.bearer = secrets.token_urlsafe(32)
         self.bearer_hash = _hash(self.bearer)
+        self.transfers: set[Connection] = set()
+        """Connections that showed its bearer."""
         self.ended = asyncio.Event()
         """Set when its last record is stored."""
         self.gone = asyncio.Event()

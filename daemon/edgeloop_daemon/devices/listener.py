@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 
 from edgeloop_daemon.devices.addresses import bind, offered_addresses
 from edgeloop_daemon.devices.connections import ConnectionServer, Handler
+from edgeloop_daemon.devices.handshakes import Handshakes
 from edgeloop_daemon.store.database import Database
 from edgeloop_shared.errors import DeviceUnavailableError, PortInUseError
 
 _log = logging.getLogger(__name__)
 _SETTING = "device_port"
-_HANDSHAKE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 2.0
 
 
@@ -35,7 +35,7 @@ class Listener:
         self._holders: set[str] = set()
         self._lock = asyncio.Lock()
         self._connections: ConnectionServer | None = None
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Task[None] | None = None
         self.port: int | None = None
         """The port while it is open."""
 
@@ -73,13 +73,13 @@ class Listener:
         async with self._lock:
             self._holders.discard(holder)
             if not self._holders:
-                self._close()
+                await self._close()
 
     async def stop(self) -> None:
         """Close the port whoever holds it, because the daemon stops."""
         async with self._lock:
             self._holders.clear()
-            self._close()
+            await self._close()
 
     async def _open(self) -> None:
         if self._connections is None:
@@ -94,15 +94,14 @@ class Listener:
                 "device port %d is used by another program; paired phones must be told the new one", remembered
             )
             sock = bind(self._host, 0)
-        self._server = await asyncio.get_running_loop().create_server(
-            self._connections, sock=sock, ssl=self._context, ssl_handshake_timeout=_HANDSHAKE_SECONDS
-        )
         self.port = int(sock.getsockname()[1])
+        self._server = asyncio.create_task(Handshakes(self._context, self._connections).serve(sock))
         await self._remember(self.port)
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         if self._server is not None:
-            self._server.close()
+            self._server.cancel()
+            await asyncio.wait({self._server})
         if self._connections is not None:
             self._connections.drop_strangers()
         self._server = None

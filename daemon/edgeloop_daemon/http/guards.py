@@ -32,8 +32,8 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
             raise ForbiddenError(f"Requests from {', '.join(origins)[:100]} are refused.")
         if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise ForbiddenError("Requests that another site causes are refused.")
-        if "Content-Encoding" in request.headers:
-            raise InvalidInputError("Compressed bodies are refused.", hint="Send the body without Content-Encoding.")
+        if "Content-Encoding" in request.headers or request.headers.get("Transfer-Encoding", "chunked") != "chunked":
+            raise InvalidInputError("Encoded bodies are refused.", hint="Send the body as it is.")
         if request.path.startswith("/api/"):
             _require_token(tokens, request)
         response = await handler(request)

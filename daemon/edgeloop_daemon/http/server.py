@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from edgeloop_daemon.accepting import request_log
 from edgeloop_daemon.http.api import MAX_BODY_BYTES, add_routes
 from edgeloop_daemon.http.guards import guards
 from edgeloop_daemon.http.problems import problems
 from edgeloop_daemon.http.routes import Route
+from edgeloop_daemon.http.strangers import Strangers
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_shared.errors import PortInUseError
 
 HOST = "127.0.0.1"
+_BACKLOG = 128
 
 
 @asynccontextmanager
@@ -24,27 +29,43 @@ async def local_api(routes: Iterable[Route], tokens: Tokens, port: int) -> Async
 
     Raises `PortInUseError` when another program has the port.
     """
+    strangers = Strangers()
     bound = port
-
-    def current_port() -> int:
-        return bound
-
     # `problems` stands outside, so that what the guards refuse is a problem response as well.
-    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[problems, guards(tokens, current_port)])
+    middlewares = [problems, guards(tokens, lambda: bound), strangers.middleware]
+    application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     add_routes(application, routes)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=2)
+    # Bodies are never decompressed, not even those that the guards refuse.
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        shutdown_timeout=2,
+        auto_decompress=False,
+        lingering_time=1.0,
+        logger=request_log(),
+    )
     await runner.setup()
+    assert runner.server is not None
     try:
+        listening = _listen(port)
+        bound = int(listening.getsockname()[1])
+        serving = asyncio.create_task(strangers.serve(listening, runner.server))
         try:
-            await web.TCPSite(runner, HOST, port).start()
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise
-            raise port_in_use(port, "--port") from None
-        bound = int(runner.addresses[0][1])
-        yield bound
+            yield bound
+        finally:
+            serving.cancel()
+            await asyncio.wait({serving})
     finally:
         await runner.cleanup()
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port), backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise port_in_use(port, "--port") from None
 
 
 def port_in_use(port: int, option: str) -> PortInUseError:

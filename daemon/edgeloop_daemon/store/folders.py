@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeloop_shared.errors import InvalidInputError
+
 HOME_VARIABLE = "EDGELOOP_HOME"
 
 
@@ -25,10 +27,21 @@ class Folders:
         return cls(platformdirs.user_state_path("edgeloop"))
 
     def create(self) -> None:
-        """Create the folders, readable by this user alone."""
-        for folder in (self.root, self.jobs, self.blobs, self.logs, self.virtual_devices):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the folders, readable by this user alone.
+
+        Raises `InvalidInputError` when the state folder belongs to somebody else, who could change what is in it: anybody may
+        make a folder or a link with that name in a shared place such as /tmp.
+        """
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.root.stat().st_uid
+        if owner != os.geteuid():
+            raise InvalidInputError(
+                f"The state folder {self.root} belongs to another user (uid {owner}).",
+                hint=f"Choose a folder of your own with {HOME_VARIABLE}.",
+            )
         self.root.chmod(0o700)
+        for folder in (self.jobs, self.blobs, self.logs, self.virtual_devices):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     @property
     def database(self) -> Path:
