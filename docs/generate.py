@@ -29,6 +29,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "pairing-messages": lambda: reference.messages_reference({kind.__name__: kind for kind in _PAIRING}),
     "link-messages": lambda: reference.messages_reference(messages.MESSAGE_KINDS),
     "events": lambda: reference.messages_reference(messages.EVENT_KINDS),
+    "event-kinds": reference.event_kinds_table,
     "message-parts": lambda: reference.messages_reference({kind.__name__: kind for kind in _PARTS}),
     "limits": reference.limits_table,
     "patterns": reference.patterns_table,

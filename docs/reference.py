@@ -25,6 +25,7 @@ from edgeloop_daemon.cli.command_list import SECTIONS
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands
 from edgeloop_daemon.cli.main import command_line
+from edgeloop_daemon.events.kinds import KINDS
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
@@ -80,6 +81,15 @@ def messages_reference(kinds: Mapping[str, type]) -> str:
         _dataclass_section(f"`{name}`" if name == kind.__name__ else f"`{name}`: `{kind.__name__}`", kind)
         for name, kind in kinds.items()
     )
+
+
+def event_kinds_table() -> str:
+    """Return the kinds of events with their data."""
+    rows = (
+        (f"`{name}`", ", ".join(f"`{field.name}`" for field in dataclasses.fields(kind)), _prose(kind))
+        for name, kind in KINDS.items()
+    )
+    return _table(("kind", "data", "says"), rows)
 
 
 def limits_table() -> str:

@@ -14,13 +14,17 @@ from dataclasses import dataclass
 
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
+from edgeloop_daemon.events.event_log import open_event_log, record_event
+from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
+from edgeloop_daemon.http.event_routes import event_routes
 from edgeloop_daemon.http.job_routes import job_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.jobs import open_jobs
@@ -71,6 +75,9 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
     plugins.write_declarations(folders.declarations)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(folders.database))
+        log = await stack.enter_async_context(open_event_log(database))
+        await database.write(lambda db: record_event(db, DaemonStarted(__version__)))
+        stack.push_async_callback(database.write, lambda db: record_event(db, DaemonStopped()))
         jobs = await stack.enter_async_context(open_jobs(folders.jobs, database))
         workspaces = Workspaces(database, plugins)
         devices = await stack.enter_async_context(
@@ -78,7 +85,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 folders, database, BlobStore(folders.blobs), host=options.device_host, port=options.device_port
             )
         )
-        tokens = Tokens()
+        tokens, streams = Tokens(), Streams()
         api_port = options.port
 
         def status() -> Status:
@@ -108,9 +115,10 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *workspace_routes(workspaces),
             *job_routes(jobs),
             *device_routes(devices.devices, devices.pairing),
+            *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, TraceStore(database), run_workspace),
         )
-        api_port = await stack.enter_async_context(local_api(routes, tokens, options.port))
+        api_port = await stack.enter_async_context(local_api(routes, tokens, options.port, streams))
         runtime = {"pid": os.getpid(), "port": api_port, "token": tokens.issue("runtime file")}
         write_atomically(folders.runtime, json.dumps(runtime))
         stack.callback(folders.runtime.unlink, missing_ok=True)

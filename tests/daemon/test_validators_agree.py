@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from edgeloop import DataPath, ModelPath
 from edgeloop.parameters import describe_parameters
-from edgeloop_daemon.http.api import validate_json
+from edgeloop_daemon.http.validation import validate_json
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import InvalidInputError
 

@@ -53,6 +53,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("down", "daemon_commands", "Stop the daemon and its virtual devices."),
         Listed("status", "daemon_commands", "Show whether the daemon runs, and where."),
         Listed("plugins", "daemon_commands", "List the plugins and what each of them offers."),
+        Listed("events", "event_commands", "Show what happens: jobs, runs, devices, workspaces."),
         Listed("workspaces", "workspace_commands", "List the workspaces that are open."),
         Listed("trust", "workspace_commands", "Let this workspace's code run."),
     ),

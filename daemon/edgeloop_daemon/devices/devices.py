@@ -65,7 +65,7 @@ async def open_devices(
     shown_name = _shown(host_name or platform.node())
     links = Links(registry, commands, active, shown_name)
     listener = Listener(database, certificate.context, host=host, port=port)
-    pairing = Pairing(registry, listener, certificate.fingerprint, shown_name, clock=clock)
+    pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
     async with active.watching(), listener.serving(device_port.handle):
         try:

@@ -119,7 +119,7 @@ class Links:
             if self._links.get(device_id) is link:
                 del self._links[device_id]
                 self._user.unlinked(device_id)
-                await self._registry.seen(device_id)
+                await self._registry.unlinked(device_id)
             link.ended.set()
             await link.say_goodbye()
             self._serving.discard(link)
@@ -150,7 +150,7 @@ class Links:
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
-        await self._registry.seen(device_id, hello.info)
+        await self._registry.linked(device_id, proved.address, hello.info)
         inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
         link.send(Acknowledge(positions))
         if self._links.get(device_id) is not link:

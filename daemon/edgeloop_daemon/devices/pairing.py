@@ -17,6 +17,9 @@ from edgeloop_daemon.devices.pairing_window import (
     no_window,
 )
 from edgeloop_daemon.devices.registry import Registry
+from edgeloop_daemon.events.event_log import record_event
+from edgeloop_daemon.events.kinds import Occurrence, PairingClosed, PairingOpened, PairingTriedWrongly
+from edgeloop_daemon.store.database import Database
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import BadProofError, NotFoundError, VersionMismatchError
 from edgeloop_shared.messages import MAX_UNAUTHENTICATED_BYTES, PairFinish, PairFinished, PairStart, PairStarted
@@ -51,6 +54,7 @@ class _Current:
     device_id: str | None = None
     stretched: dict[Method, asyncio.Task[bytes]] = field(default_factory=dict)
     expiry: asyncio.Task[None] | None = None
+    has_ended: bool = False  # and the log of events says so
 
 
 class Pairing:
@@ -61,6 +65,7 @@ class Pairing:
 
     def __init__(
         self,
+        database: Database,
         registry: Registry,
         listener: Listener,
         certificate: bytes,
@@ -68,6 +73,7 @@ class Pairing:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._database = database
         self._registry = registry
         self._listener = listener
         self._certificate = certificate
@@ -84,6 +90,7 @@ class Pairing:
         offer = PairingOffer(self._listener.port or 0, self._listener.addresses, self._certificate, window.secret)
         self._current = current = _Current(window, offer, time.time() + seconds)
         current.expiry = asyncio.create_task(self._expire(current))
+        await self._tell(PairingOpened(current.expires_at))
         self._notify()
         return self.current()
 
@@ -125,6 +132,7 @@ class Pairing:
         if current.expiry is not None:
             current.expiry.cancel()
         await self._listener.release(_HOLDER)
+        await self._tell_end(current)
         self._notify()
 
     def start(self, address: str, body: bytes) -> tuple[Attempt, bytes, float]:
@@ -171,6 +179,7 @@ class Pairing:
                 attempt, message.method, stretched, bytes.fromhex(message.client_nonce), _proof_bytes(proof)
             )
         except BadProofError:
+            await self._tell(PairingTriedWrongly(window.wrong_tries))
             if window.state is not WindowState.OPEN:
                 await self.close()
             self._notify()
@@ -200,7 +209,16 @@ class Pairing:
     async def _expire(self, current: _Current) -> None:
         await asyncio.sleep(current.window.seconds_left + 0.01)  # a timer may fire a moment too early
         await self._listener.release(_HOLDER)
+        await self._tell_end(current)
         self._notify()
+
+    async def _tell_end(self, current: _Current) -> None:
+        if not current.has_ended:
+            current.has_ended = True
+            await self._tell(PairingClosed(current.window.state.value))
+
+    async def _tell(self, occurrence: Occurrence) -> None:
+        await self._database.write(lambda db: record_event(db, occurrence))
 
     def _open_window(self) -> _Current:
         if self._current is None or self._current.window.state is not WindowState.OPEN:

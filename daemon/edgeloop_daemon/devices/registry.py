@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from sqlite_utils import Database as Tables
 
+from edgeloop_daemon.events.event_log import record_event
+from edgeloop_daemon.events.kinds import DeviceLinked, DevicePaired, DeviceRevoked, DeviceUnlinked
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_shared.codec import decode_json, encode_json
@@ -72,13 +74,21 @@ class Registry:
                 "insert into devices (id, device_key, info_json, paired_at) values (?, ?, ?, ?)",
                 [device.id, device.key, encode_json(info).decode(), device.paired_at],
             )
+            record_event(db, DevicePaired(device.id, info.name))
 
         await self._database.write(insert)
         self._devices[device.id] = device
         return device
 
-    async def seen(self, device_id: str, info: DeviceInfo | None = None) -> None:
-        """Note that the device is (or was just now) linked, and what it says of itself."""
+    async def linked(self, device_id: str, address: str, info: DeviceInfo) -> None:
+        """Note that the device is linked from `address`, and what it says of itself."""
+        await self._seen(device_id, DeviceLinked(device_id, address), info)
+
+    async def unlinked(self, device_id: str) -> None:
+        """Note that the device was linked until now."""
+        await self._seen(device_id, DeviceUnlinked(device_id))
+
+    async def _seen(self, device_id: str, event: DeviceLinked | DeviceUnlinked, info: DeviceInfo | None = None) -> None:
         known = self._devices.get(device_id)
         if known is None:
             return
@@ -86,12 +96,22 @@ class Registry:
         self._devices[device_id] = device
         values = [device.last_seen, encode_json(device.info).decode(), device_id]
         sql = "update devices set last_seen = ?, info_json = ? where id = ?"
-        await self._database.write(lambda db: db.execute(sql, values))
+
+        def update(db: Tables) -> None:
+            db.execute(sql, values)
+            record_event(db, event)
+
+        await self._database.write(update)
 
     async def revoke(self, device_id: str) -> PairedDevice:
         """Forget the device's key: it can never link again. Raises `NotFoundError`."""
         device = self.get(device_id)
         del self._devices[device_id]  # first, so that no link can begin while the database writes
         sql = "update devices set revoked_at = ?, device_key = x'' where id = ?"
-        await self._database.write(lambda db: db.execute(sql, [time.time(), device_id]))
+
+        def update(db: Tables) -> None:
+            db.execute(sql, [time.time(), device_id])
+            record_event(db, DeviceRevoked(device_id))
+
+        await self._database.write(update)
         return device

@@ -14,6 +14,8 @@ from sqlite_utils import Database as Tables
 
 from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
+from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
+from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (
@@ -58,6 +60,7 @@ class Reported:
     files: dict[str, tuple[str, int]] = field(default_factory=dict)  # by name: SHA-256 and size
     finished: TaskFinished | None = None
     transfer: TransferProgress | None = None
+    progress_told_at: float = 0.0
     failure: EdgeloopError | None = None
     """Why the run must end although the device goes on: a broken quota, or an event that cannot be understood."""
 
@@ -115,12 +118,18 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
                 return reported
             sql = "update runs set state = 'running', started_at = ? where id = ?"
             db.execute(sql, [time.time(), run_id])
+            _tell(db, run_id, RunStarted(run_id))
             return replace(reported, state=RunState.RUNNING)
         case TransferProgress(received, total):
             received = min(received, total)
             progress = json.dumps({"received": received, "total": total})
             state = RunState.PREPARING if reported.state is RunState.QUEUED else reported.state
             db.execute("update runs set state = ?, progress_json = ? where id = ?", [state.value, progress, run_id])
+            now = time.monotonic()
+            is_last = received == total and event != reported.transfer
+            if is_last or now >= reported.progress_told_at + PROGRESS_SECONDS:
+                _tell(db, run_id, RunProgressed(run_id, received, total))
+                reported = replace(reported, progress_told_at=now)
             return replace(reported, state=state, transfer=event)
         case MetricReported():
             return _metric(db, run_id, event, reported, quotas)
@@ -175,7 +184,14 @@ def _file(db: Tables, run_id: str, event: FileAnnounced, reported: Reported, quo
         " set sha256 = excluded.sha256, size = excluded.size, is_received = excluded.is_received",
         [run_id, event.name, event.sha256, event.size],
     )
+    if event.name not in reported.files:
+        _tell(db, run_id, RunFileReported(run_id, event.name, event.size))
     return replace(reported, files=files)
+
+
+def _tell(db: Tables, run_id: str, occurrence: Occurrence) -> None:
+    (workspace,) = db.execute("select workspace from runs where id = ?", [run_id]).fetchone()
+    record_event(db, occurrence, workspace)
 
 
 def _exceeded(noun: str, limit: int) -> TooLargeError:

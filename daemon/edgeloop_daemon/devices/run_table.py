@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlite_utils import Database as Tables
 
+from edgeloop_daemon.events.event_log import record_event
+from edgeloop_daemon.events.kinds import RunQueued, run_ended
 from edgeloop_daemon.store.database import Database
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
@@ -87,8 +89,9 @@ class RunTable:
 
     async def insert(self, run: NewRun) -> None:
         """Add a run, queued."""
-        await self._database.write(
-            lambda db: db.execute(
+
+        def insert(db: Tables) -> None:
+            db.execute(
                 "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, state, created_at)"
                 " values (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
                 [
@@ -96,7 +99,9 @@ class RunTable:
                     *(run.trace, run.manifest, time.time()),
                 ],
             )
-        )
+            record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
+
+        await self._database.write(insert)
 
     async def get(self, run_id: str) -> Run:
         """Return a run. Raises `NotFoundError`."""
@@ -121,14 +126,19 @@ class RunTable:
 
     async def end(self, run_id: str, state: RunState, error: EdgeloopError | None) -> None:
         """Note that a run has ended; one that had ended already stays as it was."""
-        text = None if error is None else encode_json(error.as_dict()).decode()
-        await self._database.write(
-            lambda db: db.execute(
+        record = None if error is None else error.as_dict()
+        text = None if record is None else encode_json(record).decode()
+
+        def update(db: Tables) -> None:
+            ended = db.execute(
                 "update runs set state = ?, ended_at = ?, error_json = ?"
-                " where id = ? and state in ('queued', 'preparing', 'running')",
+                " where id = ? and state in ('queued', 'preparing', 'running') returning workspace",
                 [state.value, time.time(), text, run_id],
-            )
-        )
+            ).fetchone()
+            if ended is not None:
+                record_event(db, run_ended(run_id, state.value, record), ended[0])
+
+        await self._database.write(update)
 
     async def file_received(self, run_ids: tuple[str, ...], sha256: str) -> None:
         """Note that the bytes of a reported file are here."""

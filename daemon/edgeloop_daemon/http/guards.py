@@ -12,6 +12,10 @@ from edgeloop_shared.errors import ForbiddenError, InvalidInputError, Misdirecte
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+PROTOCOL = "edgeloop.v1"
+"""The WebSocket's subprotocol."""
+TOKEN_NAME: web.RequestKey[str] = web.RequestKey("token_name", str)
+"""The name of the token that a request came with."""
 
 
 def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
@@ -35,7 +39,7 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
         if "Content-Encoding" in request.headers or request.headers.get("Transfer-Encoding", "chunked") != "chunked":
             raise InvalidInputError("Encoded bodies are refused.", hint="Send the body as it is.")
         if request.path.startswith("/api/"):
-            _require_token(tokens, request)
+            request[TOKEN_NAME] = _require_token(tokens, request)
         response = await handler(request)
         if not response.prepared:
             response.headers.setdefault("Cache-Control", "no-store")
@@ -46,11 +50,24 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
     return guard
 
 
-def _require_token(tokens: Tokens, request: web.Request) -> None:
-    headers = request.headers.getall("Authorization", [])
-    scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
-    if scheme.lower() != "bearer" or tokens.name_of(token.strip()) is None:
+def _require_token(tokens: Tokens, request: web.Request) -> str:
+    """Return the name of the request's token. Raises `UnauthorizedError`."""
+    token = _token(request)
+    name = tokens.name_of(token) if token else None
+    if name is None:
         raise UnauthorizedError(
-            "The request carries no valid token." if not headers else "The request's token is not accepted.",
+            "The request's token is not accepted." if token else "The request carries no valid token.",
             hint="Send `Authorization: Bearer <token>` with the token of the daemon's runtime file.",
         )
+    return name
+
+
+def _token(request: web.Request) -> str:
+    headers = request.headers.getall("Authorization", [])
+    if headers:
+        scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+        return token.strip() if scheme.lower() == "bearer" else ""
+    # A browser cannot set headers of a WebSocket, except for the subprotocols that it asks for.
+    offered = [name.strip() for name in ",".join(request.headers.getall("Sec-WebSocket-Protocol", [])).split(",")]
+    bearers = [name.removeprefix("bearer.") for name in offered if name.startswith("bearer.")]
+    return bearers[0] if len(bearers) == 1 and PROTOCOL in offered else ""

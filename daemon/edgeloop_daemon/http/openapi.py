@@ -62,13 +62,13 @@ def _operation(route: Route, schemas: dict[tuple[str, str], Any], definitions: d
             {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": value}
             for name, value in schema["properties"].items()
         ]
-    success: dict[str, Any] = {"description": "Done." if route.status != 202 else "Begun; `Location` names the work."}
+    success: dict[str, Any] = {"description": _SUCCESSES.get(route.status, "Done.")}
     status = route.status
     if route.result is not None:
         success["content"] = {"application/json": {"schema": schemas[(route.name, "result")]}}
     elif route.media != "application/json":
         success["content"] = {route.media: {}}
-    else:
+    elif route.status == 200:
         status = 204
     if status == 202:
         success["headers"] = {"Location": {"schema": {"type": "string"}}}
@@ -97,6 +97,8 @@ def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     reference = schema.get("$ref")
     return definitions[reference.rpartition("/")[2]] if isinstance(reference, str) else schema
 
+
+_SUCCESSES = {101: "The connection speaks WebSocket from now on.", 202: "Begun; `Location` names the work."}
 
 _DEFAULT = {
     "description": "An error, as RFC 9457 problem details.",

@@ -16,6 +16,7 @@ from edgeloop_daemon.http.guards import guards
 from edgeloop_daemon.http.problems import problems
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.strangers import Strangers
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_shared.errors import PortInUseError
 
@@ -24,10 +25,12 @@ _BACKLOG = 128
 
 
 @asynccontextmanager
-async def local_api(routes: Iterable[Route], tokens: Tokens, port: int) -> AsyncIterator[int]:
+async def local_api(
+    routes: Iterable[Route], tokens: Tokens, port: int, streams: Streams | None = None
+) -> AsyncIterator[int]:
     """Serve `routes` on loopback for the block and yield the port (`port` 0: any free one).
 
-    Raises `PortInUseError` when another program has the port.
+    At the end the `streams` of the routes are closed. Raises `PortInUseError` when another program has the port.
     """
     strangers = Strangers()
     bound = port
@@ -35,6 +38,8 @@ async def local_api(routes: Iterable[Route], tokens: Tokens, port: int) -> Async
     middlewares = [problems, guards(tokens, lambda: bound), strangers.middleware]
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
     add_routes(application, routes)
+    if streams is not None:
+        application.on_shutdown.append(lambda _: streams.close())
     # Bodies are never decompressed, not even those that the guards refuse.
     runner = web.AppRunner(
         application,

@@ -19,6 +19,8 @@ from typing import Any
 import sqlite_utils
 
 from edgeloop.handlers import reference_to
+from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
+from edgeloop_daemon.events.kinds import JobProgressed, JobQueued, JobStarted, job_ended
 from edgeloop_daemon.jobs.job import COLUMNS, Job, JobKind, JobState, Metric, Progress, job_of_row
 from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 from edgeloop_daemon.jobs.job_queue import JobQueue
@@ -48,6 +50,8 @@ class _Active:
     progress: Progress | None = None
     metrics_offset: int = 0
     log_size: int = 0
+    told: Progress | None = None  # in an event
+    told_at: float = 0.0
 
 
 class Jobs:
@@ -86,7 +90,12 @@ class Jobs:
             "parameters_json": json.dumps(plain),
             "created_at": time.time(),
         }
-        await self._database.write(lambda database: database.table("jobs").insert(row))
+
+        def insert(database: sqlite_utils.Database) -> None:
+            database.table("jobs").insert(row)
+            record_event(database, JobQueued(job, name, kind), workspace)
+
+        await self._database.write(insert)
         self._queue.add(job, workspace)
         self._is_busy.set()
         return await self.get(job)
@@ -191,7 +200,7 @@ class Jobs:
             if state == JobState.RUNNING or await asyncio.to_thread(folder.lock.exists):
                 self._active[job] = _Active(workspace, folder, is_begun=True)
                 if state == JobState.QUEUED:
-                    await self._set_running(job)
+                    await self._set_running(job, workspace)
             else:
                 self._queue.add(job, workspace)
         if rows:
@@ -218,15 +227,18 @@ class Jobs:
         except EdgeloopError as error:
             await self._end(job, JobEnd("failed", None, error.as_dict(), time.time()))
             return
-        await self._set_running(job)
+        await self._set_running(job, workspace)
         active.is_begun = True
         if active.is_cancelled:
             await asyncio.to_thread(process_lock.signal_holder, active.folder.lock, signal.SIGTERM)
         await self._notify()
 
-    async def _set_running(self, job: str) -> None:
-        change = {"state": JobState.RUNNING.value, "started_at": time.time()}
-        await self._database.write(lambda database: database.table("jobs").update(job, change))
+    async def _set_running(self, job: str, workspace: str) -> None:
+        def change(database: sqlite_utils.Database) -> None:
+            database.table("jobs").update(job, {"state": JobState.RUNNING.value, "started_at": time.time()})
+            record_event(database, JobStarted(job), workspace)
+
+        await self._database.write(change)
 
     async def _look(self) -> None:
         active = dict(self._active)
@@ -246,6 +258,15 @@ class Jobs:
             await self._end(sighting.job, sighting.end)
         elif is_changed:
             await self._notify()
+        await self._tell_progress(sighting.job, active)
+
+    async def _tell_progress(self, job: str, active: _Active) -> None:
+        progress, now = active.progress, time.monotonic()
+        if job not in self._active or progress in (None, active.told) or now < active.told_at + PROGRESS_SECONDS:
+            return
+        active.told, active.told_at = progress, now
+        event = JobProgressed(job, progress.fraction, progress.message)
+        await self._database.write(lambda database: record_event(database, event, active.workspace))
 
     async def _end(self, job: str, end: JobEnd) -> None:
         change: dict[str, Any] = {
@@ -254,7 +275,13 @@ class Jobs:
             "result_json": None if end.result is None else json.dumps(end.result),
             "error_json": None if end.error is None else json.dumps(end.error),
         }
-        await self._database.write(lambda database: database.table("jobs").update(job, change))
+
+        def write(database: sqlite_utils.Database) -> None:
+            database.table("jobs").update(job, change)
+            (workspace,) = database.execute("select workspace from jobs where id = ?", [job]).fetchone()
+            record_event(database, job_ended(job, end.state, end.error), workspace)
+
+        await self._database.write(write)
         self._active.pop(job, None)
         await self._notify()
 

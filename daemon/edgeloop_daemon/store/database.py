@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,13 +29,26 @@ class Database:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         self._writing: sqlite_utils.Database
         self._reading: sqlite_utils.Database
+        self._after_commit: list[Callable[[sqlite_utils.Database], None]] = []
+
+    @contextmanager
+    def after_commit(self, look: Callable[[sqlite_utils.Database], None]) -> Iterator[None]:
+        """For the block, call `look` in the writer thread after every transaction, before its `write` returns."""
+        self._after_commit.append(look)
+        try:
+            yield
+        finally:
+            self._after_commit.remove(look)
 
     async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `change` in the writer thread, in a transaction, and return its result once that is committed."""
 
         def transaction() -> T:
             with self._writing.atomic():
-                return change(self._writing)
+                result = change(self._writing)
+            for look in self._after_commit:
+                look(self._writing)
+            return result
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
 

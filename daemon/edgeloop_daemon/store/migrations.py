@@ -15,6 +15,17 @@ def m001_first_tables(database: Database) -> None:
             database.execute(statement)
 
 
+@migrations()
+def m002_events_and_tokens(database: Database) -> None:
+    """Create the log of events, named tokens and the keys of requests that must not be done twice.
+
+    Cursors of events are never used again (`autoincrement`). Of tokens only the SHA-256 is kept.
+    """
+    for statement in _EVENTS_AND_TOKENS.split(";"):
+        if statement.strip():
+            database.execute(statement)
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -60,4 +71,20 @@ create table records (
     primary key (device, epoch, stream, sequence)
 ) without rowid;
 create index records_by_stream on records (stream, sequence)
+"""
+
+_EVENTS_AND_TOKENS = """
+create table events (
+    cursor integer primary key autoincrement, time real not null, kind text not null, workspace text, subject text,
+    data_json text not null
+);
+create index events_by_subject on events (subject, kind);
+
+create table tokens (
+    name text primary key, hash blob not null unique, created_at real not null, last_used real
+) without rowid;
+
+create table idempotency_keys (
+    key text primary key, request_hash blob not null, location text not null, created_at real not null
+) without rowid
 """

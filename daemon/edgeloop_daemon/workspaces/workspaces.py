@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlite_utils import Database as Tables
+
 from edgeloop.declarations import ProjectTemplate
+from edgeloop_daemon.events.event_log import record_event
+from edgeloop_daemon.events.kinds import WorkspaceClosed, WorkspaceDistrusted, WorkspaceOpened, WorkspaceTrusted
 from edgeloop_daemon.plugins import Plugins
 from edgeloop_daemon.queries import run_query
 from edgeloop_daemon.store.database import Database
@@ -112,7 +116,12 @@ class Workspaces:
     async def close(self, workspace: str) -> None:
         """Close a workspace; its files, its trust and its jobs stay. Raises `NotFoundError`."""
         await self.get(workspace)
-        await self._database.write(lambda database: database.table("workspaces").update(workspace, {"is_open": 0}))
+
+        def change(db: Tables) -> None:
+            db.table("workspaces").update(workspace, {"is_open": 0})
+            record_event(db, WorkspaceClosed(workspace), workspace)
+
+        await self._database.write(change)
 
     async def settings(self, workspace: Workspace) -> Settings:
         """Return the present settings. Raises `SettingsError`."""
@@ -127,9 +136,15 @@ class Workspaces:
 
     async def set_trust(self, workspace: str, *, is_trusted: bool) -> Workspace:
         """Trust a workspace, or take the trust back. Raises `NotFoundError`."""
-        await self.get(workspace)
-        change = {"is_trusted": int(is_trusted)}
-        await self._database.write(lambda database: database.table("workspaces").update(workspace, change))
+        known = await self.get(workspace)
+
+        def change(db: Tables) -> None:
+            db.table("workspaces").update(workspace, {"is_trusted": int(is_trusted)})
+            if is_trusted != known.is_trusted:
+                event = WorkspaceTrusted(workspace) if is_trusted else WorkspaceDistrusted(workspace)
+                record_event(db, event, workspace)
+
+        await self._database.write(change)
         return await self.get(workspace)
 
     async def require_trusted(self, workspace: str, what: str) -> Workspace:
@@ -173,7 +188,18 @@ class Workspaces:
                 opened_at = iif(is_open, opened_at, excluded.opened_at), is_open = 1
         """
         arguments = [new_id("w"), str(path), name, int(is_trusted), time.time()]
-        await self._database.write(lambda database: database.execute(statement, arguments))
+        before = "select is_open, is_trusted from workspaces where path = ?"
+
+        def change(db: Tables) -> None:
+            was_open, was_trusted = db.execute(before, [str(path)]).fetchone() or (0, 0)
+            db.execute(statement, arguments)
+            (workspace,) = db.execute("select id from workspaces where path = ?", [str(path)]).fetchone()
+            if not was_open:
+                record_event(db, WorkspaceOpened(workspace, name, str(path)), workspace)
+            if is_trusted and not was_trusted:
+                record_event(db, WorkspaceTrusted(workspace), workspace)
+
+        await self._database.write(change)
         found = await self._at(path)
         assert found is not None
         return found

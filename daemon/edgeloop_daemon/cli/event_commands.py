@@ -1,0 +1,65 @@
+"""`edgeloop events`: what has happened, and what happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
+from edgeloop_daemon.cli.output import clean, print_json, when
+from edgeloop_daemon.cli.session import Session, json_option
+
+_PAGE = 1000
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on until Ctrl-C; with --json one value per line.")
+@click.option("--since", type=click.IntRange(min=0), metavar="N", help="Begin behind the event with the cursor N.")
+@click.option("--kind", "kinds", multiple=True, help="Only this kind (job.failed) or group (job); repeatable.")
+@click.option("--all", "everywhere", is_flag=True, help="Events of all workspaces.")
+@click.option("--limit", type=click.IntRange(1, _PAGE), default=20, show_default=True, help="How many without --since.")
+@json_option
+@click.pass_obj
+def events(
+    session: Session, follow: bool, since: int | None, kinds: tuple[str, ...], everywhere: bool, limit: int
+) -> None:
+    """Show what happens: jobs, runs, devices, workspaces."""
+    workspace = None if everywhere else session.workspace()["id"]
+    choice = {"workspace": workspace, "kinds": ",".join(kinds) or None}
+    found = _events(session.daemon(), choice, since, limit, follow=follow)
+    if session.as_json and not follow:
+        print_json([event for event in found if event["kind"] != "reset"])
+        return
+    try:
+        for event in found:
+            click.echo(json.dumps(event, ensure_ascii=False) if session.as_json else _line(event))
+    except KeyboardInterrupt:
+        return
+
+
+def _events(
+    client: Client, choice: dict[str, Any], since: int | None, limit: int, *, follow: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield events; where some are missing, a `reset` that says so."""
+    if since is None:
+        page = client.get("/events", newest=True, limit=limit, **choice)
+    else:
+        page = client.get("/events", since=since, limit=_PAGE, **choice)
+    while True:
+        if page["reset"]:
+            yield {"kind": "reset", "data": page["reset"]}
+        yield from page["items"]
+        if page["next"] >= page["latest"] and not follow:
+            return
+        wait = POLL_SECONDS if follow else 0
+        page = client.get("/events", since=page["next"], limit=_PAGE, wait=wait, **choice)
+
+
+def _line(event: Record) -> str:
+    if event["kind"] == "reset":
+        return f"(the events between {event['data']['since']} and {event['data']['resumes']} are not kept any more)"
+    shown = " ".join(str(value) for value in event["data"].values() if value not in (None, ""))
+    return clean(f"{event['cursor']:>6}  {when(event['time'])}  {event['kind']:<18}  {shown}".rstrip())

@@ -1,0 +1,1 @@
+"""What has happened: one ordered, persistent log with cursors."""
