@@ -6,10 +6,14 @@ import argparse
 import asyncio
 import logging
 import logging.handlers
+import os
 import sys
 from pathlib import Path
 
+from edgeloop import trial
 from edgeloop_daemon.app import Options, run_daemon
+from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.plugin_output import named_output
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.errors import EdgeloopError
@@ -24,14 +28,31 @@ def main() -> None:
     folders = Folders(arguments.home.absolute())
     folders.create()
     _log_to(folders)
+    with named_output():
+        status = _run(arguments, folders)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Everything is stopped and closed. Threads that a plugin has left running must not keep the process.
+    os._exit(status)
+
+
+def _run(arguments: argparse.Namespace, folders: Folders) -> int:
+    options = Options(arguments.port, arguments.device_host, arguments.device_port, arguments.plugin_seconds)
     try:
         if arguments.write_declarations:
-            load_plugins(installed_plugins()).write_declarations(folders.declarations)
+            disabled = DisabledPlugins(folders.disabled_plugins)
+            plugins = load_plugins(installed_plugins(), disabled=disabled, seconds=options.plugin_seconds)
+            plugins.write_declarations(folders.declarations)
         else:
-            asyncio.run(run_daemon(folders, Options(arguments.port, arguments.device_host, arguments.device_port)))
+            asyncio.run(run_daemon(folders, options))
     except EdgeloopError as error:
         logging.getLogger(__name__).error("%s", error)
-        sys.exit(1)
+        return 1
+    except BaseException:
+        logging.getLogger(__name__).exception("The daemon has failed")
+        return 1
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=0, help="port of the local API; 0: any free one")
     parser.add_argument("--device-host", help="address that the device port binds; all interfaces by default")
     parser.add_argument("--device-port", type=int, help="port that phones dial; a remembered one by default")
+    parser.add_argument(
+        "--plugin-seconds", type=float, default=trial.SECONDS, help="time that loading a plugin may take"
+    )
     parser.add_argument("--write-declarations", action="store_true", help="write what plugins declare, and end")
     return parser
 

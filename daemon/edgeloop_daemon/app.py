@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from edgeloop import trial
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
+from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
@@ -46,11 +48,13 @@ class Options:
     """How the daemon listens.
 
     A `port` of 0 is any free one; a `device_host` of None means all interfaces; a `device_port` of None is the remembered one.
+    A plugin that takes more than `plugin_seconds` to load is left out.
     """
 
     port: int = 0
     device_host: str | None = None
     device_port: int | None = None
+    plugin_seconds: float = trial.SECONDS
 
 
 async def run_daemon(folders: Folders, options: Options) -> None:
@@ -71,7 +75,12 @@ async def run_daemon(folders: Folders, options: Options) -> None:
 async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> AsyncIterator[None]:
     """Make all parts, serve, and tell clients where, for the block."""
     started_at = time.time()
-    plugins = await asyncio.to_thread(load_plugins, installed_plugins())
+    plugins = await asyncio.to_thread(
+        load_plugins,
+        installed_plugins(),
+        disabled=DisabledPlugins(folders.disabled_plugins),
+        seconds=options.plugin_seconds,
+    )
     plugins.write_declarations(folders.declarations)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(folders.database))

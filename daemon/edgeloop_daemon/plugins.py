@@ -1,75 +1,86 @@
-"""The plugins: found through entry points, loaded one by one, and asked what they offer."""
+"""The plugins: found through entry points, tried, loaded one by one, and asked what they offer."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-import re
 import sys
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal
 
-import pluggy
 from pydantic import TypeAdapter
 
-from edgeloop import hookspecs
+from edgeloop import trial
 from edgeloop.declarations import ModelTool, ProjectTemplate, SourceControl, TrainingBackend, WorkspaceOperation
+from edgeloop.declared import Declared, read_declarations
 from edgeloop.hookspecs import PROJECT
 from edgeloop.parameters import describe_parameters
+from edgeloop.trial import Trial, failure_text, try_plugin
+from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.plugin_output import printable_lines, spoken_by
+from edgeloop_daemon.queries import Queries
 from edgeloop_daemon.store.files import write_atomically
 from edgeloop_shared import __version__
 from edgeloop_shared.codec import encode, encode_json
-from edgeloop_shared.errors import PluginError
+from edgeloop_shared.errors import NotFoundError, PluginError
 
 _log = logging.getLogger(__name__)
-_NAME = re.compile(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")
-_REFERENCE = re.compile(r"\A[A-Za-z_][\w.]*:[A-Za-z_][\w.]*\Z")
-_FOLDER = re.compile(r"\A[A-Za-z_][\w.]*:[\w./-]+\Z")
-_OUR_PATHS = frozenset({"tools", "train", "trust", "runs"})  # below /workspaces/{workspace}/
-T = TypeVar("T")
+_OWN_PACKAGE = "edgeloop_plugins"
+_MAX_TRIALS = 8  # at the same time
 
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A plugin as `edgeloop plugins` lists it; `error` says why it failed."""
+    """A plugin as `edgeloop plugins` lists it.
+
+    `error` says why it failed. `remarks` are sentences for its author on what it should not do. `is_enabled` says whether it is
+    loaded when the daemon starts the next time.
+    """
 
     name: str
     module: str
     distribution: str
     version: str
-    state: Literal["loaded", "failed"]
+    state: Literal["loaded", "failed", "disabled"]
+    is_enabled: bool
     error: str
+    remarks: tuple[str, ...]
     tools: tuple[str, ...]
     backends: tuple[str, ...]
     templates: tuple[str, ...]
     operations: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Declared:
-    """What one plugin declares, checked. `plugin` is its entry point's name."""
-
-    plugin: str
-    tools: tuple[ModelTool, ...] = ()
-    backends: tuple[TrainingBackend, ...] = ()
-    templates: tuple[ProjectTemplate, ...] = ()
-    operations: tuple[WorkspaceOperation, ...] = ()
-    source_control: SourceControl | None = None
-
-
 class Plugins:
-    """The plugins that were loaded, and those that failed."""
+    """The plugins that were loaded, those that failed and those that are disabled."""
 
-    def __init__(self, declared: Sequence[Declared], listed: Sequence[PluginInfo]) -> None:
+    def __init__(self, declared: Sequence[Declared], listed: Sequence[PluginInfo], disabled: DisabledPlugins) -> None:
         self._declared = tuple(declared)
         self._listed = tuple(listed)
+        self._disabled = disabled
+        self._queries = Queries()
 
     def listed(self) -> tuple[PluginInfo, ...]:
-        """Return all plugins, failed ones included."""
-        return self._listed
+        """Return all plugins, failed and disabled ones included."""
+        disabled = self._disabled.names()
+        return tuple(dataclasses.replace(one, is_enabled=one.name not in disabled) for one in self._listed)
+
+    def set_enabled(self, name: str, is_enabled: bool) -> PluginInfo:
+        """Say whether the plugin called `name` is loaded from the next start on. Raises `NotFoundError`."""
+        found = [one for one in self._listed if one.name == name]
+        if not found:
+            raise NotFoundError(f"No plugin is called {name!r}.", hint="`edgeloop plugins` lists them.")
+        self._disabled.change(name, is_disabled=not is_enabled)
+        return dataclasses.replace(found[0], is_enabled=is_enabled)
+
+    async def query(self, plugin: str, handler: str, *arguments: Any) -> Any:
+        """Call a `handler` ("module:name") of `plugin` in the daemon and return its result; see `Queries.run`."""
+        return await self._queries.run(plugin, handler, *arguments)
 
     def model_tools(self) -> tuple[ModelTool, ...]:
         """Return all model tools."""
@@ -95,7 +106,7 @@ class Plugins:
         failed = ", ".join(f"{plugin.name} ({plugin.error})" for plugin in self._listed if plugin.state == "failed")
         raise PluginError(
             "No plugin records the state of workspaces." + (f" These failed: {failed}." if failed else ""),
-            hint="`edgeloop plugins` lists what is loaded.",
+            hint="`edgeloop plugins` lists what is loaded, failed and disabled.",
         )
 
     def write_declarations(self, path: Path) -> None:
@@ -128,147 +139,155 @@ def installed_plugins() -> tuple[EntryPoint, ...]:
     return tuple(sorted(entry_points(group=PROJECT), key=order))
 
 
-def load_plugins(entries: Iterable[EntryPoint]) -> Plugins:
-    """Load plugins in the given order; one that cannot be imported or breaks its contract is named, listed and left out."""
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
-    names = _Names()
+def load_plugins(
+    entries: Iterable[EntryPoint], *, disabled: DisabledPlugins | None = None, seconds: float = trial.SECONDS
+) -> Plugins:
+    """Load plugins in the given order; one that cannot be loaded is named, listed and left out.
+
+    Those of third parties are tried in processes of their own first, so that one that crashes or hangs while it is imported does
+    not do it here. None may take more than `seconds`.
+    """
+    listed_entries = tuple(entries)
+    off = disabled or DisabledPlugins(None)
+    off_names = off.names()
+    trials = _try([entry for entry in listed_entries if not _is_own(entry) and entry.name not in off_names], seconds)
+    names = _Names(_commands() if trials else ())
     declared: list[Declared] = []
     listed: list[PluginInfo] = []
-    for entry in entries:
-        _log.info("Loading the plugin %s from %s", entry.name, entry.module)
+    for entry in listed_entries:
+        remarks: tuple[str, ...] = ()
+        if entry.name in off_names:
+            _log.info("The plugin %s is disabled", entry.name)
+            listed.append(_info(entry, Declared(entry.name), "disabled"))
+            continue
         try:
-            one = _load(manager, entry, names)
-        except (Exception, SystemExit) as error:
-            _log.exception("The plugin %s from %s is left out", entry.name, entry.module)
-            if manager.has_plugin(entry.name):
-                manager.unregister(name=entry.name)
-            listed.append(_info(entry, Declared(entry.name), f"{type(error).__name__}: {error}"))
+            if entry in trials:
+                remarks = trials[entry].remarks
+                _judge(entry, trials[entry])
+            one = _load(entry, seconds)
+            names.claim(one)
+        except Exception as error:
+            text = failure_text(error)
+            _log.error("The plugin %s from %s is left out: %s", entry.name, entry.module, text)
+            listed.append(_info(entry, Declared(entry.name), "failed", text, remarks))
         else:
             declared.append(one)
-            listed.append(_info(entry, one, ""))
-    return Plugins(declared, listed)
+            listed.append(_info(entry, one, "loaded", "", remarks))
+    return Plugins(declared, listed, off)
 
 
 class _Names:
-    """The names that are taken, with the plugin that has each."""
+    """The names that are taken, with the plugin that has each. `commands` are edgeloop's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, commands: Iterable[str]) -> None:
+        self._commands = frozenset(commands)
+        self._plugins: set[str] = set()
         self._taken: dict[tuple[str, str], str] = {}
-        self._groups: set[str] = set()
+        self._groups: dict[str, str] = {}
 
-    def claim(self, plugin: str, names: Iterable[tuple[str, str]], groups: Iterable[str]) -> None:
-        """Enter `(kind, name)` pairs for `plugin`: all of them or, when one is taken, none. Raises `ValueError`.
+    def claim(self, declared: Declared) -> None:
+        """Enter the names of a plugin: all of them or, when one is taken, none. Raises `PluginError`.
 
         Several plugins may add to one group of operations, but a group and a tool are both commands of one name.
         """
-        fresh: dict[tuple[str, str], str] = {}
-        for kind, name in names:
-            owner = self._taken.get((kind, name)) or fresh.get((kind, name))
-            if owner is not None:
-                by = "twice" if owner == plugin else f"too, which the plugin {owner} has already"
-                raise ValueError(f"it declares the {kind} {name!r} {by}")
-            fresh[(kind, name)] = plugin
-        all_groups = self._groups | set(groups)
-        both = {name for kind, name in (*self._taken, *fresh) if kind == "tool"} & all_groups
-        if both:
-            raise ValueError(f"{min(both)!r} would be both a tool and a group of operations")
-        self._taken.update(fresh)
-        self._groups = all_groups
+        if declared.plugin in self._plugins:
+            raise PluginError(
+                f"Another distribution has a plugin called {declared.plugin!r} already.",
+                hint="Rename the entry point, or uninstall one of the two.",
+            )
+        tools = {tool.name for tool in declared.tools}
+        groups = {operation.group for operation in declared.operations}
+        for name in sorted(self._commands & (tools | groups)):
+            raise PluginError(f"`edgeloop {name}` is a command of edgeloop itself.", hint="Choose another name.")
+        for kind, name in declared.names:
+            if (kind, name) in self._taken:
+                raise PluginError(
+                    f"It declares the {kind} {name!r}, which the plugin {self._taken[(kind, name)]} has already.",
+                    hint="Rename it, or disable one of the two: `edgeloop plugins disable NAME`.",
+                )
+        taken_tools = {name for kind, name in self._taken if kind == "tool"}
+        for name in sorted((tools | taken_tools) & (groups | self._groups.keys())):
+            raise PluginError(
+                f"{name!r} would be both a tool and a group of operations.", hint="Rename one of the two."
+            )
+        self._plugins.add(declared.plugin)
+        self._taken |= dict.fromkeys(declared.names, declared.plugin)
+        self._groups |= dict.fromkeys(groups, declared.plugin)
 
 
-def _load(manager: pluggy.PluginManager, entry: EntryPoint, names: _Names) -> Declared:
-    module = entry.load()
-    manager.register(module, name=entry.name)
-    manager.check_pending()  # a hook that is spelled wrong would otherwise never be called
-    others = [plugin for name, plugin in manager.list_name_plugin() if name != entry.name]
-
-    def ask(hook: str) -> Any:
-        return manager.subset_hook_caller(hook, remove_plugins=others)()
-
-    def listed(hook: str, kind: type[T]) -> tuple[T, ...]:
-        return tuple(_checked(item, kind, hook) for answer in ask(hook) for item in answer)
-
-    one = Declared(
-        plugin=entry.name,
-        tools=listed("edgeloop_model_tools", ModelTool),
-        backends=listed("edgeloop_training_backends", TrainingBackend),
-        templates=listed("edgeloop_project_templates", ProjectTemplate),
-        operations=listed("edgeloop_workspace_operations", WorkspaceOperation),
-        source_control=ask("edgeloop_source_control"),
-    )
-    if one.source_control is not None:
-        _check_source_control(_checked(one.source_control, SourceControl, "edgeloop_source_control"))
-    for tool in one.tools:
-        _check_operation(f"the tool {tool.name!r}", tool)
-    for operation in one.operations:
-        _check_name("the group", operation.group)
-        if operation.group in _OUR_PATHS:
-            raise ValueError(f"a group of operations cannot be called {operation.group!r}: edgeloop uses that name")
-        _check_operation(f"the operation {operation.group!r} {operation.name!r}", operation)
-    for backend in one.backends:
-        what = f"the backend {backend.name!r}"
-        _check_name(what, backend.name)
-        _check_form(what, "implementation", backend.implementation, _REFERENCE)
-        _check_parameters(backend.parameters)
-    for template in one.templates:
-        _check_name(f"the template {template.name!r}", template.name)
-        _check_form(f"the template {template.name!r}", "folder", template.folder, _FOLDER)
-    names.claim(entry.name, _claims(one), (operation.group for operation in one.operations))
-    return one
+def _is_own(entry: EntryPoint) -> bool:
+    return entry.module.partition(".")[0] == _OWN_PACKAGE
 
 
-def _claims(one: Declared) -> Iterable[tuple[str, str]]:
-    yield from (("tool", tool.name) for tool in one.tools)
-    yield from (("operation", f"{operation.group} {operation.name}") for operation in one.operations)
-    yield from (("backend", backend.name) for backend in one.backends)
-    yield from (("template", template.name) for template in one.templates)
-    if one.source_control is not None:
-        yield "hook", "edgeloop_source_control"
+def _commands() -> Iterable[str]:
+    # Imported here: only who has plugins of third parties pays for it.
+    from edgeloop_daemon.cli.command_list import BUILT_IN
+
+    return BUILT_IN
 
 
-def _checked(item: Any, kind: type[T], hook: str) -> T:
-    if not isinstance(item, kind):
-        raise TypeError(f"{hook} returned {item!r}, which is no {kind.__name__}")
-    return item
+def _try(entries: Sequence[EntryPoint], seconds: float) -> Mapping[EntryPoint, Trial]:
+    with ThreadPoolExecutor(_MAX_TRIALS, thread_name_prefix="trial") as pool:
+        for entry in entries:
+            _log.info("Trying the plugin %s from %s", entry.name, entry.module)
+        return dict(zip(entries, pool.map(lambda entry: try_plugin(entry, seconds=seconds), entries), strict=True))
 
 
-def _check_operation(what: str, operation: ModelTool | WorkspaceOperation) -> None:
-    _check_name(what, operation.name)
-    _check_form(what, "handler", operation.handler, _REFERENCE)
-    _check_parameters(operation.parameters)
-    _check_servable(f"{what}: its result", operation.result, "serialization")
+def _judge(entry: EntryPoint, result: Trial) -> None:
+    for remark in result.remarks:
+        _log.warning("The plugin %s: %s", entry.name, remark)
+    if result.error:
+        if result.output:
+            _log.error("The plugin %s printed in its trial:\n%s", entry.name, printable_lines(result.output))
+        raise PluginError(result.error)
 
 
-def _check_parameters(parameters: type) -> None:
-    encode_json(describe_parameters(parameters))
-    _check_servable(parameters.__qualname__, parameters, "validation")
+def _load(entry: EntryPoint, seconds: float) -> Declared:
+    """Return what a plugin declares. Raises `PluginError` when that takes too long, and whatever the plugin raises."""
+    outcome: list[Declared | BaseException] = []
+
+    def load() -> None:
+        try:
+            with spoken_by(entry.name):
+                one = read_declarations(entry.load(), entry.name)
+                _check_servable(one)
+                outcome.append(one)
+        except BaseException as error:
+            outcome.append(error)
+
+    _log.info("Loading the plugin %s from %s", entry.name, entry.module)
+    thread = threading.Thread(target=load, name=f"plugin {entry.name}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not outcome:
+        raise PluginError(
+            f"Importing {entry.module} did not end within {seconds:g} s.",
+            hint="A declaration module only declares: do the work in the handlers.",
+        )
+    if isinstance(outcome[0], Declared):
+        return outcome[0]
+    raise PluginError(failure_text(outcome[0])) from outcome[0]
 
 
-def _check_source_control(control: SourceControl) -> None:
-    for name in ("create", "locate", "examine", "snapshot", "checkout", "discard"):
-        _check_form("the source control", name, getattr(control, name), _REFERENCE)
+def _check_servable(declared: Declared) -> None:
+    """Raise `PluginError` for types that the local API could not describe: better here than when all routes are made."""
+    operations: tuple[ModelTool | WorkspaceOperation, ...] = (*declared.tools, *declared.operations)
+    for operation in operations:
+        _check_schema(operation.name, operation.parameters, "validation")
+        _check_schema(operation.name, operation.result, "serialization")
+    for backend in declared.backends:
+        _check_schema(backend.name, backend.parameters, "validation")
 
 
-def _check_name(what: str, name: str) -> None:
-    _check_form(what, "name", name, _NAME)
-
-
-def _check_form(what: str, field: str, value: str, form: re.Pattern[str]) -> None:
-    if not isinstance(value, str) or form.match(value) is None:
-        raise ValueError(f"{what}: its {field} is {value!r}, which does not match {form.pattern}")
-
-
-def _check_servable(what: str, kind: type, mode: Literal["validation", "serialization"]) -> None:
-    """Raise `TypeError` for a type that the local API could not describe: better here than when all routes are made."""
-    if not dataclasses.is_dataclass(kind):
-        raise TypeError(f"{what} is {kind!r}, which is no dataclass")
+def _check_schema(name: str, kind: type, mode: Literal["validation", "serialization"]) -> None:
     try:
-        get_type_hints(kind)  # names what is unknown, which pydantic does not
         TypeAdapter(kind).json_schema(mode=mode)
     except Exception as error:
         first = str(error).strip().splitlines()[0]
-        raise TypeError(f"{what} cannot be described: {first}") from error
+        raise PluginError(
+            f"{name!r}: {kind.__qualname__} cannot be described in JSON: {first}",
+            hint="Use strings, numbers, tuples, mappings and dataclasses of these.",
+        ) from error
 
 
 def _described(declaration: ModelTool | WorkspaceOperation | TrainingBackend) -> dict[str, Any]:
@@ -279,14 +298,22 @@ def _described(declaration: ModelTool | WorkspaceOperation | TrainingBackend) ->
     }
 
 
-def _info(entry: EntryPoint, one: Declared, error: str) -> PluginInfo:
+def _info(
+    entry: EntryPoint,
+    one: Declared,
+    state: Literal["loaded", "failed", "disabled"],
+    error: str = "",
+    remarks: tuple[str, ...] = (),
+) -> PluginInfo:
     return PluginInfo(
         name=entry.name,
         module=entry.module,
         distribution=entry.dist.name if entry.dist else "",
         version=entry.dist.version if entry.dist else "",
-        state="failed" if error else "loaded",
+        state=state,
+        is_enabled=state != "disabled",
         error=error,
+        remarks=remarks,
         tools=tuple(tool.name for tool in one.tools),
         backends=tuple(backend.name for backend in one.backends),
         templates=tuple(template.name for template in one.templates),

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgeloop_shared.errors import InvalidInputError
+
 MAX_LINE = 64 * 1024
 MAX_TAG = 200
 _NOT_METRICS = frozenset({"step", "epoch", "epochs", "progress"})
@@ -51,6 +53,15 @@ def parse_progress(line: str) -> float | None:
             return None
         progress = epoch / epochs
     return progress if 0 <= progress <= 1 else None
+
+
+def check_point(tag: str, step: int) -> None:
+    """Raise `InvalidInputError` for a tag or a step that no curve can have."""
+    if not 0 < len(tag) <= MAX_TAG or not 0 <= step < 2**63:
+        raise InvalidInputError(
+            f"The metric {tag[:MAX_TAG]!r} at step {step} cannot be recorded.",
+            hint=f"A tag has 1 to {MAX_TAG} characters; steps count from 0.",
+        )
 
 
 def _is_tag(name: str) -> bool:

@@ -13,7 +13,10 @@ import enum
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NewType
+
+from edgeloop_shared.errors import InvalidInputError
 
 ModelPath = NewType("ModelPath", str)
 """A model file: absolute, or relative to the workspace. The command line completes and resolves it."""
@@ -21,6 +24,7 @@ ModelPath = NewType("ModelPath", str)
 DataPath = NewType("DataPath", str)
 """A data file (`.npz`, `.npy`, a folder): absolute, or relative to the workspace."""
 
+PATH_KINDS = ("model-path", "data-path")
 CONSTRAINTS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 _KINDS: dict[Any, str] = {
     str: "text",
@@ -72,6 +76,21 @@ def describe_parameters(parameters: type) -> tuple[ParameterDescription, ...]:
     return tuple(_describe(field, hints[field.name], parameters) for field in dataclasses.fields(parameters))
 
 
+def in_workspace(parameters: Any, folder: Path) -> Any:
+    """Return `parameters` with every relative `ModelPath` and `DataPath` made absolute: relative means to the workspace.
+
+    Raises `InvalidInputError` for a path that is empty or holds a NUL character.
+    """
+    changes: dict[str, Any] = {}
+    for described in describe_parameters(type(parameters)):
+        value = getattr(parameters, described.name)
+        if described.kind in PATH_KINDS and value is not None:
+            names = value if described.many else (value,)
+            paths = tuple(_absolute(described.name, name, folder) for name in names)
+            changes[described.name] = paths if described.many else paths[0]
+    return dataclasses.replace(parameters, **changes)
+
+
 def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> ParameterDescription:
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
         options = [option for option in typing.get_args(hint) if option is not type(None)]
@@ -110,3 +129,12 @@ def _describe(field: dataclasses.Field[Any], hint: Any, owner: type) -> Paramete
         many=many,
         constraints=constraints,
     )
+
+
+def _absolute(field_name: str, path: str, folder: Path) -> str:
+    if not path or "\0" in path:
+        message = "must name a file, without NUL characters"
+        raise InvalidInputError(
+            f"{field_name}: {message}.", details={"fields": [{"field": field_name, "message": message}]}
+        )
+    return str(folder / path)

@@ -1,4 +1,4 @@
-"""`edgeloop up`, `down`, `status` and `plugins`."""
+"""`edgeloop up`, `down` and `status`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import click
 
 from edgeloop_daemon.cli.daemon_process import daemon_command, start_daemon, wait_until_stopped
-from edgeloop_daemon.cli.output import print_json, print_table, when
+from edgeloop_daemon.cli.output import print_json, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import stop_virtual_devices
 
@@ -84,22 +84,3 @@ def status(session: Session) -> None:
     click.echo(f"  jobs         {len(jobs)} running")
     click.echo(f"  state        {state['home']}")
     click.echo(f"  log          {state['log']}")
-
-
-@click.command()
-@json_option
-@click.pass_obj
-def plugins(session: Session) -> None:
-    """List the plugins and what each of them offers."""
-    found = session.daemon().items("/plugins")
-    if session.as_json:
-        print_json(found)
-        return
-    rows = []
-    for plugin in found:
-        offers = [*plugin["tools"], *plugin["backends"], *plugin["templates"], *plugin["operations"]]
-        rows.append((plugin["name"], plugin["version"], plugin["state"], ", ".join(offers) or "-"))
-    print_table(("plugin", "version", "state", "offers"), rows)
-    for plugin in found:
-        if plugin["error"]:
-            click.echo(f"\n{plugin['name']} is left out: {plugin['error']}", err=True)

@@ -19,7 +19,8 @@ _POLL_SECONDS = 0.02
 
 def daemon_command(folders: Folders, options: Sequence[str] = ()) -> list[str]:
     """Return the argument vector that runs the daemon in the foreground."""
-    return [sys.executable, "-m", "edgeloop_daemon", "--home", str(folders.root), *options]
+    # -P: the user stands in a folder whose files must not be taken for modules, nor for plugins, before it is trusted.
+    return [sys.executable, "-P", "-m", "edgeloop_daemon", "--home", str(folders.root), *options]
 
 
 def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:

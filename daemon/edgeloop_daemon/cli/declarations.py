@@ -66,6 +66,6 @@ def _refresh(folders: Folders) -> Record:
     import subprocess  # once per installation, and this module is on the way to every `--help`
 
     folders.create()
-    command = [sys.executable, "-m", "edgeloop_daemon", "--home", str(folders.root), "--write-declarations"]
+    command = [sys.executable, "-P", "-m", "edgeloop_daemon", "--home", str(folders.root), "--write-declarations"]
     subprocess.run(command, check=False, capture_output=True, timeout=60)
     return _read(folders.declarations) or {}

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edgeloop.declarations import ModelTool, WorkspaceOperation
 from edgeloop.handlers import reference_to
-from edgeloop.parameters import describe_parameters
+from edgeloop.parameters import in_workspace
+from edgeloop.results import encode_result
 from edgeloop_daemon.http.routes import Accepted, Call, Route
 from edgeloop_daemon.jobs.job import Job, JobKind
 from edgeloop_daemon.jobs.jobs import Jobs
-from edgeloop_daemon.jobs.training import TrainJob
+from edgeloop_daemon.jobs.training import TrainJob, TrainResult
 from edgeloop_daemon.plugins import PluginInfo, Plugins
-from edgeloop_daemon.queries import run_query
 from edgeloop_daemon.workspaces.settings import SETTINGS_FILE
 from edgeloop_daemon.workspaces.workspaces import Workspace, Workspaces
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, NotFoundError, SettingsError
 
-_PATHS = ("model-path", "data-path")
 _TRAIN = "edgeloop_daemon.jobs.training:train"
 _WORKSPACE = "/workspaces/{workspace}"
 
@@ -32,6 +30,13 @@ class PluginList:
     """All installed plugins, failed ones included."""
 
     items: tuple[PluginInfo, ...]
+
+
+@dataclass(frozen=True)
+class PluginChange:
+    """Whether a plugin is loaded when the daemon starts the next time."""
+
+    is_enabled: bool
 
 
 @dataclass(frozen=True)
@@ -46,16 +51,29 @@ def plugin_routes(plugins: Plugins, workspaces: Workspaces, jobs: Jobs) -> tuple
     """Return the list of plugins and everything that they offer as routes."""
 
     async def list_plugins(_: Call) -> PluginList:
-        return PluginList(plugins.listed())
+        return PluginList(await asyncio.to_thread(plugins.listed))
+
+    async def change_plugin(call: Call) -> PluginInfo:
+        return await asyncio.to_thread(plugins.set_enabled, call.path["plugin"], call.body.is_enabled)
 
     async def train(call: Call) -> Accepted:
         body: TrainRequest = call.body
         workspace = await workspaces.require_trusted(call.path["workspace"], "training")
         job = await _train_job(plugins, workspaces, workspace, body)
-        return await _start(jobs, workspace, "train", job.backend, _TRAIN, job)
+        return await _start(jobs, workspace, "train", job.backend, _TRAIN, job, TrainResult)
 
     return (
         Route("GET", "/plugins", "list_plugins", "List plugins.", list_plugins, PluginList, tag="plugins"),
+        Route(
+            "PATCH",
+            "/plugins/{plugin}",
+            "change_plugin",
+            "Enable or disable a plugin, from the daemon's next start on.",
+            change_plugin,
+            PluginInfo,
+            PluginChange,
+            tag="plugins",
+        ),
         Route(
             "POST",
             f"{_WORKSPACE}/train",
@@ -68,7 +86,7 @@ def plugin_routes(plugins: Plugins, workspaces: Workspaces, jobs: Jobs) -> tuple
             tag="training",
         ),
         *(_tool_route(tool, workspaces, jobs) for tool in plugins.model_tools()),
-        *(_operation_route(plugin, one, workspaces, jobs) for plugin, one in plugins.workspace_operations()),
+        *(_operation_route(plugins, plugin, one, workspaces, jobs) for plugin, one in plugins.workspace_operations()),
     )
 
 
@@ -76,7 +94,7 @@ def _tool_route(tool: ModelTool, workspaces: Workspaces, jobs: Jobs) -> Route:
     async def start(call: Call) -> Accepted:
         workspace = await workspaces.require_trusted(call.path["workspace"], f"the tool {tool.name}")
         parameters = in_workspace(call.body, workspace.folder)
-        return await _start(jobs, workspace, "tool", tool.name, tool.handler, parameters)
+        return await _start(jobs, workspace, "tool", tool.name, tool.handler, parameters, tool.result)
 
     return Route(
         "POST",
@@ -91,7 +109,9 @@ def _tool_route(tool: ModelTool, workspaces: Workspaces, jobs: Jobs) -> Route:
     )
 
 
-def _operation_route(plugin: str, operation: WorkspaceOperation, workspaces: Workspaces, jobs: Jobs) -> Route:
+def _operation_route(
+    plugins: Plugins, plugin: str, operation: WorkspaceOperation, workspaces: Workspaces, jobs: Jobs
+) -> Route:
     name = f"{operation.group} {operation.name}"
 
     async def checked(call: Call) -> tuple[Workspace, Any]:
@@ -100,11 +120,13 @@ def _operation_route(plugin: str, operation: WorkspaceOperation, workspaces: Wor
 
     async def start(call: Call) -> Accepted:
         workspace, parameters = await checked(call)
-        return await _start(jobs, workspace, "operation", name, operation.handler, parameters)
+        return await _start(jobs, workspace, "operation", name, operation.handler, parameters, operation.result)
 
     async def ask(call: Call) -> Any:
         workspace, parameters = await checked(call)
-        return await run_query(plugin, operation.handler, parameters, workspace.folder)
+        answer = await plugins.query(plugin, operation.handler, parameters, workspace.folder)
+        await asyncio.to_thread(encode_result, answer, operation.result, operation.handler)
+        return answer
 
     is_query = operation.runs == "query"
     return Route(
@@ -120,7 +142,9 @@ def _operation_route(plugin: str, operation: WorkspaceOperation, workspaces: Wor
     )
 
 
-async def _start(jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any) -> Accepted:
+async def _start(
+    jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any, result: type
+) -> Accepted:
     job = await jobs.start(
         workspace=workspace.id,
         workspace_path=workspace.folder,
@@ -128,6 +152,7 @@ async def _start(jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, han
         name=name,
         handler=handler,
         parameters=parameters,
+        result=result,
     )
     return Accepted(f"/jobs/{job.id}", job)
 
@@ -167,27 +192,3 @@ async def _train_job(plugins: Plugins, workspaces: Workspaces, workspace: Worksp
         parameters=encode(in_workspace(parameters, workspace.folder)),
         data=settings.train.data,
     )
-
-
-def in_workspace(parameters: Any, folder: Path) -> Any:
-    """Return `parameters` with every relative `ModelPath` and `DataPath` made absolute: relative means to the workspace.
-
-    Raises `InvalidInputError` for a path that is empty or holds a NUL character.
-    """
-    changes: dict[str, Any] = {}
-    for described in describe_parameters(type(parameters)):
-        value = getattr(parameters, described.name)
-        if described.kind in _PATHS and value is not None:
-            names = value if described.many else (value,)
-            paths = tuple(_absolute(described.name, name, folder) for name in names)
-            changes[described.name] = paths if described.many else paths[0]
-    return dataclasses.replace(parameters, **changes)
-
-
-def _absolute(field_name: str, path: str, folder: Path) -> str:
-    if not path or "\0" in path:
-        message = "must name a file, without NUL characters"
-        raise InvalidInputError(
-            f"{field_name}: {message}.", details={"fields": [{"field": field_name, "message": message}]}
-        )
-    return str(folder / path)

@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from edgeloop.metrics import MAX_TAG
+from edgeloop.metrics import check_point
+from edgeloop.subprocesses import run_command
 from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
-from edgeloop_shared.errors import InvalidInputError, JobFailedError
 
 PROGRESS_SECONDS = 0.05
 MAX_MESSAGE = 500
-_LINE_CHARACTERS = 64 * 1024
-_END_SECONDS = 3.0
 
 
 class ProcessContext:
@@ -77,11 +74,7 @@ class ProcessContext:
 
         Raises `InvalidInputError` for an empty or overlong tag and for a step that is negative or 2**63 and more.
         """
-        if not tag or len(tag) > MAX_TAG or not 0 <= step < 2**63:
-            raise InvalidInputError(
-                f"The metric {tag[:MAX_TAG]!r} at step {step} cannot be recorded.",
-                hint=f"A tag has 1 to {MAX_TAG} characters; steps count from 0.",
-            )
+        check_point(tag, step)
         if not math.isfinite(value):
             self.log(f"{tag} at step {step} is {value}")
             return
@@ -100,34 +93,13 @@ class ProcessContext:
 
         It stays in the job's process group, so that it ends with the job. Raises `JobFailedError` when it cannot be started.
         """
-        try:
-            process = subprocess.Popen(
-                list(command),
-                cwd=folder or self.workspace,
-                env=os.environ | dict(environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError as error:
-            raise JobFailedError(
-                f"The command {command[0]!r} cannot be started: {error.strerror or error}.",
-                hint="Check that it is installed and spelled right.",
-                details={"command": list(command)},
-            ) from None
-        with process:
-            try:
-                assert process.stdout is not None
-                while line := process.stdout.readline(_LINE_CHARACTERS):
-                    text = line.removesuffix("\n")
-                    self.log(text)
-                    if on_line is not None:
-                        on_line(text)
-                return process.wait()
-            finally:
-                _end(process)
+
+        def take(line: str) -> None:
+            self.log(line)
+            if on_line is not None:
+                on_line(line)
+
+        return run_command(command, folder=folder or self.workspace, environment=environment, on_line=take)
 
     def _write_later(self) -> None:
         with self._lock:
@@ -141,13 +113,3 @@ class ProcessContext:
         temporary.write_text(self._progress)
         temporary.replace(self._folder.progress)
         self._written_at = time.monotonic()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(_END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()

@@ -15,21 +15,24 @@ from typing import Any
 
 from edgeloop_daemon.store.files import write_atomically
 
-MAX_RESULT_BYTES = 4 * 1024 * 1024
-MAX_OUTCOME_BYTES = 2 * MAX_RESULT_BYTES
+MAX_OUTCOME_BYTES = 8 * 1024 * 1024
 SHOWN_LINES = 20
 _SHOWN_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
 class JobSpec:
-    """What a job process is asked to do: handler and parameters' class as `"module:name"`, parameters as plain JSON values."""
+    """What a job process is asked to do.
+
+    The handler and the classes of its parameters and its result are `"module:name"`; the parameters are plain JSON values.
+    """
 
     job: str
     name: str
     handler: str
     parameters_type: str
     parameters: Mapping[str, Any]
+    result_type: str
     workspace: str
 
 

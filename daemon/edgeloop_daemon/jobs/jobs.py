@@ -75,11 +75,17 @@ class Jobs:
         name: str,
         handler: str,
         parameters: Any,
+        result: type,
     ) -> Job:
-        """Queue a job and return it. `parameters` is a frozen dataclass that `handler` ("module:name") takes."""
+        """Queue a job and return it.
+
+        `parameters` is a frozen dataclass that `handler` ("module:name") takes; a `result` is what it returns.
+        """
         job = new_id("j")
         plain = encode(parameters)
-        spec = JobSpec(job, name, handler, reference_to(type(parameters)), plain, str(workspace_path))
+        spec = JobSpec(
+            job, name, handler, reference_to(type(parameters)), plain, reference_to(result), str(workspace_path)
+        )
         await asyncio.to_thread(self._folder(job).create, spec)
         row = {
             "id": job,

@@ -15,12 +15,13 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from edgeloop.handlers import load_handler
+from edgeloop.results import encode_result
 from edgeloop_daemon.jobs.context import ProcessContext
-from edgeloop_daemon.jobs.job_folder import MAX_RESULT_BYTES, JobFolder, JobSpec
+from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 from edgeloop_daemon.store.files import write_atomically
 from edgeloop_shared import process_lock
-from edgeloop_shared.codec import decode, encode_json
-from edgeloop_shared.errors import EdgeloopError, JobFailedError, PluginError, TooLargeError
+from edgeloop_shared.codec import decode
+from edgeloop_shared.errors import EdgeloopError, JobFailedError
 
 _SET_PARENT_DEATH_SIGNAL = 1
 _LINE_BUFFERED = 1
@@ -38,22 +39,7 @@ def run_handler(spec: JobSpec, context: ProcessContext) -> bytes:
     """
     handler = load_handler(spec.handler)
     parameters: Any = decode(load_handler(spec.parameters_type), spec.parameters)
-    result = handler(parameters, context)
-    try:
-        text = encode_json(result)
-    except (TypeError, ValueError) as error:
-        raise PluginError(
-            f"The result of {spec.handler} has no JSON form: {error}.",
-            hint="A result is a dataclass of strings, finite numbers, tuples and mappings.",
-            details={"handler": spec.handler},
-        ) from error
-    if len(text) > MAX_RESULT_BYTES:
-        raise TooLargeError(
-            f"The result of {spec.handler} has {len(text)} bytes, more than the limit of {MAX_RESULT_BYTES}.",
-            hint="Large results belong into files, and the result names them.",
-            details={"limit": MAX_RESULT_BYTES, "size": len(text)},
-        )
-    return text
+    return encode_result(handler(parameters, context), load_handler(spec.result_type), spec.handler)
 
 
 def _outcome(spec: JobSpec, context: ProcessContext) -> bytes:

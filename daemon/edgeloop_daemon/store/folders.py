@@ -94,6 +94,11 @@ class Folders:
         return self.root / "daemon.lock"
 
     @property
+    def disabled_plugins(self) -> Path:
+        """The names of the plugins that are not loaded."""
+        return self.root / "disabled-plugins.json"
+
+    @property
     def declarations(self) -> Path:
         """What the plugins of the last daemon declared, for the command line."""
         return self.root / "declarations.json"

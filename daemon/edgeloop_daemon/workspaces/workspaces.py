@@ -17,7 +17,6 @@ from edgeloop.declarations import ProjectTemplate
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import WorkspaceClosed, WorkspaceDistrusted, WorkspaceOpened, WorkspaceTrusted
 from edgeloop_daemon.plugins import Plugins
-from edgeloop_daemon.queries import run_query
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_daemon.workspaces.settings import SETTINGS_FILE, Settings, load_settings
@@ -88,8 +87,8 @@ class Workspaces:
         try:
             _, settings = await asyncio.to_thread(_read, path)
             # A new folder gets a repository of its own, even inside of another one that may well ignore it.
-            if path in created or await run_query(control_plugin, control.locate, path) is None:
-                await run_query(control_plugin, control.create, path)
+            if path in created or await self._plugins.query(control_plugin, control.locate, path) is None:
+                await self._plugins.query(control_plugin, control.create, path)
         except BaseException:
             await asyncio.to_thread(_remove, path, created)
             raise
@@ -131,7 +130,7 @@ class Workspaces:
         """Return whether a workspace is trusted, and what its repository would run. Nothing of it runs for that."""
         found = await self.get(workspace)
         plugin, control = self._plugins.source_control()
-        risks = await run_query(plugin, control.examine, found.folder)
+        risks = await self._plugins.query(plugin, control.examine, found.folder)
         return Trust(found.is_trusted, tuple(str(risk) for risk in risks))
 
     async def set_trust(self, workspace: str, *, is_trusted: bool) -> Workspace:
@@ -170,7 +169,7 @@ class Workspaces:
 
     async def _check_repository(self, path: Path) -> None:
         plugin, control = self._plugins.source_control()
-        if await run_query(plugin, control.locate, path) is None:
+        if await self._plugins.query(plugin, control.locate, path) is None:
             raise SourceControlError(
                 f"{path} is in no repository, so nothing could say which code a training ran.",
                 hint="`git init` there makes it one.",

@@ -105,6 +105,7 @@ def start(workspace: Path) -> Start:
             name=handler,
             handler=f"{REFERENCE}:{handler}",
             parameters=Work(**work),  # type: ignore[arg-type]
+            result=object,
         )
 
     return start_job

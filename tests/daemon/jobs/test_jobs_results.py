@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from daemon.jobs.conftest import Gate, Start
 
+from edgeloop.results import MAX_RESULT_BYTES
 from edgeloop_daemon.jobs.job import JobState
-from edgeloop_daemon.jobs.job_folder import MAX_RESULT_BYTES, SHOWN_LINES
+from edgeloop_daemon.jobs.job_folder import SHOWN_LINES
 from edgeloop_daemon.jobs.jobs import Jobs
 from edgeloop_shared.errors import NotFoundError
 

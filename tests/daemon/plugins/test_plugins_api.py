@@ -16,6 +16,7 @@ from blockbuster import blockbuster_ctx
 from daemon.plugins.conftest import NewPlugin
 from openapi_spec_validator import validate
 
+from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.http.job_routes import job_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.server import local_api
@@ -62,6 +63,12 @@ PLUGIN = """
     def sort_notes(parameters, context):
         return Notes(tuple(sorted((context.workspace / "notes").read_text().splitlines())))
 
+    def lose_notes(parameters, workspace):
+        pass
+
+    def mix_notes_up(parameters, context):
+        return Nothing()
+
     @hookimpl
     def edgeloop_model_tools():
         return [ModelTool("shrink-it", "Make a model smaller.", Shrink, Shrunk, "MODULE:shrink")]
@@ -74,6 +81,8 @@ PLUGIN = """
     def edgeloop_workspace_operations():
         yield WorkspaceOperation("notes", "list", "List the notes.", Nothing, Notes, "MODULE:list_notes", runs="query")
         yield WorkspaceOperation("notes", "sort", "Sort the notes.", Nothing, Notes, "MODULE:sort_notes")
+        yield WorkspaceOperation("notes", "lose", "Lose them.", Nothing, Notes, "MODULE:lose_notes", runs="query")
+        yield WorkspaceOperation("notes", "mix-up", "Mix the notes up.", Nothing, Notes, "MODULE:mix_notes_up")
 """
 TRAIN = """\
 import json, os, pathlib
@@ -126,7 +135,8 @@ async def api(new_plugin: NewPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyP
             EntryPoint("training_local", "edgeloop_plugins.training_local.plugin", "edgeloop"),
             EntryPoint("templates", "edgeloop_plugins.templates.plugin", "edgeloop"),
             EntryPoint("broken", "no_such_module", "edgeloop"),
-        ]
+        ],
+        disabled=DisabledPlugins(tmp_path / "disabled.json"),
     )
     tokens = Tokens()
     token = tokens.issue("test")
@@ -314,3 +324,30 @@ async def test_every_declaration_stands_in_a_valid_openapi_document(api: Api) ->
         "default": 8,
         "title": "Bits",
     }
+
+
+async def test_a_plugin_is_disabled_and_enabled_for_the_next_start(api: Api) -> None:
+    off = await api("PATCH", "/plugins/own", {"is_enabled": False})
+    listed = {item["name"]: item["is_enabled"] for item in (await api("GET", "/plugins")).body["items"]}
+    on = await api("PATCH", "/plugins/own", {"is_enabled": True})
+    unknown = await api("PATCH", "/plugins/nobody", {"is_enabled": True})
+    odd = await api("PATCH", "/plugins/own", {"is_enabled": "no"})
+
+    assert (off.body["state"], off.body["is_enabled"]) == ("loaded", False)
+    assert not listed["own"]
+    assert listed["broken"]
+    assert on.body["is_enabled"]
+    assert (unknown.status, unknown.body["code"]) == (404, "not-found")
+    assert odd.status == 422
+
+
+async def test_a_query_or_a_job_that_returns_something_else_than_declared_is_the_plugins_fault(
+    api: Api, workspace: str
+) -> None:
+    asked = await api("POST", f"{workspace}/notes/lose")
+    job = await api.ended((await api("POST", f"{workspace}/notes/mix-up")).body)
+
+    assert (asked.status, asked.body["code"]) == (500, "plugin-failed")
+    assert asked.body["detail"].endswith(":lose_notes returned nothing instead of Notes.")
+    assert job["error"]["code"] == "plugin-failed"
+    assert job["error"]["message"].endswith(":mix_notes_up returned a value of the type Nothing instead of Notes.")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import stat
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from daemon.plugins.conftest import NewPlugin
 
+from edgeloop.trial import try_plugin
+from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_shared import __version__
-from edgeloop_shared.errors import PluginError
+from edgeloop_shared.errors import NotFoundError, PluginError
 
 SHRINK = """
     class Mode(enum.Enum):
@@ -108,55 +112,110 @@ def test_the_command_lines_declarations_are_written(new_plugin: NewPlugin, tmp_p
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("raise RuntimeError('broken at import')", "RuntimeError: broken at import"),
-        ("import no_such_library", "No module named 'no_such_library'"),
-        ("import sys; sys.exit(3)", "SystemExit: 3"),
-        ("def x(: pass", "SyntaxError"),
+        ("raise RuntimeError('broken at import')", "RuntimeError: broken at import (FILE, line 8)"),
+        ("import no_such_library", "ModuleNotFoundError: No module named 'no_such_library' (FILE, line 8)"),
+        ("import sys; sys.exit(3)", "SystemExit: 3 (FILE, line 8)"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt (FILE, line 8)"),
+        ("def x(: pass", "SyntaxError: invalid syntax ("),
+        ("import os; os._exit(0)", "It ended the process that imported it."),
+        ("import ctypes; ctypes.string_at(0)", "crashed natively (SIGSEGV)"),
+        ("import threading; threading.Event().wait()", "did not end within 3 s"),
         ("@hookimpl\ndef edgeloop_model_tools():\n    raise KeyError('in the hook')", "in the hook"),
-        ("@hookimpl\ndef edgeloop_model_tools():\n    return ['shrink']", "'shrink', which is no ModelTool"),
-        ("@hookimpl\ndef edgeloop_model_tools():\n    return 4", "not iterable"),
-        ("@hookimpl\ndef edgeloop_modell_tools():\n    return []", "edgeloop_modell_tools"),
-        ("@hookimpl\ndef edgeloop_model_tools(extra):\n    return []", "extra"),
-        (SHRINK.replace('"shrink", "Make', '"Shrink It", "Make'), "its name is 'Shrink It'"),
-        (SHRINK.replace('"MODULE:shrink"', '"MODULE.shrink"'), "its handler is"),
         (
             SHRINK.replace("bits: int", "bits: complex"),
             "bits: <class 'complex'> is not a type that parameters may have",
         ),
-        (SHRINK.replace("Shrink, Shrunk", "int, Shrunk"), "is not a dataclass"),
-        (SHRINK.replace('"le": 8', '"pattern": "x"'), "'pattern' is no constraint for this type"),
         (
             SHRINK.replace("output: str", "output: type(sys)").replace("class Mode", "import sys\n    class Mode"),
-            "its result",
+            "'shrink': Shrunk cannot be described in JSON",
         ),
-        (SHRINK.replace("output: str", "output: NoSuchType"), "NoSuchType"),
-        (SHRINK.replace('Shrunk, "MODULE:shrink")]', 'Shrunk, "MODULE:shrink")] * 2'), "twice"),
-        (FULL.replace('"notes"', '"tools"'), "cannot be called 'tools'"),
-        (FULL.replace('"notes"', '"shrink"'), "both a tool and a group"),
-        (FULL.replace('"sort"', '"list"'), "declares the operation 'notes list' twice"),
-        (FULL.replace("MODULE:Moon", "Moon"), "its implementation is 'Moon'"),
-        (FULL.replace("MODULE:crater", "crater"), "its folder is 'crater'"),
-        (FULL.replace('("create",', '("a b",'), "the source control: its create"),
+        (SHRINK.replace('"shrink", "Make', '"status", "Make'), "`edgeloop status` is a command of edgeloop itself."),
+        (FULL.replace('"notes"', '"shrink"'), "'shrink' would be both a tool and a group"),
     ],
 )
-def test_a_plugin_that_breaks_its_contract_is_left_out_and_the_others_stay(
+def test_a_plugin_that_cannot_be_loaded_is_left_out_and_the_others_stay(
     new_plugin: NewPlugin, caplog: pytest.LogCaptureFixture, source: str, words: str
 ) -> None:
-    good = SHRINK.replace('"shrink"', '"squeeze"')
+    bad = new_plugin("bad", source)
     with caplog.at_level(logging.INFO):
-        plugins = load_plugins([new_plugin("bad", source), new_plugin("good", good)])
+        plugins = load_plugins([bad, new_plugin("good", SHRINK.replace('"shrink"', '"squeeze"'))], seconds=3)
 
-    assert words in _error(plugins, "bad")
+    spec = importlib.util.find_spec(bad.module)
+    assert spec is not None
+    assert words.replace("FILE", str(spec.origin)) in _error(plugins, "bad")
     assert [tool.name for tool in plugins.model_tools()] == ["squeeze"]
     assert [plugin.state for plugin in plugins.listed()] == ["failed", "loaded"]
-    assert "Loading the plugin bad" in caplog.text
+    assert "Trying the plugin bad" in caplog.text
     assert "bad" in next(record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
+
+
+def test_the_place_of_a_native_crash_is_in_the_log(new_plugin: NewPlugin, caplog: pytest.LogCaptureFixture) -> None:
+    entry = new_plugin("bad", "import ctypes\ndef crash():\n    ctypes.string_at(0)\ncrash()")
+    load_plugins([entry])
+
+    assert f'{entry.module}.py", line 10 in crash' in caplog.text
+
+
+def test_what_a_declaration_module_should_not_do_is_remarked(new_plugin: NewPlugin) -> None:
+    source = """
+        import subprocess, sys, threading
+        import numpy
+        subprocess.Popen(["sleep", "600"])
+        threading.Thread(target=threading.Event().wait, name="own thread").start()
+        sys.stdout.buffer.write(b"\\xff" * 3_000_000)
+    """
+    trial = try_plugin(new_plugin("loud", source))
+
+    assert trial.error == ""
+    assert trial.remarks == (
+        "It imports numpy: import that in the handlers' modules only.",
+        "It starts the thread 'own thread' while it is imported.",
+        "It starts a process while it is imported.",
+        "It prints 3000000 bytes while it is imported.",
+    )
+
+
+def test_a_disabled_plugin_is_listed_and_not_even_tried(new_plugin: NewPlugin, tmp_path: Path) -> None:
+    witness = tmp_path / "imported"
+    entries = [new_plugin("off", f"Path({str(witness)!r}).touch()"), new_plugin("on", SHRINK)]
+    disabled = DisabledPlugins(tmp_path / "disabled.json")
+    disabled.change("off", is_disabled=True)
+    plugins = load_plugins(entries, disabled=disabled)
+
+    assert [(info.name, info.state, info.is_enabled) for info in plugins.listed()] == [
+        ("off", "disabled", False),
+        ("on", "loaded", True),
+    ]
+    assert not witness.exists()
+    plugins.set_enabled("off", is_enabled=True)
+    plugins.set_enabled("on", is_enabled=False)
+    assert [info.is_enabled for info in plugins.listed()] == [True, False]
+    assert [info.state for info in load_plugins(entries, disabled=disabled).listed()] == ["loaded", "disabled"]
+    with pytest.raises(NotFoundError, match="No plugin is called 'nobody'"):
+        plugins.set_enabled("nobody", is_enabled=True)
+
+
+def test_a_damaged_list_of_disabled_plugins_disables_none(tmp_path: Path) -> None:
+    path = tmp_path / "disabled.json"
+    for text in ("[", '{"a": 1}', "[4]"):
+        path.write_text(text)
+        assert DisabledPlugins(path).names() == frozenset()
+    DisabledPlugins(path).change("one", is_disabled=True)
+    assert DisabledPlugins(path).names() == {"one"}
+
+
+def test_two_distributions_cannot_have_plugins_of_one_name(new_plugin: NewPlugin) -> None:
+    first, second = new_plugin("same", SHRINK), new_plugin("other", SHRINK.replace('"shrink"', '"squeeze"'))
+    plugins = load_plugins([first, EntryPoint("same", second.module, "edgeloop")])
+
+    assert [info.state for info in plugins.listed()] == ["loaded", "failed"]
+    assert "Another distribution has a plugin called 'same' already." in plugins.listed()[1].error
 
 
 def test_a_name_that_another_plugin_has_is_refused_and_nothing_of_the_later_one_stays(new_plugin: NewPlugin) -> None:
     plugins = load_plugins([new_plugin("first", SHRINK), new_plugin("second", FULL)])
 
-    assert "declares the tool 'shrink' too, which the plugin first has already" in _error(plugins, "second")
+    assert "It declares the tool 'shrink', which the plugin first has already." in _error(plugins, "second")
     assert plugins.training_backends() == ()
     with pytest.raises(PluginError, match="No plugin records the state"):
         plugins.source_control()

@@ -223,6 +223,6 @@ async def test_a_workspace_whose_folder_is_gone_runs_nothing(
 
 
 async def test_without_source_control_the_error_names_the_plugin_that_failed(database: Database, cloned: Path) -> None:
-    plugins = load_plugins([EntryPoint("git_flow", "no_such_module", "edgeloop")])
+    plugins = await asyncio.to_thread(load_plugins, [EntryPoint("git_flow", "no_such_module", "edgeloop")])
     with pytest.raises(PluginError, match=r"git_flow.*No module named"):
         await Workspaces(database, plugins).open(cloned)
