@@ -75,7 +75,7 @@ class Jobs:
         name: str,
         handler: str,
         parameters: Any,
-        result: type,
+        result: type = object,
     ) -> Job:
         """Queue a job and return it.
 

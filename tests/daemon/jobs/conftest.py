@@ -105,7 +105,6 @@ def start(workspace: Path) -> Start:
             name=handler,
             handler=f"{REFERENCE}:{handler}",
             parameters=Work(**work),  # type: ignore[arg-type]
-            result=object,
         )
 
     return start_job
