@@ -40,6 +40,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
         lambda value: value.__module__ in ("edgeloop.handlers", "edgeloop.metrics")
     ),
     "training": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.training"),
+    "checks": reference.checks_table,
     "commands": reference.commands_reference,
     "routes": lambda: reference.routes_table(reference.local_api()),
     "settings": reference.settings_table,

@@ -25,6 +25,7 @@ from edgeloop_daemon.cli.command_list import SECTIONS
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands
 from edgeloop_daemon.cli.main import command_line
+from edgeloop_daemon.doctor.checks import CHECKS
 from edgeloop_daemon.events.kinds import KINDS
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
@@ -161,6 +162,11 @@ def _setting_default(one: settings.SettingDescription) -> str:
     if one.required:
         return "must be given"
     return "" if one.default in (None, [], {}) else f"`{json.dumps(one.default)}`"
+
+
+def checks_table() -> str:
+    """Return the checks of `edgeloop doctor`."""
+    return _table(("check", "answers"), ((f"`{check.id}`", check.asks) for check in CHECKS))
 
 
 def commands_reference() -> str:

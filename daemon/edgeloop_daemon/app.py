@@ -16,6 +16,8 @@ from edgeloop import trial
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.doctor.checks import Examination, examine
+from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
@@ -104,9 +106,27 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 started_at=started_at,
                 api_port=api_port,
                 device_port=devices.listener.port,
+                device_addresses=devices.listener.addresses,
                 home=str(folders.root),
                 log=str(folders.daemon_log),
             )
+
+        one_at_a_time = asyncio.Lock()
+
+        async def examination() -> Examination:
+            running = RunningDaemon(
+                version=__version__,
+                pid=os.getpid(),
+                api_port=api_port,
+                device_port=devices.listener.port,
+                device_addresses=devices.listener.addresses,
+                failed_plugins=tuple(
+                    FailedPlugin(one.name, one.error) for one in plugins.listed() if one.state == "failed"
+                ),
+                linked=frozenset(device.id for device in devices.devices.list() if device.is_linked),
+            )
+            async with one_at_a_time:
+                return await asyncio.to_thread(examine, Subject(folders, running))
 
         async def run_workspace(workspace: str) -> RunWorkspace:
             trusted = await workspaces.require_trusted(workspace, "running a task")
@@ -119,7 +139,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             stop.set()
 
         routes: tuple[Route, ...] = (
-            *daemon_routes(status, shut_down),
+            *daemon_routes(status, shut_down, examination),
             *plugin_routes(plugins, workspaces, jobs),
             *workspace_routes(workspaces),
             *job_routes(jobs),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -86,7 +87,7 @@ def main() -> None:
     session = Session(Folders.of_user(), Path.cwd())
     try:
         # Outside of standalone mode click returns the status of `--help`, `--version` and the like.
-        sys.exit(command_line.main(prog_name="edgeloop", obj=session, standalone_mode=False) or 0)
+        sys.exit(command_line.main(prog_name="edgeloop", obj=session, standalone_mode=False, color=_colour()) or 0)
     except EdgeloopError as error:
         if session.as_json:
             print_json({"error": error.as_dict()})
@@ -101,10 +102,15 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
+def _colour() -> bool | None:
+    """Return False where the user wants no colours (see no-color.org), else None: colours on a terminal only."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _print_error(error: EdgeloopError) -> None:
     text = clean_lines(f"Error: {error.message} {error.hint}").strip()
     filled = textwrap.fill(text, 79, break_long_words=False, break_on_hyphens=False)
-    click.echo(click.style("Error:", fg="red", bold=True) + filled.removeprefix("Error:"), err=True)
+    click.echo(click.style("Error:", fg="red", bold=True) + filled.removeprefix("Error:"), err=True, color=_colour())
     lines = error.details.get("traceback") or error.details.get("native_output")
     if lines:
         shown = lines if isinstance(lines, str) else "\n".join(map(str, lines))
