@@ -271,8 +271,7 @@ def _load(entry: EntryPoint, seconds: float) -> Declared:
 
 def _check_servable(declared: Declared) -> None:
     """Raise `PluginError` for types that the local API could not describe: better here than when all routes are made."""
-    operations: tuple[ModelTool | WorkspaceOperation, ...] = (*declared.tools, *declared.operations)
-    for operation in operations:
+    for operation in declared.called:
         _check_schema(operation.name, operation.parameters, "validation")
         _check_schema(operation.name, operation.result, "serialization")
     for backend in declared.backends:

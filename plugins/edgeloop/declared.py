@@ -42,6 +42,11 @@ class Declared:
     source_control: SourceControl | None = None
 
     @property
+    def called(self) -> tuple[Operation, ...]:
+        """The tools and the operations: what has parameters, a result and a handler."""
+        return (*self.tools, *self.operations)
+
+    @property
     def names(self) -> tuple[tuple[str, str], ...]:
         """The names that it takes, as (kind, name)."""
         return (

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.job_context import RememberingContext
 
 from edgeloop import JobContext, TrainingRun, TrainingState, TrainingStatus, load_handler
 from edgeloop.handlers import reference_to
+from edgeloop.testing import RecordingContext
 from edgeloop_daemon.jobs.training import TrainJob, TrainResult, train
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import (
@@ -58,8 +58,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def context(workspace: Path, tmp_path: Path) -> RememberingContext:
-    return RememberingContext(workspace, tmp_path / "job")
+def context(workspace: Path, tmp_path: Path) -> RecordingContext:
+    return RecordingContext(workspace, tmp_path / "job")
 
 
 JOB = TrainJob(
@@ -73,7 +73,7 @@ JOB = TrainJob(
 )
 
 
-def script(context: RememberingContext, text: str) -> TrainJob:
+def script(context: RecordingContext, text: str) -> TrainJob:
     (context.workspace / "train.py").write_text(text)
     return JOB
 
@@ -88,7 +88,7 @@ def git(workspace: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=workspace, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_training_brings_metrics_and_artifacts_of_the_uncommitted_state(context: RememberingContext) -> None:
+def test_a_training_brings_metrics_and_artifacts_of_the_uncommitted_state(context: RecordingContext) -> None:
     result = train(decode(TrainJob, encode(JOB)), context)
     assert result == TrainResult(
         commit=git(context.workspace, "rev-parse", "refs/edgeloop/runs/j1").strip(),
@@ -97,13 +97,17 @@ def test_a_training_brings_metrics_and_artifacts_of_the_uncommitted_state(contex
         metrics={"loss": 1 / 3},
     )
     assert (context.workspace / "artifacts" / "latest" / "models" / "digits.mnn").read_text() == "uncommitted"
-    assert context.metrics == [("loss", 0, 1.0), ("loss", 1, 0.5), ("loss", 2, 1 / 3)]
+    assert [(point.tag, point.step, point.value) for point in context.points] == [
+        ("loss", 0, 1.0),
+        ("loss", 1, 0.5),
+        ("loss", 2, 1 / 3),
+    ]
     assert context.fractions == [0.25, 0.5, 0.75]
     assert f"{context.folder / 'tree'} j1" in context.lines
     assert encode(result)["artifacts"] == ["artifacts/j1/models/digits.mnn"]
 
 
-def test_the_provenance_lies_beside_the_artifacts(context: RememberingContext) -> None:
+def test_the_provenance_lies_beside_the_artifacts(context: RecordingContext) -> None:
     result = train(JOB, context)
     record = json.loads((context.workspace / "artifacts" / "j1" / "run.json").read_text())
     assert record.pop("started").endswith("+00:00")
@@ -117,7 +121,7 @@ def test_the_provenance_lies_beside_the_artifacts(context: RememberingContext) -
     }
 
 
-def test_the_worktree_is_gone_and_the_workspace_untouched_afterwards(context: RememberingContext) -> None:
+def test_the_worktree_is_gone_and_the_workspace_untouched_afterwards(context: RecordingContext) -> None:
     before = git(context.workspace, "status", "--porcelain")
     train(JOB, context)
     assert worktrees(context.workspace) == [str(context.workspace)]
@@ -125,7 +129,7 @@ def test_the_worktree_is_gone_and_the_workspace_untouched_afterwards(context: Re
     assert git(context.workspace, "status", "--porcelain") == before, "artifacts are ignored"
 
 
-def test_latest_is_the_newest_and_older_runs_stay(context: RememberingContext) -> None:
+def test_latest_is_the_newest_and_older_runs_stay(context: RecordingContext) -> None:
     train(JOB, context)
     second = replace(context, job_id="j2", folder=context.folder.with_name("job2"))
     train(JOB, second)
@@ -134,7 +138,7 @@ def test_latest_is_the_newest_and_older_runs_stay(context: RememberingContext) -
     assert sorted(path.name for path in artifacts.iterdir()) == [".gitignore", "j1", "j2", "latest"]
 
 
-def test_a_failure_tells_the_status_and_the_end_of_the_log(context: RememberingContext) -> None:
+def test_a_failure_tells_the_status_and_the_end_of_the_log(context: RecordingContext) -> None:
     job = script(context, "for i in range(30): print('line', i)\nraise SystemExit(3)\n")
     with pytest.raises(JobFailedError, match="exited with status 3") as caught:
         train(job, context)
@@ -143,19 +147,19 @@ def test_a_failure_tells_the_status_and_the_end_of_the_log(context: RememberingC
     assert not (context.workspace / "artifacts").exists()
 
 
-def test_a_command_that_does_not_exist_leaves_no_worktree(context: RememberingContext) -> None:
+def test_a_command_that_does_not_exist_leaves_no_worktree(context: RecordingContext) -> None:
     with pytest.raises(InvalidInputError, match="no-such-program"):
         train(replace(JOB, command=("no-such-program",)), context)
     assert worktrees(context.workspace) == [str(context.workspace)]
 
 
-def test_a_training_that_writes_nothing_is_told_so(context: RememberingContext) -> None:
+def test_a_training_that_writes_nothing_is_told_so(context: RecordingContext) -> None:
     result = train(script(context, "print('done')"), context)
     assert result.artifacts == ()
     assert any("$EDGELOOP_OUTPUT" in line for line in context.lines)
 
 
-def test_artifacts_that_cannot_be_taken_leave_nothing_half_done(context: RememberingContext) -> None:
+def test_artifacts_that_cannot_be_taken_leave_nothing_half_done(context: RecordingContext) -> None:
     train(JOB, context)
     second = replace(context, job_id="j2", folder=context.folder.with_name("job2"))
     bad = "import os; os.chdir(os.environ['EDGELOOP_OUTPUT']); open('good', 'w'); os.symlink('/etc', 'bad')"
@@ -166,19 +170,19 @@ def test_artifacts_that_cannot_be_taken_leave_nothing_half_done(context: Remembe
     assert (artifacts / "latest").readlink() == Path("j1")
 
 
-def test_an_artifact_cannot_pass_for_the_provenance(context: RememberingContext) -> None:
+def test_an_artifact_cannot_pass_for_the_provenance(context: RecordingContext) -> None:
     with pytest.raises(ConflictError, match=r"run\.json"):
         train(script(context, "import os; open(os.environ['EDGELOOP_OUTPUT'] + '/run.json', 'w')"), context)
 
 
-def test_a_folder_named_latest_is_left_alone(context: RememberingContext) -> None:
+def test_a_folder_named_latest_is_left_alone(context: RecordingContext) -> None:
     (context.workspace / "artifacts" / "latest").mkdir(parents=True)
     result = train(JOB, context)
     assert result.artifacts == ("artifacts/j1/models/digits.mnn",)
     assert any("latest is not a link" in line for line in context.lines)
 
 
-def test_data_sets_reach_the_run(context: RememberingContext, tmp_path: Path) -> None:
+def test_data_sets_reach_the_run(context: RecordingContext, tmp_path: Path) -> None:
     (context.workspace / "data").mkdir()
     (tmp_path / "big set").mkdir()
     job = script(
@@ -207,7 +211,7 @@ def test_data_sets_reach_the_run(context: RememberingContext, tmp_path: Path) ->
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(
-    context: RememberingContext, change: dict[str, Any], error: type[Exception]
+    context: RecordingContext, change: dict[str, Any], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
         train(replace(JOB, **change), context)
@@ -253,28 +257,28 @@ def fake(*gpus: int) -> TrainJob:
     return decode(TrainJob, encode(replace(job, parameters={"gpus": list(gpus)})))
 
 
-def test_any_backend_gets_its_own_parameters(context: RememberingContext) -> None:
+def test_any_backend_gets_its_own_parameters(context: RecordingContext) -> None:
     assert train(fake(1), context).artifacts == ("artifacts/j1/model",)
 
 
-def test_a_run_that_somebody_stopped_counts_as_cancelled(context: RememberingContext) -> None:
+def test_a_run_that_somebody_stopped_counts_as_cancelled(context: RecordingContext) -> None:
     with pytest.raises(CancelledByUserError, match="was stopped"):
         train(fake(2), context)
 
 
-def test_a_backend_that_says_nothing_about_a_failure_still_fails(context: RememberingContext) -> None:
+def test_a_backend_that_says_nothing_about_a_failure_still_fails(context: RecordingContext) -> None:
     with pytest.raises(JobFailedError, match="The training failed"):
         train(fake(3), context)
 
 
-def test_a_run_is_stopped_when_following_it_fails(context: RememberingContext) -> None:
+def test_a_run_is_stopped_when_following_it_fails(context: RecordingContext) -> None:
     with pytest.raises(ConnectionResetError):
         train(fake(1, 1), context)
     assert context.lines[-1] == "stopping fake:j1"
     assert worktrees(context.workspace) == [str(context.workspace)]
 
 
-def test_cancelling_stops_the_run_and_removes_the_worktree(context: RememberingContext, tmp_path: Path) -> None:
+def test_cancelling_stops_the_run_and_removes_the_worktree(context: RecordingContext, tmp_path: Path) -> None:
     script(context, "import time; print('ready'); time.sleep(1000)")
     program = (
         "import json, signal, sys, types\n"

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from plugins.job_context import RememberingContext
 
 from edgeloop import TrainingRun, TrainingState, load_handler
+from edgeloop.testing import RecordingContext
 from edgeloop_plugins.training_local.backend import LocalTraining
 from edgeloop_plugins.training_local.lines import LineSplitter
 from edgeloop_plugins.training_local.plugin import LocalParameters, edgeloop_training_backends
@@ -22,7 +22,7 @@ from edgeloop_shared.errors import InvalidInputError
 
 @pytest.fixture
 def backend(tmp_path: Path) -> LocalTraining:
-    return LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "job"))
+    return LocalTraining(LocalParameters(), RecordingContext(tmp_path, tmp_path / "job"))
 
 
 @pytest.fixture
@@ -164,7 +164,7 @@ def test_artifacts_that_lead_elsewhere_are_refused(
 
 def test_a_later_process_can_look_at_a_run_by_its_reference(backend: LocalTraining, code: Path, tmp_path: Path) -> None:
     reference, _ = finished(backend, python(code, "print('done')"))
-    later = LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "another job"))
+    later = LocalTraining(LocalParameters(), RecordingContext(tmp_path, tmp_path / "another job"))
     assert list(later.follow_logs(reference)) == ["done"]
     assert later.status(reference).state == TrainingState.SUCCEEDED
 
@@ -203,7 +203,7 @@ def test_stopping_reaches_all_that_the_run_started(
     stopper = (
         backend
         if same_process
-        else LocalTraining(LocalParameters(), RememberingContext(tmp_path, tmp_path / "another job"))
+        else LocalTraining(LocalParameters(), RecordingContext(tmp_path, tmp_path / "another job"))
     )
     stopper.stop(reference)
     assert ended(reader)

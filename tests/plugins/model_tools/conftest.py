@@ -9,21 +9,21 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from plugins.job_context import RememberingContext
 
+from edgeloop.testing import RecordingContext
 from edgeloop_plugins.model_tools import native_tools
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> RememberingContext:
+def context(tmp_path: Path) -> RecordingContext:
     workspace, folder = tmp_path / "workspace", tmp_path / "job"
     workspace.mkdir()
     folder.mkdir()
-    return RememberingContext(workspace, folder)
+    return RecordingContext(workspace, folder)
 
 
 @pytest.fixture
-def log_lines(context: RememberingContext) -> list[str]:
+def log_lines(context: RecordingContext) -> list[str]:
     return context.lines
 
 
@@ -67,7 +67,7 @@ def small_network() -> onnx.ModelProto:
 
 
 @pytest.fixture
-def onnx_file(context: RememberingContext) -> Path:
+def onnx_file(context: RecordingContext) -> Path:
     path = context.workspace / "small.onnx"
     onnx.save(small_network(), str(path))
     return path
@@ -84,5 +84,5 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def mnn_file(converted: Path, context: RememberingContext) -> Path:
+def mnn_file(converted: Path, context: RecordingContext) -> Path:
     return Path(shutil.copy(converted, context.workspace / "small.mnn"))
