@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from edgeloop import trial
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
+from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.doctor.checks import Examination, examine
 from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
@@ -23,14 +24,18 @@ from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
+from edgeloop_daemon.http.idempotency import IdempotencyKeys
 from edgeloop_daemon.http.job_routes import job_routes
+from edgeloop_daemon.http.named_tokens import open_named_tokens
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.streams import Streams
+from edgeloop_daemon.http.token_routes import token_routes
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.workspace_routes import workspace_routes
+from edgeloop_daemon.jobs.job import Job
 from edgeloop_daemon.jobs.jobs import open_jobs
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.blobs import BlobStore
@@ -97,6 +102,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             )
         )
         tokens, streams = Tokens(), Streams()
+        named = await stack.enter_async_context(open_named_tokens(database, tokens, streams))
         api_port = options.port
 
         def status() -> Status:
@@ -133,6 +139,10 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             settings = await workspaces.settings(trusted)
             return RunWorkspace(trusted.id, trusted.folder, settings.run.include, settings.run.device)
 
+        async def work_at(location: str) -> Job | Run:
+            _, collection, name = location.split("/")
+            return await (jobs.get(name) if collection == "jobs" else devices.runs.get(name))
+
         async def shut_down(stop_jobs: bool) -> None:
             if stop_jobs:
                 await jobs.stop_all()
@@ -142,12 +152,15 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *daemon_routes(status, shut_down, examination),
             *plugin_routes(plugins, workspaces, jobs),
             *workspace_routes(workspaces),
-            *job_routes(jobs),
+            *job_routes(jobs, streams),
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
-            *run_routes(devices.runs, TraceStore(database), run_workspace),
+            *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
+            *token_routes(named),
         )
-        api_port = await stack.enter_async_context(local_api(routes, tokens, options.port, streams))
+        api_port = await stack.enter_async_context(
+            local_api(routes, tokens, options.port, streams=streams, keys=IdempotencyKeys(database, work_at))
+        )
         runtime = {"pid": os.getpid(), "port": api_port, "token": tokens.issue("runtime file")}
         write_atomically(folders.runtime, json.dumps(runtime))
         stack.callback(folders.runtime.unlink, missing_ok=True)

@@ -94,6 +94,12 @@ class TooLargeError(InvalidInputError):
     http_status = 413
 
 
+class KeyReusedError(InvalidInputError):
+    """The `Idempotency-Key` of a request belongs to another request that came before."""
+
+    code = "key-reused"
+
+
 class NotFoundError(EdgeloopError):
     """What was asked for does not exist."""
 

@@ -19,6 +19,7 @@ from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
@@ -53,7 +54,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
         routes = (
             *device_routes(daemon.devices, daemon.pairing),
-            *run_routes(daemon.runs, TraceStore(daemon.database), find),
+            *run_routes(daemon.runs, TraceStore(daemon.database), find, Streams()),
         )
         headers = {"Authorization": f"Bearer {tokens.issue('test')}"}
         async with local_api(routes, tokens, 0) as port, aiohttp.ClientSession(headers=headers) as session:

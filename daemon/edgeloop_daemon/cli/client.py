@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1"
 POLL_SECONDS = 10  # how long one long poll may wait on the daemon
 TIMEOUT_SECONDS = 60
+_RETRY_SECONDS = (0.2, 0.8)
 
 Record = dict[str, Any]
 
@@ -44,21 +47,41 @@ class Client:
         """Return the answer to `POST path`."""
         return self.call("POST", path, body or {})
 
+    def start(self, path: str, body: Mapping[str, Any]) -> Record:
+        """Return the answer to a `POST path` that starts work.
+
+        When the connection breaks before the answer comes, the request is sent again: its `Idempotency-Key` sees to it that
+        the work is started once, even if the daemon was ended and runs again.
+        """
+        key = {"Idempotency-Key": secrets.token_hex(16)}
+        for seconds in _RETRY_SECONDS:
+            try:
+                return self.call("POST", path, body, key)
+            except DaemonUnreachableError:
+                time.sleep(seconds)
+        return self.call("POST", path, body, key)
+
     def delete(self, path: str) -> Record:
         """Return the answer to `DELETE path`."""
         return self.call("DELETE", path)
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Record:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Record:
         """Send a request and return its JSON answer (an empty dictionary when there is none).
 
         Raises the error that the daemon answered, as the class that it had there.
         """
-        data = self._send(method, path, body)
+        data = self._send(method, path, body, headers or {})
         return cast("Record", json.loads(data)) if data else {}
 
     def download(self, path: str) -> bytes:
         """Return the bytes of `GET path`."""
-        return self._send("GET", path, None)
+        return self._send("GET", path, None, {})
 
     def items(self, path: str, **query: Any) -> list[Record]:
         """Return the items of a list."""
@@ -85,11 +108,11 @@ class Client:
                 return
             offset = page["next_offset"]
 
-    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> bytes:
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None, more_headers: Mapping[str, str]) -> bytes:
         import http.client  # 20 ms that `--help` and TAB need not spend
 
         payload = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {self._token}"} | ({"Content-Type": "application/json"} if payload else {})
+        headers = {**more_headers, **({"Content-Type": "application/json"} if payload else {})}
         try:
             connection = self._connected()
             headers["Authorization"] = f"Bearer {self._token}"

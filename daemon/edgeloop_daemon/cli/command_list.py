@@ -55,6 +55,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("doctor", "doctor_command", "Check the installation, and tell the remedy for what is wrong."),
         Listed("events", "event_commands", "Show what happens: jobs, runs, devices, workspaces."),
         Listed("plugins", "plugin_commands", "List the plugins and what each of them offers; enable or disable one."),
+        Listed("token", "token_commands", "Tokens for programs that use the local API."),
         Listed("workspaces", "workspace_commands", "List the workspaces that are open."),
         Listed("trust", "workspace_commands", "Let this workspace's code run."),
     ),

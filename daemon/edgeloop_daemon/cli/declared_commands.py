@@ -39,7 +39,7 @@ def _command(declaration: Record, path: str) -> click.Command:
         workspace = session.workspace()
         client = session.daemon()
         body = {name: _plain(name, value, paths, session.folder) for name, value in values.items() if value is not None}
-        answer = client.post(f"/workspaces/{workspace['id']}/{path}", body)
+        answer = client.start(f"/workspaces/{workspace['id']}/{path}", body)
         result: Any = answer
         if "state" in answer and "kind" in answer:
             result = follow_job(client, answer, declaration["name"], show_log=False)["result"]

@@ -97,7 +97,7 @@ class _Steps:
 
     def train(self, workspace: Record) -> Record:
         with _step("train on real digits, with MNN"):
-            job = self._client.post(f"/workspaces/{workspace['id']}/train", {"backend": None, "parameters": {}})
+            job = self._client.start(f"/workspaces/{workspace['id']}/train", {"backend": None, "parameters": {}})
             return follow_job(self._client, job, "  train", show_log=False)
 
     def shrink(self, workspace: Record) -> dict[str, Path]:
@@ -109,7 +109,7 @@ class _Steps:
         shutil.copyfile(source, models[REFERENCE])
         with _step(f"shrink the model into {len(RECIPES) - 1} variants"):
             jobs = [
-                self._client.post(
+                self._client.start(
                     f"/workspaces/{workspace['id']}/tools/quantize",
                     {"model": str(source), "output": str(models[recipe.name]), **recipe.parameters},
                 )
@@ -151,7 +151,7 @@ class _Steps:
                         "include": [],
                         "trace": number == 0,
                     }
-                    run = self._client.post(f"/workspaces/{workspace['id']}/runs", body)
+                    run = self._client.start(f"/workspaces/{workspace['id']}/runs", body)
                     label = f"  {name}, round {number + 1}"
                     runs[name].append(follow_run(self._client, run, label, show_log=False))
         return runs

@@ -26,7 +26,7 @@ def train(session: Session, backend: str | None, settings: tuple[str, ...], deta
     workspace = session.workspace()
     client = session.daemon()
     body = {"backend": backend, "parameters": dict(_setting(text) for text in settings)}
-    job = client.post(f"/workspaces/{workspace['id']}/train", body)
+    job = client.start(f"/workspaces/{workspace['id']}/train", body)
     if not detach:
         job = follow_job(client, job, "train", show_log=not session.as_json)
     if session.as_json:

@@ -52,7 +52,7 @@ def run(
         "include": list(include),
         "trace": trace,
     }
-    record = client.post(f"/workspaces/{workspace['id']}/runs", body)
+    record = client.start(f"/workspaces/{workspace['id']}/runs", body)
     if detach:
         if session.as_json:
             print_json(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,8 +87,8 @@ class RunTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def insert(self, run: NewRun) -> None:
-        """Add a run, queued."""
+    async def insert(self, run: NewRun, also: Callable[[Tables, str], None] | None = None) -> None:
+        """Add a run, queued; `also` is called in the same transaction with its id."""
 
         def insert(db: Tables) -> None:
             db.execute(
@@ -100,6 +100,8 @@ class RunTable:
                 ],
             )
             record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
+            if also is not None:
+                also(db, run.id)
 
         await self._database.write(insert)
 
@@ -110,11 +112,15 @@ class RunTable:
             raise NotFoundError(f"There is no run {run_id[:64]!r}.", hint="`edgeloop runs` lists them.")
         return found[0]
 
-    async def newest(self, workspace: str | None, device: str | None, limit: int) -> tuple[Run, ...]:
-        """Return runs, the newest first."""
+    async def newest(
+        self, workspace: str | None, device: str | None, limit: int, behind: tuple[float, str] | None = None
+    ) -> tuple[Run, ...]:
+        """Return runs, the newest first; with `behind`, the time of creation and the id of a run, those behind it."""
+        created_at, run_id = behind or (None, None)
         return await self._select(
-            "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2) order by created_at desc, id limit ?3",
-            [workspace, device, limit],
+            "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2)"
+            " and (?3 is null or created_at < ?3 or (created_at = ?3 and id > ?4)) order by created_at desc, id limit ?5",
+            [workspace, device, created_at, run_id, limit],
         )
 
     async def unfinished(self) -> tuple[tuple[Run, str], ...]:

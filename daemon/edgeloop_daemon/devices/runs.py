@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlite_utils import Database as Tables
+
 from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns
 from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
@@ -61,10 +63,12 @@ class Runs:
         device: str | None = None,
         include: tuple[str, ...] = (),
         trace: bool = False,
+        also: Callable[[Tables, str], None] | None = None,
     ) -> Run:
         """Collect the bundle and send the run to a device, named by id or name.
 
-        Without one it is the workspace's, else the only linked one. Raises `DeviceUnavailableError`, `NotFoundError`,
+        Without one it is the workspace's, else the only linked one. `also` is called in the transaction that adds the run,
+        with its id. Raises `DeviceUnavailableError`, `NotFoundError`,
         `InvalidInputError`, `BundleError`, `TooLargeError`.
         """
         target = self._device(device or workspace.device)
@@ -83,13 +87,19 @@ class Runs:
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
             raise TooLargeError("The script's arguments are too long.", hint="Pass them in a file of the workspace.")
         new = NewRun(run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest)
-        await self._table.insert(new)
+        await self._table.insert(new, also)
         self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))
         return await self._table.get(run_id)
 
-    async def list(self, workspace: str | None = None, device: str | None = None, limit: int = 100) -> tuple[Run, ...]:
-        """Return runs, the newest first."""
-        return await self._table.newest(workspace, device, limit)
+    async def list(
+        self,
+        workspace: str | None = None,
+        device: str | None = None,
+        limit: int = 100,
+        behind: tuple[float, str] | None = None,
+    ) -> tuple[Run, ...]:
+        """Return runs, the newest first; with `behind`, the time of creation and the id of a run, those behind it."""
+        return await self._table.newest(workspace, device, limit, behind)
 
     async def get(self, run_id: str, wait: float = 0.0) -> Run:
         """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from edgeloop_daemon.http.guards import TOKEN_NAME
+from edgeloop_daemon.http.idempotency import HEADER, IdempotencyKeys
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_daemon.http.routes import Accepted, Call, Route
 from edgeloop_daemon.http.validation import validate_json, validate_query
@@ -15,13 +19,14 @@ from edgeloop_shared.codec import encode_json
 
 PREFIX = "/api/v1"
 MAX_BODY_BYTES = 1024 * 1024
+BODY_SECONDS = 20.0
 
 
-def add_routes(application: web.Application, routes: Iterable[Route]) -> None:
-    """Serve `routes` below `PREFIX`, and the OpenAPI document of them all."""
+def add_routes(application: web.Application, routes: Iterable[Route], keys: IdempotencyKeys | None = None) -> None:
+    """Serve `routes` below `PREFIX`, and the OpenAPI document of them all. `keys` are those of requests that start work."""
     listed = tuple(routes)
     for route in listed:
-        application.router.add_route(route.method, PREFIX + route.path, _bound(route))
+        application.router.add_route(route.method, PREFIX + route.path, _bound(route, keys))
     document = encode_json(openapi_document(listed, PREFIX))
 
     async def openapi(_: web.Request) -> web.Response:
@@ -30,28 +35,45 @@ def add_routes(application: web.Application, routes: Iterable[Route]) -> None:
     application.router.add_get(f"{PREFIX}/openapi.json", openapi)
 
 
-def _bound(route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _bound(route: Route, keys: IdempotencyKeys | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     body_adapter: TypeAdapter[Any] | None = TypeAdapter(route.body) if route.body else None
     query_adapter: TypeAdapter[Any] | None = TypeAdapter(route.query) if route.query else None
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        raw = await _body(request) if body_adapter else b""
         call = Call(
             path=dict(request.match_info),
-            body=validate_json(body_adapter, await request.read()) if body_adapter else None,
+            body=validate_json(body_adapter, raw) if body_adapter else None,
             query=validate_query(query_adapter, request) if query_adapter else None,
             request=request,
         )
-        answer = await route.handle(call)
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        if isinstance(answer, Accepted):
-            headers = {"Location": PREFIX + answer.location}
-            return _json(answer.body, 202, headers)
-        if answer is None:
-            return web.Response(status=204)
-        return _json(answer, route.status, {})
+        key = request.headers.get(HEADER) if route.status == 202 else None
+        if key is None or keys is None:
+            return _response(route, await route.handle(call))
+        async with keys.attempt(request[TOKEN_NAME], key, request.path, raw) as attempt:
+            answer = attempt.known or await route.handle(replace(call, begun=attempt.remember))
+            return _response(route, answer)
 
     return handler
+
+
+def _response(route: Route, answer: Any) -> web.StreamResponse:
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    if isinstance(answer, Accepted):
+        return _json(answer.body, 202, {"Location": PREFIX + answer.location})
+    if answer is None:
+        return web.Response(status=204)
+    return _json(answer, route.status, {})
+
+
+async def _body(request: web.Request) -> bytes:
+    """Return the body of a request. Raises `HTTPRequestTimeout` when it takes too long to come."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(reason=f"the body did not come within {BODY_SECONDS:g} s") from None
 
 
 def _json(value: Any, status: int, headers: dict[str, str]) -> web.Response:

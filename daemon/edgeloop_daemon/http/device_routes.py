@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from edgeloop_daemon.devices.device_list import Device, Devices
 from edgeloop_daemon.devices.pairing import OpenedWindow, Pairing
 from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS
+from edgeloop_daemon.http.paging import ListQuery, page_of
 from edgeloop_daemon.http.routes import Call, Route
 
 
@@ -15,6 +16,7 @@ class DeviceItems:
     """The paired devices, the oldest first."""
 
     items: tuple[Device, ...]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class WaitQuery:
 def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
     """Return the routes."""
 
-    async def list_devices(_: Call) -> DeviceItems:
-        return DeviceItems(devices.list())
+    async def list_devices(call: Call) -> DeviceItems:
+        return DeviceItems(*page_of(devices.list(), call.query, lambda device: (device.paired_at, device.id)))
 
     async def revoke_device(call: Call) -> None:
         await devices.revoke(call.path["device"])
@@ -50,7 +52,12 @@ def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
         await pairing.close()
 
     return (
-        Route("GET", "/devices", "list_devices", "List the paired devices.", list_devices, DeviceItems, tag="devices"),
+        Route(
+            *("GET", "/devices", "list_devices", "List the paired devices.", list_devices),
+            result=DeviceItems,
+            query=ListQuery,
+            tag="devices",
+        ),
         Route("DELETE", "/devices/{device}", "revoke_device", "Unpair a device.", revoke_device, tag="devices"),
         Route(
             *("POST", "/pairing", "open_pairing", "Open a pairing window; an earlier one closes.", open_pairing),

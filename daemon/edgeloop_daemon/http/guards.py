@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from edgeloop_daemon.http.rates import Rates
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_shared.errors import ForbiddenError, InvalidInputError, MisdirectedError, UnauthorizedError
 
@@ -18,7 +19,7 @@ TOKEN_NAME: web.RequestKey[str] = web.RequestKey("token_name", str)
 """The name of the token that a request came with."""
 
 
-def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
+def guards(tokens: Tokens, rates: Rates, port: Callable[[], int]) -> Middleware:
     """Return the middleware. `port` tells the port that the server listens on (known only after it has started)."""
 
     @web.middleware
@@ -39,30 +40,22 @@ def guards(tokens: Tokens, port: Callable[[], int]) -> Middleware:
         if "Content-Encoding" in request.headers or request.headers.get("Transfer-Encoding", "chunked") != "chunked":
             raise InvalidInputError("Encoded bodies are refused.", hint="Send the body as it is.")
         if request.path.startswith("/api/"):
-            request[TOKEN_NAME] = _require_token(tokens, request)
-        response = await handler(request)
-        if not response.prepared:
-            response.headers.setdefault("Cache-Control", "no-store")
-            response.headers.setdefault("X-Content-Type-Options", "nosniff")
-            response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-        return response
+            name = tokens.name_of(_token(request))
+            if name is None:
+                rates.count_wrong_token()
+                raise UnauthorizedError(
+                    "The request carries no token that is accepted.",
+                    hint="Send `Authorization: Bearer <token>`: the runtime file's, or one of `edgeloop token new`.",
+                )
+            rates.count(name)
+            request[TOKEN_NAME] = name
+        return await handler(request)
 
     return guard
 
 
-def _require_token(tokens: Tokens, request: web.Request) -> str:
-    """Return the name of the request's token. Raises `UnauthorizedError`."""
-    token = _token(request)
-    name = tokens.name_of(token) if token else None
-    if name is None:
-        raise UnauthorizedError(
-            "The request's token is not accepted." if token else "The request carries no valid token.",
-            hint="Send `Authorization: Bearer <token>` with the token of the daemon's runtime file.",
-        )
-    return name
-
-
 def _token(request: web.Request) -> str:
+    """Return the text of the request's token, or an empty one, which no token is."""
     headers = request.headers.getall("Authorization", [])
     if headers:
         scheme, _, token = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")

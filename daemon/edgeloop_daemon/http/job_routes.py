@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from aiohttp import web
+
+from edgeloop_daemon.http.feeds import follow_job_log
+from edgeloop_daemon.http.paging import CURSOR, LIMIT, cut, position_of
 from edgeloop_daemon.http.routes import Call, Route
+from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_log, serve_feed
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.jobs.job import Job, JobState, Metric
 from edgeloop_daemon.jobs.jobs import Jobs
 from edgeloop_daemon.jobs.log_page import MAX_PAGE_BYTES, MIN_PAGE_BYTES, LogPage
@@ -15,6 +21,7 @@ class JobList:
     """Jobs, the newest first."""
 
     items: tuple[Job, ...]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,15 @@ class JobQuery:
 
     workspace: str | None = None
     state: JobState | None = None
-    limit: int = field(default=100, metadata={"ge": 1, "le": 1000})
+    limit: int = field(default=100, metadata=LIMIT)
+    cursor: str | None = field(default=None, metadata=CURSOR)
+
+
+@dataclass(frozen=True)
+class LogStreamQuery:
+    """Where to begin, in bytes; the header `Last-Event-ID` goes before it."""
+
+    offset: int = field(default=0, metadata={"ge": 0, "lt": 2**63})
 
 
 @dataclass(frozen=True)
@@ -42,12 +57,15 @@ class LogQuery:
     wait: float = field(default=0, metadata={"ge": 0, "le": 30})
 
 
-def job_routes(jobs: Jobs) -> tuple[Route, ...]:
+def job_routes(jobs: Jobs, streams: Streams) -> tuple[Route, ...]:
     """Return the routes below `/jobs`."""
 
     async def list_jobs(call: Call) -> JobList:
         query: JobQuery = call.query
-        return JobList(await jobs.recent(workspace=query.workspace, state=query.state, limit=query.limit))
+        found = await jobs.recent(
+            workspace=query.workspace, state=query.state, limit=query.limit + 1, behind=position_of(query.cursor)
+        )
+        return JobList(*cut(found, query.limit, lambda job: (job.created_at, job.id)))
 
     async def get_job(call: Call) -> Job:
         return await jobs.get(call.path["job"])
@@ -58,6 +76,11 @@ def job_routes(jobs: Jobs) -> tuple[Route, ...]:
     async def get_log(call: Call) -> LogPage:
         query: LogQuery = call.query
         return await jobs.log(call.path["job"], offset=query.offset, limit=query.limit, wait=query.wait)
+
+    async def stream_log(call: Call) -> web.StreamResponse:
+        position = last_event_id(call.request)
+        feed = follow_job_log(jobs, call.path["job"], call.query.offset if position is None else position)
+        return await serve_feed(call.request, streams, feed, render_log)
 
     async def list_metrics(call: Call) -> MetricList:
         return MetricList(await jobs.metrics(call.path["job"]))
@@ -76,6 +99,18 @@ def job_routes(jobs: Jobs) -> tuple[Route, ...]:
             get_log,
             LogPage,
             query=LogQuery,
+            tag="jobs",
+        ),
+        Route(
+            *(
+                "GET",
+                "/jobs/{job}/log/stream",
+                "stream_job_log",
+                "Follow a job's log as server-sent events.",
+                stream_log,
+            ),
+            query=LogStreamQuery,
+            media=MEDIA,
             tag="jobs",
         ),
         Route(

@@ -60,7 +60,7 @@ def plugin_routes(plugins: Plugins, workspaces: Workspaces, jobs: Jobs) -> tuple
         body: TrainRequest = call.body
         workspace = await workspaces.require_trusted(call.path["workspace"], "training")
         job = await _train_job(plugins, workspaces, workspace, body)
-        return await _start(jobs, workspace, "train", job.backend, _TRAIN, job, TrainResult)
+        return await _start(jobs, workspace, "train", job.backend, _TRAIN, job, TrainResult, call)
 
     return (
         Route("GET", "/plugins", "list_plugins", "List plugins.", list_plugins, PluginList, tag="plugins"),
@@ -94,7 +94,7 @@ def _tool_route(tool: ModelTool, workspaces: Workspaces, jobs: Jobs) -> Route:
     async def start(call: Call) -> Accepted:
         workspace = await workspaces.require_trusted(call.path["workspace"], f"the tool {tool.name}")
         parameters = in_workspace(call.body, workspace.folder)
-        return await _start(jobs, workspace, "tool", tool.name, tool.handler, parameters, tool.result)
+        return await _start(jobs, workspace, "tool", tool.name, tool.handler, parameters, tool.result, call)
 
     return Route(
         "POST",
@@ -120,7 +120,7 @@ def _operation_route(
 
     async def start(call: Call) -> Accepted:
         workspace, parameters = await checked(call)
-        return await _start(jobs, workspace, "operation", name, operation.handler, parameters, operation.result)
+        return await _start(jobs, workspace, "operation", name, operation.handler, parameters, operation.result, call)
 
     async def ask(call: Call) -> Any:
         workspace, parameters = await checked(call)
@@ -143,7 +143,7 @@ def _operation_route(
 
 
 async def _start(
-    jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any, result: type
+    jobs: Jobs, workspace: Workspace, kind: JobKind, name: str, handler: str, parameters: Any, result: type, call: Call
 ) -> Accepted:
     job = await jobs.start(
         workspace=workspace.id,
@@ -153,6 +153,7 @@ async def _start(
         handler=handler,
         parameters=parameters,
         result=result,
+        also=call.begins("/jobs"),
     )
     return Accepted(f"/jobs/{job.id}", job)
 

@@ -9,10 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import EdgeloopError, RateLimitedError, UnauthorizedError
 
 _log = logging.getLogger(__name__)
-_CODES = {404: "not-found", 405: "method-not-allowed", 413: "too-large"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+_CODES = {404: "not-found", 405: "method-not-allowed", 408: "request-timeout", 413: "too-large"}
 
 
 def problem(status: int, code: str, message: str, **members: Any) -> web.Response:
@@ -30,14 +35,30 @@ def problem(status: int, code: str, message: str, **members: Any) -> web.Respons
 
 def problem_of(error: EdgeloopError) -> web.Response:
     """Return the problem response of an error of ours."""
-    return problem(error.http_status, error.code, error.message, hint=error.hint, details=error.details)
+    response = problem(error.http_status, error.code, error.message, hint=error.hint, details=error.details)
+    if response.status == RateLimitedError.http_status:
+        response.headers["Retry-After"] = str(error.details.get("retry_after", 1))
+    elif response.status == UnauthorizedError.http_status:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
 
 
 @web.middleware
 async def problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Turn whatever a handler raises into a problem response; what is not ours is a bug and goes to the log."""
+    """Turn whatever a handler raises into a problem response, and let no browser keep, guess about or frame an answer."""
+    response = await _answer(request, handler)
+    if not response.prepared:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+async def _answer(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Return a handler's answer or the problem that it raises; what is not ours is a bug and goes to the log."""
     try:
         return await handler(request)
     except EdgeloopError as error:

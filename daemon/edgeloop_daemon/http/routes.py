@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from aiohttp import web
+from sqlite_utils import Database as Tables
 
 T = TypeVar("T")
+Remember = Callable[[Tables, str], None]
+"""Called in the transaction that adds a job or a run, with its id."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,17 @@ class Call:
     body: Any
     query: Any
     request: web.Request
+    begun: Remember | None = None
+    """Called in the transaction that starts work, with the location of what it starts."""
+
+    def begins(self, collection: str) -> Remember:
+        """Return what is to be called with the id of the work below `collection` that this request starts."""
+
+        def remember(db: Tables, name: str) -> None:
+            if self.begun is not None:
+                self.begun(db, f"{collection}/{name}")
+
+        return remember
 
 
 @dataclass(frozen=True)

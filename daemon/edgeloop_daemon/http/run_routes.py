@@ -12,7 +12,11 @@ from aiohttp import web
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.run_table import Metric, Run
 from edgeloop_daemon.devices.runs import LogPage, Runs
+from edgeloop_daemon.http.feeds import follow_run_log
+from edgeloop_daemon.http.paging import CURSOR, LIMIT, cut, position_of
 from edgeloop_daemon.http.routes import Accepted, Call, Route
+from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_log, serve_feed
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.traces.export import export_chrome_trace
 from edgeloop_daemon.traces.store import TraceStore
 
@@ -37,7 +41,8 @@ class RunsQuery:
 
     workspace: str | None = None
     device: str | None = None
-    limit: int = field(default=100, metadata={"ge": 1, "le": 1000})
+    limit: int = field(default=100, metadata=LIMIT)
+    cursor: str | None = field(default=None, metadata=CURSOR)
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,18 @@ class RunLogQuery:
 
 
 @dataclass(frozen=True)
+class RunLogStreamQuery:
+    """Where to begin: zero, or an earlier answer's `next_offset`; the header `Last-Event-ID` goes before it."""
+
+    offset: int = field(default=0, metadata={"ge": 0, "lt": 2**63})
+
+
+@dataclass(frozen=True)
 class RunItems:
     """Runs, the newest first."""
 
     items: tuple[Run, ...]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -70,19 +83,27 @@ class RunMetricItems:
     items: tuple[Metric, ...]
 
 
-def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace) -> tuple[Route, ...]:
+def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, streams: Streams) -> tuple[Route, ...]:
     """Return the routes."""
 
     async def start_run(call: Call) -> Accepted:
         body: StartRun = call.body
         workspace = await find_workspace(call.path["workspace"])
         run = await runs.start(
-            workspace, body.script, body.arguments, device=body.device, include=body.include, trace=body.trace
+            workspace,
+            body.script,
+            body.arguments,
+            device=body.device,
+            include=body.include,
+            trace=body.trace,
+            also=call.begins("/runs"),
         )
         return Accepted(f"/runs/{run.id}", run)
 
     async def list_runs(call: Call) -> RunItems:
-        return RunItems(await runs.list(call.query.workspace, call.query.device, call.query.limit))
+        query: RunsQuery = call.query
+        found = await runs.list(query.workspace, query.device, query.limit + 1, position_of(query.cursor))
+        return RunItems(*cut(found, query.limit, lambda run: (run.created_at, run.id)))
 
     async def get_run(call: Call) -> Run:
         return await runs.get(call.path["run"], call.query.wait)
@@ -93,6 +114,11 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace) ->
     async def get_log(call: Call) -> LogPage:
         query: RunLogQuery = call.query
         return await runs.log(call.path["run"], query.offset, query.limit, query.wait)
+
+    async def stream_log(call: Call) -> web.StreamResponse:
+        position = last_event_id(call.request)
+        feed = follow_run_log(runs, call.path["run"], call.query.offset if position is None else position)
+        return await serve_feed(call.request, streams, feed, render_log)
 
     async def get_metrics(call: Call) -> RunMetricItems:
         return RunMetricItems(await runs.metrics(call.path["run"]))
@@ -132,6 +158,12 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace) ->
             *("GET", "/runs/{run}/log", "get_run_log", "Read a run's output.", get_log),
             result=LogPage,
             query=RunLogQuery,
+            tag="runs",
+        ),
+        Route(
+            *("GET", "/runs/{run}/log/stream", "stream_run_log", "Follow a run's output.", stream_log),
+            query=RunLogStreamQuery,
+            media=MEDIA,
             tag="runs",
         ),
         Route(

@@ -13,7 +13,9 @@ from aiohttp import web
 from edgeloop_daemon.accepting import request_log
 from edgeloop_daemon.http.api import MAX_BODY_BYTES, add_routes
 from edgeloop_daemon.http.guards import guards
+from edgeloop_daemon.http.idempotency import IdempotencyKeys
 from edgeloop_daemon.http.problems import problems
+from edgeloop_daemon.http.rates import Rates
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.strangers import Strangers
 from edgeloop_daemon.http.streams import Streams
@@ -26,18 +28,25 @@ _BACKLOG = 128
 
 @asynccontextmanager
 async def local_api(
-    routes: Iterable[Route], tokens: Tokens, port: int, streams: Streams | None = None
+    routes: Iterable[Route],
+    tokens: Tokens,
+    port: int,
+    *,
+    streams: Streams | None = None,
+    keys: IdempotencyKeys | None = None,
+    rates: Rates | None = None,
 ) -> AsyncIterator[int]:
     """Serve `routes` on loopback for the block and yield the port (`port` 0: any free one).
 
-    At the end the `streams` of the routes are closed. Raises `PortInUseError` when another program has the port.
+    At the end the `streams` of the routes are closed. `keys` are those of requests that start work, `rates` how often anybody
+    may ask. Raises `PortInUseError` when another program has the port.
     """
     strangers = Strangers()
     bound = port
     # `problems` stands outside, so that what the guards refuse is a problem response as well.
-    middlewares = [problems, guards(tokens, lambda: bound), strangers.middleware]
+    middlewares = [problems, guards(tokens, rates or Rates(), lambda: bound), strangers.middleware]
     application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=middlewares)
-    add_routes(application, routes)
+    add_routes(application, routes, keys)
     if streams is not None:
         application.on_shutdown.append(lambda _: streams.close())
     # Bodies are never decompressed, not even those that the guards refuse.

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +76,12 @@ class Jobs:
         handler: str,
         parameters: Any,
         result: type = object,
+        also: Callable[[sqlite_utils.Database, str], None] | None = None,
     ) -> Job:
         """Queue a job and return it.
 
-        `parameters` is a frozen dataclass that `handler` ("module:name") takes; a `result` is what it returns.
+        `parameters` is a frozen dataclass that `handler` ("module:name") takes; a `result` is what it returns. `also` is
+        called in the transaction that adds the job, with its id.
         """
         job = new_id("j")
         plain = encode(parameters)
@@ -100,6 +102,8 @@ class Jobs:
         def insert(database: sqlite_utils.Database) -> None:
             database.table("jobs").insert(row)
             record_event(database, JobQueued(job, name, kind), workspace)
+            if also is not None:
+                also(database, job)
 
         await self._database.write(insert)
         self._queue.add(job, workspace)
@@ -114,13 +118,26 @@ class Jobs:
         return rows[0]
 
     async def recent(
-        self, *, workspace: str | None = None, state: JobState | None = None, limit: int = 100
+        self,
+        *,
+        workspace: str | None = None,
+        state: JobState | None = None,
+        limit: int = 100,
+        behind: tuple[float, str] | None = None,
     ) -> tuple[Job, ...]:
-        """Return the newest jobs first, of one workspace or in one state where that is asked for."""
-        conditions = {"workspace": workspace, "state": state.value if state else None}
-        given = {column: value for column, value in conditions.items() if value is not None}
-        where = "where " + " and ".join(f"{column} = ?" for column in given) if given else ""
-        return tuple(await self._select(f"{where} order by created_at desc, id limit ?", [*given.values(), limit]))
+        """Return the newest jobs first, of one workspace or in one state where that is asked for.
+
+        `behind` is the time of creation and the id of a job: only what comes behind it in this order is returned.
+        """
+        created_at, job = behind or (None, None)
+        return tuple(
+            await self._select(
+                "where (?1 is null or workspace = ?1) and (?2 is null or state = ?2)"
+                " and (?3 is null or created_at < ?3 or (created_at = ?3 and id > ?4))"
+                " order by created_at desc, id limit ?5",
+                [workspace, state.value if state else None, created_at, job, limit],
+            )
+        )
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job and return it, perhaps still running; one that has ended stays as it is. Raises `NotFoundError`."""

@@ -111,5 +111,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
     ):
         routes = event_routes(log, jobs, daemon.runs, streams)
         headers = {"Authorization": f"Bearer {token}"}
-        async with local_api(routes, tokens, 0, streams) as port, aiohttp.ClientSession(headers=headers) as session:
+        async with (
+            local_api(routes, tokens, 0, streams=streams) as port,
+            aiohttp.ClientSession(headers=headers) as session,
+        ):
             yield Api(daemon, log, jobs, streams, tokens, token, port, session)

@@ -20,6 +20,7 @@ from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.http.job_routes import job_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.server import local_api
+from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.jobs import open_jobs
@@ -145,7 +146,11 @@ async def api(new_plugin: NewPlugin, tmp_path: Path, monkeypatch: pytest.MonkeyP
         open_jobs(tmp_path / "jobs", database) as jobs,
     ):
         workspaces = Workspaces(database, plugins)
-        routes = (*job_routes(jobs), *workspace_routes(workspaces), *plugin_routes(plugins, workspaces, jobs))
+        routes = (
+            *job_routes(jobs, Streams()),
+            *workspace_routes(workspaces),
+            *plugin_routes(plugins, workspaces, jobs),
+        )
         with blockbuster_ctx("edgeloop_daemon"):
             async with (
                 local_api(routes, tokens, 0) as port,

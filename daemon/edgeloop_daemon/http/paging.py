@@ -1,0 +1,62 @@
+"""Lists in pages. A cursor names the last item of a page, so that pages stay stable while items come and go."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from edgeloop_shared.errors import InvalidInputError
+
+T = TypeVar("T")
+Position = tuple[float, str]
+"""A time in seconds and an id: what every list is ordered by."""
+
+LIMIT = {"ge": 1, "le": 1000}
+CURSOR = {"max_length": 200, "description": "The `next` of the page before."}
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Which page of a list to return."""
+
+    limit: int = field(default=1000, metadata=LIMIT)
+    cursor: str | None = field(default=None, metadata=CURSOR)
+
+
+def page_of(
+    items: Sequence[T], query: ListQuery, position: Callable[[T], Position]
+) -> tuple[tuple[T, ...], str | None]:
+    """Return a page of items that are at hand, in ascending order of their positions, and the next page's cursor."""
+    after = position_of(query.cursor)
+    ordered = sorted(items, key=position)
+    rest = ordered if after is None else [item for item in ordered if position(item) > after]
+    return cut(rest, query.limit, position)
+
+
+def cut(items: Sequence[T], limit: int, position: Callable[[T], Position]) -> tuple[tuple[T, ...], str | None]:
+    """Return the first `limit` items, and the cursor behind them where there are more."""
+    shown = tuple(items[:limit])
+    return shown, cursor_of(position(shown[-1])) if len(items) > limit else None
+
+
+def cursor_of(position: Position) -> str:
+    """Return the cursor that stands for a position."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def position_of(cursor: str | None) -> Position | None:
+    """Return the position that a cursor stands for. Raises `InvalidInputError`."""
+    if cursor is None:
+        return None
+    try:
+        moment, name = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        if isinstance(moment, float) and isinstance(name, str):
+            return moment, name
+    except (binascii.Error, ValueError, TypeError):
+        pass
+    message = "must be the `next` of an earlier page"
+    raise InvalidInputError(f"cursor: {message}.", details={"fields": [{"field": "cursor", "message": message}]})
