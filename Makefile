@@ -11,6 +11,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
+	@echo "make chaos   kill the daemon 500 times while it works, and look for what was lost"
 	@echo "make docs    write the generated parts of docs/ anew"
 
 demo: .venv/.demo
@@ -31,6 +32,10 @@ check: .venv/.dev
 bench: .venv/.dev
 	@tests/install-debian-packages benchmarks/debian-packages.txt
 	@$(BIN)/python benchmarks/run.py $(OPTIONS); status=$$?; $(BIN)/python docs/generate.py; exit $$status
+
+# 500 kills at random moments; `make chaos OPTIONS="--kills 50 --seed 7"` repeats a storm.
+chaos: .venv/.test
+	PYTHONPATH=tests $(BIN)/python -m end_to_end.chaos $(OPTIONS)
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py

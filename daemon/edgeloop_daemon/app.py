@@ -115,6 +115,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 device_addresses=devices.listener.addresses,
                 home=str(folders.root),
                 log=str(folders.daemon_log),
+                database_problem=None if database.problem is None else str(database.problem),
             )
 
         one_at_a_time = asyncio.Lock()

@@ -271,6 +271,34 @@ class SourceControlError(EdgeloopError):
     http_status = 409
 
 
+class StorageError(EdgeloopError):
+    """What edgeloop keeps on this computer cannot be read or written."""
+
+    code = "storage-failed"
+    http_status = 500
+
+
+class StorageFullError(StorageError):
+    """The disk is full: nothing new can be stored; what is stored was not harmed."""
+
+    code = "storage-full"
+    http_status = 507
+
+
+class StorageBusyError(StorageError):
+    """Another program keeps the database locked."""
+
+    code = "storage-busy"
+    http_status = 503
+
+
+class StorageDamagedError(StorageError):
+    """The database is damaged and only read; `details` holds its `path` and the `copy` that is kept."""
+
+    code = "storage-damaged"
+    http_status = 503
+
+
 class PluginError(EdgeloopError):
     """A plugin broke its side of the contract; `details["plugin"]` names it."""
 

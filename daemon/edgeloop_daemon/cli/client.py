@@ -36,6 +36,12 @@ class Client:
         """Return whether the daemon lives and has told where it listens."""
         return self.folders.runtime.exists() and process_lock.is_held(self.folders.lock)
 
+    def close(self) -> None:
+        """Close the connection; a later call opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def get(self, path: str, **query: Any) -> Record:
         """Return the answer to `GET path`; None values are left out of the query."""
         from urllib.parse import urlencode  # as in `_send`
@@ -120,7 +126,7 @@ class Client:
             response = connection.getresponse()
             data = response.read()
         except (OSError, http.client.HTTPException) as error:
-            self._connection = None
+            self.close()
             raise DaemonUnreachableError(
                 f"The daemon does not answer ({error or type(error).__name__}).",
                 hint=f"See its log in {self.folders.logs}, then start it with `edgeloop up`.",

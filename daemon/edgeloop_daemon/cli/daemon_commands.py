@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 
 import click
 
@@ -84,3 +85,5 @@ def status(session: Session) -> None:
     click.echo(f"  jobs         {len(jobs)} running")
     click.echo(f"  state        {state['home']}")
     click.echo(f"  log          {state['log']}")
+    if state["database_problem"]:
+        click.echo("\n" + textwrap.fill(state["database_problem"], 79, break_on_hyphens=False), err=True)

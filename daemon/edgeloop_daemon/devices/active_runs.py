@@ -17,13 +17,13 @@ from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
 from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_loss, store_records
 from edgeloop_daemon.devices.run_restore import restore_reported
-from edgeloop_daemon.devices.run_table import Run, RunTable
+from edgeloop_daemon.devices.run_table import RunTable, Unfinished
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.errors import EdgeloopError, NotFoundError, TaskFailedError
+from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, NotFoundError, TaskFailedError
 from edgeloop_shared.messages import CancelTask, Hello, RunTask
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record
@@ -85,8 +85,8 @@ class ActiveRuns:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Take up the runs of an earlier daemon, and keep watch for the block."""
-        for run, manifest in await self._table.unfinished():
-            await self._restore(run, manifest)
+        for unfinished in await self._table.unfinished() if self._database.problem is None else ():
+            await self._restore(unfinished)
         for device_id in {active.device for active in self._runs.values()}:
             self.unlinked(device_id)
         try:
@@ -114,6 +114,10 @@ class ActiveRuns:
 
     async def cancel(self, active: ActiveRun, error: EdgeloopError) -> None:
         """End a run through its device; without its help when it is away or does not obey in time."""
+        await self._table.request_cancel(active.id)
+        await self._cancel(active, error)
+
+    async def _cancel(self, active: ActiveRun, error: EdgeloopError) -> None:
         if self._commands.is_linked(active.device):
             self._tell_to_end(active.device, active.id)
             self._later(CANCEL_SECONDS, lambda: self._end(active, RunState.CANCELLED, error))
@@ -256,7 +260,7 @@ class ActiveRuns:
             return
         device = self._registry.find(active.device)
         name = device.info.name if device is not None else active.device
-        seconds = time.time() - active.started_at
+        seconds = max(0.0, time.time() - active.started_at)  # the clock may have been set back
         error = describe_loss(name, active.command.script, reason, active.reported, seconds)
         await self._end(active, RunState.FAILED, error)
 
@@ -285,7 +289,8 @@ class ActiveRuns:
         for sha256 in files:
             self._blobs.partial(sha256, device_id).unlink(missing_ok=True)
 
-    async def _restore(self, run: Run, manifest: str) -> None:
+    async def _restore(self, unfinished: Unfinished) -> None:
+        run, manifest = unfinished.run, unfinished.manifest
         reported = await self._database.read(lambda db: restore_reported(db, run))
         try:
             content = await asyncio.to_thread(lambda: self._blobs.open_path(manifest).read_bytes())
@@ -312,6 +317,8 @@ class ActiveRuns:
         self._runs[run.id] = active
         if reported.is_complete:
             await self._finish(active)
+        elif unfinished.is_cancel_requested:
+            await self._cancel(active, cancelled(run.id))
         elif not active.was_accepted:
             self._send(active)
 
@@ -323,6 +330,11 @@ class ActiveRuns:
         task = asyncio.create_task(wait())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def cancelled(run_id: str) -> CancelledByUserError:
+    """Return the error of a run whose end was asked for."""
+    return CancelledByUserError(f"Run {run_id} was cancelled.")
 
 
 def _notify(active: ActiveRun) -> None:

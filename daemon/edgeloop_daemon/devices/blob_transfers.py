@@ -12,7 +12,7 @@ from aiohttp import web
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
 from edgeloop_daemon.store.blobs import BlobStore
-from edgeloop_shared.errors import ConflictError, MessageError, NotFoundError
+from edgeloop_shared.errors import ConflictError, MessageError, NotFoundError, TransferError
 
 RECEIVED_HEADER = "Edgeloop-Received"
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -61,6 +61,12 @@ class BlobTransfers:
         """Answer a HEAD: how many bytes of an announced file are here. Raises `NotFoundError`."""
         size = self._announced(device_id, sha256)
         count = await asyncio.to_thread(self._count, device_id, sha256, size)
+        if (
+            0 < count == size
+            and not self._runs.has_received(device_id, sha256)
+            and (device_id, sha256) not in self._writing
+        ):
+            count = await self._complete_late(device_id, sha256, size)
         return web.Response(headers={RECEIVED_HEADER: str(count)})
 
     async def upload(self, request: web.BaseRequest, device_id: str, sha256: str) -> web.Response:
@@ -80,6 +86,18 @@ class BlobTransfers:
             return await self._receive(request, device_id, sha256, part)
         finally:
             self._writing.discard(key)
+
+    async def _complete_late(self, device_id: str, sha256: str, size: int) -> int:
+        """Complete a file whose last byte came when an earlier daemon was killed: the device has nothing more to send."""
+        self._writing.add((device_id, sha256))
+        try:
+            await asyncio.to_thread(self._complete, device_id, sha256)
+        except TransferError:
+            return 0
+        finally:
+            self._writing.discard((device_id, sha256))
+        await self._runs.file_received(device_id, sha256)
+        return size
 
     async def _receive(self, request: web.BaseRequest, device_id: str, sha256: str, part: _Part) -> web.Response:
         count = await asyncio.to_thread(self._count, device_id, sha256, part.total)

@@ -16,6 +16,7 @@ from edgeloop_daemon.devices.links import Links, Proved
 from edgeloop_daemon.devices.pairing import Pairing
 from edgeloop_daemon.devices.pairing_window import Attempt
 from edgeloop_daemon.devices.registry import Registry
+from edgeloop_daemon.store.failures import disk_failure
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import (
     BadProofError,
@@ -77,9 +78,12 @@ class DevicePort:
             response = _refusal(error, request)
         except (web.HTTPException, ConnectionError):
             raise
-        except Exception:
-            _log.exception("%s %s failed on the device port", request.method, request.path)
-            response = web.json_response(EdgeloopError("The daemon failed to answer.").as_dict(), status=500)
+        except Exception as error:
+            if isinstance(error, OSError) and (failure := disk_failure(error)) is not None:
+                response = _refusal(failure, request)
+            else:
+                _log.exception("%s %s failed on the device port", request.method, request.path)
+                response = web.json_response(EdgeloopError("The daemon failed to answer.").as_dict(), status=500)
         if not connection.answered():
             response.force_close()
         return response

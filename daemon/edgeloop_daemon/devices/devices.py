@@ -69,8 +69,9 @@ async def open_devices(
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
     async with active.watching(), listener.serving(device_port.handle):
         try:
-            for device in registry.list():
-                await listener.hold(device.id)
+            if database.problem is None:  # else nothing that a device says could be stored
+                for device in registry.list():
+                    await listener.hold(device.id)
             yield DeviceServices(
                 devices=Devices(registry, listener, links, active),
                 pairing=pairing,

@@ -18,7 +18,7 @@ from edgeloop_daemon.devices.commands import Command, Commands
 from edgeloop_daemon.devices.connections import Connection
 from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
-from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError
+from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
     Acknowledge,
     CommandResult,
@@ -110,6 +110,9 @@ class Links:
         except MessageError as error:
             _log.warning("device %s broke the protocol: %s", device_id, error)
             link.end(WSCloseCode.PROTOCOL_ERROR, error.message)
+        except StorageError as error:
+            _log.error("what device %s says cannot be stored: %s", device_id, error)
+            link.end(WSCloseCode.TRY_AGAIN_LATER, error.message)
         except (TimeoutError, ConnectionError):
             link.end(WSCloseCode.GOING_AWAY, "the device fell silent")
         finally:

@@ -134,6 +134,7 @@ class Inbox:
         self._waiting = asyncio.Event()
         self._urgent = asyncio.Event()
         self._lock = asyncio.Lock()
+        self._has_failed = False
 
     async def add(self, record: Record) -> None:
         """Take a record. Raises `MessageError` when records before it are missing."""
@@ -163,13 +164,19 @@ class Inbox:
     async def flush(self) -> None:
         """Store what has come and acknowledge it."""
         async with self._lock:
+            if self._has_failed:
+                return  # records of a batch that was not stored are missing: the device sends all again on its next link
             batch, touched = tuple(self._batch), self._touched
             positions = {stream: self._positions[stream] for stream in touched}
             self._batch, self._touched, self._count = [], set(), 0
             self._waiting.clear()
             self._urgent.clear()
             if batch:
-                await self._sink.store(self._device_id, self._epoch, batch)
+                try:
+                    await self._sink.store(self._device_id, self._epoch, batch)
+                except BaseException:
+                    self._has_failed = True
+                    raise
             if positions:
                 self._acknowledge(positions)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from dataclasses import dataclass, field, replace
@@ -13,11 +14,12 @@ from edgeloop_daemon.events.kinds import DeviceLinked, DevicePaired, DeviceRevok
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.errors import NotFoundError, StorageError
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.proofs import KEY_BYTES
 
 _MAX_INFO_BYTES = 64 * 1024
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,10 @@ class Registry:
             db.execute(sql, values)
             record_event(db, event)
 
-        await self._database.write(update)
+        try:
+            await self._database.write(update)
+        except StorageError as error:  # that it was seen is no reason to send it away
+            _log.warning("that device %s was seen is not noted: %s", device_id, error)
 
     async def revoke(self, device_id: str) -> PairedDevice:
         """Forget the device's key: it can never link again. Raises `NotFoundError`."""

@@ -81,6 +81,15 @@ class NewRun:
     manifest: str
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """A run that has not ended, with what only a daemon that takes it up needs to know."""
+
+    run: Run
+    manifest: str
+    is_cancel_requested: bool
+
+
 class RunTable:
     """Reading and writing rows; what they mean is `Runs`' business."""
 
@@ -92,8 +101,8 @@ class RunTable:
 
         def insert(db: Tables) -> None:
             db.execute(
-                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, state, created_at)"
-                " values (?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, state, created_at, number)"
+                " values (?, ?, ?, ?, ?, ?, ?, 'queued', ?, (select coalesce(max(number), 0) + 1 from runs))",
                 [
                     *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
                     *(run.trace, run.manifest, time.time()),
@@ -118,17 +127,24 @@ class RunTable:
         """Return runs, the newest first; with `behind`, the time of creation and the id of a run, those behind it."""
         created_at, run_id = behind or (None, None)
         return await self._select(
-            "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2)"
-            " and (?3 is null or created_at < ?3 or (created_at = ?3 and id > ?4)) order by created_at desc, id limit ?5",
+            "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2) and (?3 is null or number < coalesce("
+            "(select number from runs where id = ?4), (select max(number) + 1 from runs where created_at <= ?3)))"
+            " order by number desc limit ?5",
             [workspace, device, created_at, run_id, limit],
         )
 
-    async def unfinished(self) -> tuple[tuple[Run, str], ...]:
-        """Return the runs that have not ended, each with its manifest's hash."""
-        runs = await self._select("where state in ('queued', 'preparing', 'running') order by created_at", [])
-        sql = "select id, manifest from runs where state in ('queued', 'preparing', 'running')"
-        manifests = await self._database.read(lambda db: dict(db.execute(sql).fetchall()))
-        return tuple((run, manifests[run.id]) for run in runs)
+    async def unfinished(self) -> tuple[Unfinished, ...]:
+        """Return the runs that have not ended, the oldest first."""
+        runs = await self._select("where state in ('queued', 'preparing', 'running') order by number", [])
+        sql = "select id, manifest, is_cancel_requested from runs where state in ('queued', 'preparing', 'running')"
+        rows = await self._database.read(lambda db: db.execute(sql).fetchall())
+        rest = {run_id: (manifest, bool(requested)) for run_id, manifest, requested in rows}
+        return tuple(Unfinished(run, *rest[run.id]) for run in runs)
+
+    async def request_cancel(self, run_id: str) -> None:
+        """Note that the end of a run was asked for, so that the next daemon asks for it as well."""
+        sql = "update runs set is_cancel_requested = 1 where id = ?"
+        await self._database.write(lambda db: db.execute(sql, [run_id]))
 
     async def end(self, run_id: str, state: RunState, error: EdgeloopError | None) -> None:
         """Note that a run has ended; one that had ended already stays as it was."""

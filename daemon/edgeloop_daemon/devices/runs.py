@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlite_utils import Database as Tables
 
-from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns
+from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns, cancelled
 from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.records import RecordLog
@@ -20,7 +20,6 @@ from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
-    CancelledByUserError,
     DeviceUnavailableError,
     InvalidInputError,
     MessageError,
@@ -116,7 +115,7 @@ class Runs:
         active = self._active.find(run_id)
         if active is None:
             return run
-        await self._active.cancel(active, CancelledByUserError(f"Run {run_id} was cancelled."))
+        await self._active.cancel(active, cancelled(run_id))
         return await self._table.get(run_id)
 
     async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:

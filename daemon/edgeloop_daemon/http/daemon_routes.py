@@ -13,7 +13,8 @@ from edgeloop_daemon.http.routes import Call, Route
 class Status:
     """The daemon as it runs. `device_port` is None while the device port is closed: no device is paired.
 
-    `device_addresses` are this computer's own ones that phones are told to dial.
+    `device_addresses` are this computer's own ones that phones are told to dial. `database_problem` says why the database is
+    only read, and is None while it is sound.
     """
 
     version: str
@@ -24,6 +25,7 @@ class Status:
     device_addresses: tuple[str, ...]
     home: str
     log: str
+    database_problem: str | None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from edgeloop_daemon.store.failures import disk_failure
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import EdgeloopError, RateLimitedError, UnauthorizedError
 
@@ -71,7 +72,9 @@ async def _answer(
         return response
     except ConnectionResetError:
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and (failure := disk_failure(error)) is not None:
+            return problem_of(failure)
         _log.exception("%s %s failed", request.method, request.path)
         return problem(
             500, "internal-error", "The daemon failed to answer.", hint="Its log says why: `edgeloop status`."

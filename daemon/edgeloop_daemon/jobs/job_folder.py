@@ -1,6 +1,7 @@
 """A job's folder: where the daemon, the supervisor and the job process leave what the others read.
 
 Every file has one writer. `spec.json`: the daemon, before the job begins. `lock`: the supervisor holds it for its life.
+`cancel`: the daemon; its being there asks for the job's end.
 `group`: the job process holds it and leads the process group. `log`: appended by all. `progress.json`, `metrics.jsonl` and
 `outcome.json`: the job process. `status.json`: whoever holds `lock`; it appears once, and then the job has ended.
 """
@@ -8,12 +9,14 @@ Every file has one writer. `spec.json`: the daemon, before the job begins. `lock
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeloop_daemon.store.files import write_atomically
+from edgeloop_shared import process_lock
 
 MAX_OUTCOME_BYTES = 8 * 1024 * 1024
 SHOWN_LINES = 20
@@ -53,6 +56,11 @@ class JobFolder:
         return self.root / "group"
 
     @property
+    def cancel(self) -> Path:
+        """Is there once the job's end was asked for; it is kept, so that neither side can miss it."""
+        return self.root / "cancel"
+
+    @property
     def log(self) -> Path:
         """Plain text."""
         return self.root / "log"
@@ -83,11 +91,23 @@ class JobFolder:
         return self.root / "files"
 
     def create(self, spec: JobSpec) -> None:
-        """Create the folder with everything that a supervisor needs."""
-        self.root.mkdir(mode=0o700, parents=True)
-        self.files.mkdir(mode=0o700)
-        self.log.touch(mode=0o600)
-        write_atomically(self.root / "spec.json", json.dumps(asdict(spec)))
+        """Create the folder with everything that a supervisor needs; nothing stays behind when that fails."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True)
+            self.files.mkdir(mode=0o700)
+            self.log.touch(mode=0o600)
+            write_atomically(self.root / "spec.json", json.dumps(asdict(spec)))
+        except OSError:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the folder with all that lies in it."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def has_begun(self) -> bool:
+        """Return whether a supervisor has taken the job on: one that died before it started anything does not count."""
+        return process_lock.is_held(self.lock) or self.group.exists() or self.status.exists()
 
     def spec(self) -> JobSpec:
         """Return what `create` was given."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import EdgeloopError, JobFailedError, NotFoundError
 
 POLL_SECONDS = 0.05
+TROUBLED_SECONDS = 0.5  # until the next try when the database or the disk refused
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
@@ -45,8 +46,8 @@ class _Active:
 
     workspace: str
     folder: JobFolder
-    is_begun: bool = False  # its supervisor holds the lock, or did
-    is_cancelled: bool = False
+    is_noted: bool = False  # that it runs, in the database
+    trouble: str = ""  # why its folder could not be read last time
     progress: Progress | None = None
     metrics_offset: int = 0
     log_size: int = 0
@@ -88,7 +89,8 @@ class Jobs:
         spec = JobSpec(
             job, name, handler, reference_to(type(parameters)), plain, reference_to(result), str(workspace_path)
         )
-        await asyncio.to_thread(self._folder(job).create, spec)
+        folder = self._folder(job)
+        await asyncio.to_thread(folder.create, spec)
         row = {
             "id": job,
             "workspace": workspace,
@@ -100,12 +102,17 @@ class Jobs:
         }
 
         def insert(database: sqlite_utils.Database) -> None:
-            database.table("jobs").insert(row)
+            ((number,),) = database.execute("select coalesce(max(number), 0) + 1 from jobs").fetchall()
+            database.table("jobs").insert({**row, "number": number})
             record_event(database, JobQueued(job, name, kind), workspace)
             if also is not None:
                 also(database, job)
 
-        await self._database.write(insert)
+        try:
+            await self._database.write(insert)
+        except EdgeloopError:
+            await asyncio.to_thread(folder.remove)
+            raise
         self._queue.add(job, workspace)
         self._is_busy.set()
         return await self.get(job)
@@ -132,22 +139,24 @@ class Jobs:
         created_at, job = behind or (None, None)
         return tuple(
             await self._select(
-                "where (?1 is null or workspace = ?1) and (?2 is null or state = ?2)"
-                " and (?3 is null or created_at < ?3 or (created_at = ?3 and id > ?4))"
-                " order by created_at desc, id limit ?5",
+                "where (?1 is null or workspace = ?1) and (?2 is null or state = ?2) and (?3 is null or number < coalesce("
+                "(select number from jobs where id = ?4), (select max(number) + 1 from jobs where created_at <= ?3)))"
+                " order by number desc limit ?5",
                 [workspace, state.value if state else None, created_at, job, limit],
             )
         )
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job and return it, perhaps still running; one that has ended stays as it is. Raises `NotFoundError`."""
-        await self.get(job)
+        workspace = (await self.get(job)).workspace
         if self._queue.discard(job):
-            await self._end(job, JobEnd("cancelled", None, None, time.time()))
+            try:
+                await self._end(job, JobEnd("cancelled", None, None, time.time()))
+            except EdgeloopError:
+                self._queue.add(job, workspace)
+                raise
         elif (active := self._active.get(job)) is not None:
-            active.is_cancelled = True
-            if active.is_begun:  # else it is told as soon as it has begun
-                await asyncio.to_thread(process_lock.signal_holder, active.folder.lock, signal.SIGTERM)
+            await asyncio.to_thread(_cancel, active.folder)
         return await self.get(job)
 
     async def wait(self, job: str, timeout: float | None = None) -> Job:
@@ -216,28 +225,38 @@ class Jobs:
 
     async def _recover(self) -> None:
         """Take over the jobs of an earlier daemon: those that run still, those that ended meanwhile, those that wait."""
-        query = "select id, workspace, state from jobs where state in ('queued', 'running') order by created_at, id"
+        known = await self._database.read(lambda database: database.execute("select id from jobs").fetchall())
+        await asyncio.to_thread(self._remove_unknown, {job for (job,) in known})
+        query = "select id, workspace, state from jobs where state in ('queued', 'running') order by number"
         rows = await self._database.read(lambda database: database.execute(query).fetchall())
         for job, workspace, state in rows:
             folder = self._folder(job)
-            if state == JobState.RUNNING or await asyncio.to_thread(folder.lock.exists):
-                self._active[job] = _Active(workspace, folder, is_begun=True)
-                if state == JobState.QUEUED:
-                    await self._set_running(job, workspace)
+            if state == JobState.RUNNING or await asyncio.to_thread(folder.has_begun):
+                self._active[job] = _Active(workspace, folder, is_noted=state == JobState.RUNNING)
             else:
                 self._queue.add(job, workspace)
         if rows:
             self._is_busy.set()
 
+    def _remove_unknown(self, known: Set[str]) -> None:
+        """Remove folders without a row: the daemon was killed between the two, so nobody was told of the job."""
+        for root in self._root.iterdir() if self._root.is_dir() else ():
+            if root.name not in known and not JobFolder(root).has_begun():
+                JobFolder(root).remove()
+
     async def _watch(self) -> None:
+        trouble = ""
         while True:
             await self._is_busy.wait()
             try:
                 while self._queue and len(self._active) < self._limit:
                     await self._begin(*self._queue.take(active.workspace for active in self._active.values()))
                 await self._look()
-            except Exception:
-                _log.exception("Following the jobs failed; it goes on")
+                trouble = ""
+            except Exception as error:
+                if trouble != (trouble := repr(error)):  # a full disk, say, is not reported twenty times a second
+                    _log.exception("Following the jobs failed; it goes on")
+                await asyncio.sleep(TROUBLED_SECONDS)
             if self._queue or self._active:
                 await asyncio.sleep(POLL_SECONDS)
             else:
@@ -250,28 +269,27 @@ class Jobs:
         except EdgeloopError as error:
             await self._end(job, JobEnd("failed", None, error.as_dict(), time.time()))
             return
-        await self._set_running(job, workspace)
-        active.is_begun = True
-        if active.is_cancelled:
-            await asyncio.to_thread(process_lock.signal_holder, active.folder.lock, signal.SIGTERM)
-        await self._notify()
+        await self._note_begin(job, active)
 
-    async def _set_running(self, job: str, workspace: str) -> None:
+    async def _note_begin(self, job: str, active: _Active) -> None:
         def change(database: sqlite_utils.Database) -> None:
             database.table("jobs").update(job, {"state": JobState.RUNNING.value, "started_at": time.time()})
-            record_event(database, JobStarted(job), workspace)
+            record_event(database, JobStarted(job), active.workspace)
 
         await self._database.write(change)
+        active.is_noted = True
+        await self._notify()
 
     async def _look(self) -> None:
         active = dict(self._active)
-        sightings = await asyncio.to_thread(
-            lambda: [look_at(job, seen.folder, seen.metrics_offset) for job, seen in active.items()]
-        )
+        sightings = await asyncio.to_thread(lambda: [_look_at(job, seen) for job, seen in active.items()])
         for sighting in sightings:
-            await self._take(sighting, active[sighting.job])
+            if sighting is not None:
+                await self._take(sighting, active[sighting.job])
 
     async def _take(self, sighting: Sighting, active: _Active) -> None:
+        if not active.is_noted:  # an earlier daemon was killed before it could, or the disk was full
+            await self._note_begin(sighting.job, active)
         if sighting.metrics:
             await self._database.write(lambda database: _add_metrics(database, sighting.job, sighting.metrics))
         is_changed = sighting.log_size != active.log_size or sighting.progress != active.progress
@@ -320,7 +338,8 @@ async def open_jobs(root: Path, database: Database, *, limit: int | None = None)
     `limit` is how many run at the same time: by default one per processor, and two at least.
     """
     jobs = Jobs(root, database, limit or max(2, os.cpu_count() or 1))
-    await jobs._recover()
+    if database.problem is None:  # else nothing could be noted of them: they wait for a daemon that can
+        await jobs._recover()
     watching = asyncio.create_task(jobs._watch(), name="jobs")
     try:
         yield jobs
@@ -350,6 +369,25 @@ def _start_supervisor(folder: JobFolder) -> None:
             hint="The job's log says more, if there is one: `edgeloop logs ID`.",
             details={"native_output": folder.last_lines() if folder.log.exists() else []},
         ) from None
+
+
+def _cancel(folder: JobFolder) -> None:
+    # First the file, then the signal: a supervisor that holds the lock already is told, any other one looks for the file.
+    folder.cancel.touch(mode=0o600)
+    process_lock.signal_holder(folder.lock, signal.SIGTERM)
+
+
+def _look_at(job: str, active: _Active) -> Sighting | None:
+    """Look at a job; None when its folder cannot be read now, or takes nothing: the other jobs must not wait for it."""
+    try:
+        sighting = look_at(job, active.folder, active.metrics_offset)
+    except OSError as error:
+        if active.trouble != str(error):
+            _log.error("Job %s cannot be followed now: %s", job, error)
+        active.trouble = str(error)
+        return None
+    active.trouble = ""
+    return sighting
 
 
 def _add_metrics(database: sqlite_utils.Database, job: str, metrics: Sequence[Metric]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from edgeloop_daemon.jobs.job import Metric, Progress
+from edgeloop_daemon.jobs.job import JobState, Metric, Progress
 from edgeloop_daemon.jobs.job_folder import MAX_OUTCOME_BYTES, JobFolder
 from edgeloop_shared import process_lock
 from edgeloop_shared.codec import decode_json, parse_json
@@ -72,21 +72,19 @@ def _lost(message: str) -> JobEnd:
 
 def _read_end(folder: JobFolder) -> JobEnd | None:
     try:
-        record = parse_json(folder.status.read_bytes(), max_bytes=MAX_OUTCOME_BYTES)
-        return JobEnd(**record)
+        end = JobEnd(**parse_json(folder.status.read_bytes(), max_bytes=MAX_OUTCOME_BYTES))
+        JobState(end.state)
     except FileNotFoundError:
         return None
-    except (MessageError, TypeError) as error:
+    except (MessageError, TypeError, ValueError) as error:
         return _lost(f"How the job ended cannot be read: {error}")
+    return end
 
 
 def _read_progress(folder: JobFolder) -> Progress | None:
     try:
         return decode_json(Progress, folder.progress.read_bytes(), max_bytes=_MAX_LINE)
-    except FileNotFoundError:
-        return None
-    except MessageError as error:
-        _log.warning("%s: %s", folder.progress, error)
+    except (FileNotFoundError, MessageError):  # the next report replaces what cannot be read
         return None
 
 

@@ -77,6 +77,9 @@ def supervise(folder: JobFolder, report_begin: Callable[[], object]) -> None:
         report_begin()
         if not is_mine or folder.group.exists() or folder.status.exists():
             return  # a supervisor that another daemon started has this job, or had it
+        if folder.cancel.exists():  # asked for before there was anybody to signal
+            folder.write_status("cancelled", time.time())
+            return
         status = process.run()
         outcome = _outcome(folder)
         if "result" in outcome:
@@ -91,7 +94,7 @@ def supervise(folder: JobFolder, report_begin: Callable[[], object]) -> None:
 def _outcome(folder: JobFolder) -> dict[str, Any]:
     try:
         record = json.loads(folder.outcome.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import sqlite_utils
+from sqlite_utils import Migrations
 
-from edgeloop_daemon.store.migrations import migrations
+from edgeloop_daemon.store.backups import back_up, keep_damaged
+from edgeloop_daemon.store.failures import damaged, database_failure, is_damage
+from edgeloop_daemon.store.migrations import migrations as all_migrations
+from edgeloop_shared.errors import StorageDamagedError, StorageError
+
+BUSY_SECONDS = 10.0
+CHECKED_BYTES = 64 * 1024**2
+"""A database up to this size is checked as a whole when it is opened; damage to a larger one shows when it is met."""
 
 T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 class Database:
     """Access from the event loop: functions are sent to the thread that owns the connection.
 
-    Everything that `write` is given happens in one transaction: all of it or, when it raises, nothing.
+    Everything that `write` is given happens in one transaction: all of it or, when it raises, nothing. Both raise
+    `StorageFullError`, `StorageBusyError`, `StorageDamagedError` or `StorageError` when the disk or the file refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, migrations: Migrations, busy_seconds: float) -> None:
         self._path = path
+        self._migrations = migrations
+        self._busy_seconds = busy_seconds
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
         self._writing: sqlite_utils.Database
         self._reading: sqlite_utils.Database
         self._after_commit: list[Callable[[sqlite_utils.Database], None]] = []
+        self.problem: StorageDamagedError | None = None
+        """Why the database is only read: it is damaged."""
 
     @contextmanager
     def after_commit(self, look: Callable[[sqlite_utils.Database], None]) -> Iterator[None]:
@@ -44,38 +59,102 @@ class Database:
         """Run `change` in the writer thread, in a transaction, and return its result once that is committed."""
 
         def transaction() -> T:
-            with self._writing.atomic():
+            if self.problem is not None:
+                raise self.problem
+            with _transaction(self._writing.conn):
                 result = change(self._writing)
             for look in self._after_commit:
                 look(self._writing)
             return result
 
-        return await asyncio.get_running_loop().run_in_executor(self._writer, transaction)
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded(transaction))
 
     async def read(self, query: Callable[[sqlite_utils.Database], T]) -> T:
         """Run `query` in the reader thread; it sees everything that was committed before the call."""
-        return await asyncio.get_running_loop().run_in_executor(self._reader, lambda: query(self._reading))
+        ask = self._guarded(lambda: query(self._reading))
+        return await asyncio.get_running_loop().run_in_executor(self._reader, ask)
+
+    async def compact(self) -> None:
+        """Give the room of what was deleted back to the disk."""
+
+        def vacuum() -> None:
+            self._writing.execute("vacuum")
+            self._writing.execute("pragma wal_checkpoint(truncate)")
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded(vacuum))
+
+    def _guarded(self, work: Callable[[], T]) -> Callable[[], T]:
+        def call() -> T:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                if is_damage(error) and self.problem is None:
+                    self._found_damaged(str(error))
+                failure = self.problem if is_damage(error) else database_failure(error, self._path)
+                if failure is None:
+                    raise
+                raise failure from error
+
+        return call
+
+    def _found_damaged(self, reason: str) -> None:
+        self.problem = damaged(self._path, reason, keep_damaged(self._path))
+        _log.error("%s", self.problem)
 
     def _open(self) -> None:
-        self._writing = _connect(self._path)
+        if reason := _damage(self._path):
+            self._found_damaged(reason)
+            return
+        self._writing = _connect(self._path, self._busy_seconds)
         self._writing.execute("pragma journal_mode = wal")
-        migrations.apply(self._writing)
+        self._migrate()
         self._writing.execute("pragma foreign_keys = on")
 
+    def _migrate(self) -> None:
+        """Apply what is missing, in one transaction and with a backup of what was there."""
+        steps = self._migrations
+        pending = steps.pending(self._writing)
+        known = {step.name for step in steps._migrations}
+        applied = [step.name for step in steps.applied(self._writing)]
+        newer = [name for name in applied if name not in known]
+        if newer:
+            raise StorageError(
+                f"The database {self._path} was written by a newer edgeloop: it has the step {newer[-1]}.",
+                hint="Update edgeloop, or use another state folder by setting EDGELOOP_HOME.",
+                details={"unknown_steps": newer},
+            )
+        if pending and applied:
+            copy = back_up(self._writing.conn, self._path, f"before-{pending[0].name}")
+            _log.info("The database is migrated by %d steps; a backup is kept as %s", len(pending), copy)
+        if pending:
+            with _transaction(self._writing.conn):
+                steps.apply(self._writing)
+
     def _open_reader(self) -> None:
-        self._reading = _connect(self._path)
+        if self.problem is None:
+            self._reading = _connect(self._path, self._busy_seconds)
+        else:
+            self._reading = _connect(self._path, self._busy_seconds, read_only=True)
+            self._reading.execute("select count(*) from sqlite_master").fetchone()  # nothing can be read: say so now
         self._reading.execute("pragma query_only = on")
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
-    """Open (or create) the database at `path` for the block. A `path` of a newer edgeloop still opens: steps only add."""
-    database = Database(path)
+async def open_database(
+    path: Path, *, migrations: Migrations = all_migrations, busy_seconds: float = BUSY_SECONDS
+) -> AsyncIterator[Database]:
+    """Open (or create) the database at `path` for the block.
+
+    A damaged one is opened for reading only, and a copy of it is kept: `Database.problem` tells. Raises `StorageDamagedError`
+    when nothing of it can be read, `StorageBusyError` when another program keeps it locked for `busy_seconds`,
+    `StorageFullError`, and `StorageError` for one that a newer edgeloop has written. Whatever is raised, the file stays as it was.
+    """
+    database = Database(path, migrations, busy_seconds)
     loop = asyncio.get_running_loop()
     try:
-        await loop.run_in_executor(database._writer, database._open)
+        await loop.run_in_executor(database._writer, database._guarded(database._open))
+        await loop.run_in_executor(database._reader, database._guarded(database._open_reader))
         path.chmod(0o600)
-        await loop.run_in_executor(database._reader, database._open_reader)
         yield database
     finally:
         await loop.run_in_executor(database._reader, lambda: _close(getattr(database, "_reading", None)))
@@ -85,13 +164,43 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
         database._writer.shutdown(wait=False)
 
 
-def _connect(path: Path) -> sqlite_utils.Database:
-    connection = sqlite3.connect(path, timeout=10)
+def _damage(path: Path) -> str:
+    """Return what is wrong with the file at `path`; nothing when it is sound, or not there yet."""
+    if not path.exists():
+        return ""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("select count(*) from sqlite_master").fetchone()
+            if path.stat().st_size <= CHECKED_BYTES:
+                (answer,) = connection.execute("pragma quick_check(1)").fetchone()
+                return "" if answer == "ok" else str(answer).splitlines()[-1]
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return str(error)
+        raise
+    return ""
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    # Immediate: SQLite waits for another writer only when a transaction begins, not when it turns from reading to writing.
+    connection.execute("begin immediate")
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def _connect(path: Path, busy_seconds: float, *, read_only: bool = False) -> sqlite_utils.Database:
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy_seconds)
     connection.execute("pragma synchronous = normal")
-    connection.execute("pragma busy_timeout = 10000")
     return sqlite_utils.Database(connection)
 
 
 def _close(database: sqlite_utils.Database | None) -> None:
     if database is not None:
-        database.conn.close()
+        with suppress(sqlite3.Error):  # the last checkpoint may find no room: the next daemon makes it
+            database.conn.close()

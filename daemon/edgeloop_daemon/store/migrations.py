@@ -26,6 +26,19 @@ def m002_events_and_tokens(database: Database) -> None:
             database.execute(statement)
 
 
+@migrations()
+def m004_durability(database: Database) -> None:
+    """Number jobs and runs in the order in which they came, whatever the clock says; keep that a run's end was asked for."""
+    for table in ("jobs", "runs"):
+        database.execute(f"alter table {table} add column number integer not null default 0")
+        database.execute(
+            f"update {table} set number = ("  # noqa: S608 - names of this function
+            f"select count(*) from {table} as other where (other.created_at, other.id) <= ({table}.created_at, {table}.id))"
+        )
+        database.execute(f"create index {table}_by_number on {table} (number)")
+    database.execute("alter table runs add column is_cancel_requested integer not null default 0")
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
