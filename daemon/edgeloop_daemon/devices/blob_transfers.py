@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import mmap
 import re
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
-from edgeloop_daemon.store.blobs import BlobStore
+from edgeloop_daemon.store.blobs import BlobStore, Digest
 from edgeloop_shared.errors import ConflictError, MessageError, NotFoundError, TransferError
 
 RECEIVED_HEADER = "Edgeloop-Received"
@@ -19,6 +20,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18})")
 _PIECE = 1024 * 1024
+_MAX_DIGESTS = 64  # beyond that an upload is read once more when it is whole
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class BlobTransfers:
         self._blobs = blobs
         self._runs = runs
         self._writing: set[tuple[str, str]] = set()
+        self._digests: dict[tuple[str, str], tuple[int, Digest]] = {}  # of uploads between two of their parts
 
     async def download(self, request: web.BaseRequest, device_id: str, sha256: str) -> web.StreamResponse:
         """Answer a GET, whole or from `Range` on. Raises `NotFoundError` for what this device may not read."""
@@ -91,7 +94,7 @@ class BlobTransfers:
         """Complete a file whose last byte came when an earlier daemon was killed: the device has nothing more to send."""
         self._writing.add((device_id, sha256))
         try:
-            await asyncio.to_thread(self._complete, device_id, sha256)
+            await asyncio.to_thread(self._blobs.complete, sha256, device_id)
         except TransferError:
             return 0
         finally:
@@ -106,20 +109,40 @@ class BlobTransfers:
             response = web.json_response(error.as_dict(), status=409, content_type="application/problem+json")
             response.headers[RECEIVED_HEADER] = str(count)
             return response
+        digest = self._digest(device_id, sha256, count)
         partial = await asyncio.to_thread(self._blobs.partial, sha256, device_id)
         expected = part.end - part.start
-        async for piece in request.content.iter_chunked(_PIECE):
-            expected -= len(piece)
-            if expected < 0:
-                raise MessageError(f"The upload of {sha256[:12]} holds more bytes than its Content-Range says.")
-            await asyncio.to_thread(_append, partial, piece)
+        pending = bytearray()
+        try:
+            async for piece in request.content.iter_any():
+                expected -= len(piece)
+                if expected < 0:
+                    raise MessageError(f"The upload of {sha256[:12]} holds more bytes than its Content-Range says.")
+                pending += piece
+                if len(pending) >= _PIECE:
+                    data, pending = pending, bytearray()
+                    await asyncio.to_thread(_append, partial, data, digest)
+        finally:  # also what came before the connection was lost
+            await asyncio.to_thread(_append, partial, pending, digest)
         if expected:
             raise MessageError(f"The upload of {sha256[:12]} holds fewer bytes than its Content-Range says.")
         if part.end < part.total:
+            self._remember(device_id, sha256, part.end, digest)
             return web.Response(status=204, headers={RECEIVED_HEADER: str(part.end)})
-        await asyncio.to_thread(self._complete, device_id, sha256)
+        await asyncio.to_thread(self._blobs.complete, sha256, device_id, digest)
         await self._runs.file_received(device_id, sha256)
         return web.Response(status=201)
+
+    def _digest(self, device_id: str, sha256: str, count: int) -> Digest | None:
+        """Return the hash of the `count` bytes that are here, or None when they would have to be read for it."""
+        at, digest = self._digests.pop((device_id, sha256), (0, None))
+        return hashlib.sha256() if count == 0 else digest if at == count else None
+
+    def _remember(self, device_id: str, sha256: str, count: int, digest: Digest | None) -> None:
+        if digest is not None:
+            while len(self._digests) >= _MAX_DIGESTS:
+                del self._digests[next(iter(self._digests))]
+            self._digests[device_id, sha256] = count, digest
 
     def _announced(self, device_id: str, sha256: str) -> int:
         size = self._runs.announced_size(device_id, sha256)
@@ -138,20 +161,17 @@ class BlobTransfers:
             count = 0
         return count
 
-    def _complete(self, device_id: str, sha256: str) -> None:
-        partial = self._blobs.partial(sha256, device_id)
-        partial.touch(mode=0o600)  # an empty file has no piece that would have made it
-        self._blobs.complete(sha256, device_id)
-
 
 def _map(path: Path) -> mmap.mmap | bytes:
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
-def _append(path: Path, piece: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(piece)
+def _append(path: Path, data: bytes | bytearray, digest: Digest | None) -> None:
+    with path.open("ab") as file:  # which makes it, for an empty file as well
+        file.write(data)
+    if digest is not None:
+        digest.update(data)
 
 
 def _range(request: web.BaseRequest, size: int) -> tuple[int, int]:

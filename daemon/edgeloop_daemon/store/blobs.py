@@ -5,10 +5,21 @@ from __future__ import annotations
 import hashlib
 import secrets
 from pathlib import Path
+from typing import Protocol
 
 from edgeloop_shared.errors import NotFoundError, TransferError
 
 _PIECE = 1024 * 1024
+
+
+class Digest(Protocol):
+    """A SHA-256 in the making."""
+
+    def update(self, data: bytes | bytearray, /) -> None:
+        """Go on with these bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of all bytes so far."""
 
 
 class BlobStore:
@@ -61,14 +72,16 @@ class BlobStore:
             temporary.unlink(missing_ok=True)
         return sha256, size
 
-    def complete(self, sha256: str, sender: str = "") -> None:
-        """Turn the partial file of `sha256` from `sender` into the blob.
+    def complete(self, sha256: str, sender: str = "", digest: Digest | None = None) -> None:
+        """Turn the partial file of `sha256` from `sender` into the blob; without the `digest` of its bytes it is read for that.
 
         Raises `TransferError` (and drops the bytes) if the hash differs.
         """
         partial = self.partial(sha256, sender)
-        with partial.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest is None:
+            with partial.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+        found = digest.hexdigest()
         if found != sha256:
             partial.unlink()
             raise TransferError(

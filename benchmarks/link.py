@@ -1,0 +1,337 @@
+"""What the link costs over a raw asyncio TLS 1.3 socket with the same certificate, both between two processes.
+
+Blobs go through a real daemon and the companion's own client. WebSocket frames go through the device port and the companion's
+link as well, but a user of their own answers them (`link_parts.py`), so that nothing but the transport is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import random
+import secrets
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import aiohttp
+from daemon_parts import ADDRESS, Daemon, Device, linked, running_daemon
+from figures import Figure, interleaved_async, percentile, publish, ratio, spread
+from link_parts import DEVICE, FRAME, LENGTH, RawProtocol, read_frame
+
+from edgeloop_companion.link.connection import Link, open_link
+from edgeloop_companion.link.device_port import device_url
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_companion.runtime.storage import BlobStore
+from edgeloop_shared.messages import FileAnnounced, RunTask, TaskStarted, encode_event
+
+MIB = 1024**2
+BLOB = 48 * MIB
+ROUNDS = 9
+FRAMES = 400
+TRIPS = 200
+RECONNECTS = 60
+RESUMED = 40 * MIB
+RESEND_BAR = 4.0  # MiB
+
+
+class Raw:
+    """The peer: one TLS connection of asyncio's streams."""
+
+    def __init__(self, connection: RawProtocol) -> None:
+        self._connection = connection
+        self._reader, self._writer = connection.reader, connection.writer
+
+    async def get(self, size: int) -> float:
+        """Return the MB/s of `size` bytes that come and are thrown away."""
+        begin = time.perf_counter()
+        whole = self._connection.discard(size)
+        self._writer.write(b"get %d\n" % size)
+        await whole
+        return size / 1e6 / (time.perf_counter() - begin)
+
+    async def put(self, size: int) -> float:
+        """Return the MB/s of `size` bytes that go and are thrown away there."""
+        begin = time.perf_counter()
+        self._writer.write(b"put %d\n" % size)
+        await self._reader.readline()
+        await self._connection.send(size)
+        await self._reader.readline()
+        return size / 1e6 / (time.perf_counter() - begin)
+
+    async def frames_in(self) -> float:
+        """Return the MB/s of frames that come."""
+        begin = time.perf_counter()
+        self._writer.write(b"out %d\n" % FRAMES)
+        for _ in range(FRAMES):
+            await read_frame(self._reader)
+        return FRAMES * FRAME / 1e6 / (time.perf_counter() - begin)
+
+    async def frames_out(self) -> float:
+        """Return the MB/s of frames that go."""
+        frame = bytes(FRAME)
+        begin = time.perf_counter()
+        self._writer.write(b"in %d\n" % FRAMES)
+        for _ in range(FRAMES):
+            self._writer.write(LENGTH.pack(FRAME) + frame)
+            await self._writer.drain()
+        await self._reader.readline()
+        return FRAMES * FRAME / 1e6 / (time.perf_counter() - begin)
+
+    async def trips(self, message: bytes) -> list[float]:
+        """Return the microseconds of round trips of a small message."""
+        self._writer.write(b"echo %d\n" % TRIPS)
+        taken = []
+        for _ in range(TRIPS):
+            begin = time.perf_counter()
+            self._writer.write(LENGTH.pack(len(message)) + message)
+            await read_frame(self._reader)
+            taken.append((time.perf_counter() - begin) * 1e6)
+        return taken
+
+
+class Framed:
+    """Ours: the WebSocket of a link."""
+
+    def __init__(self, link: Link) -> None:
+        self._socket = link._socket
+
+    async def frames_in(self) -> float:
+        """Return the MB/s of frames that come."""
+        begin = time.perf_counter()
+        await self._socket.send_str(f"out {FRAMES}")
+        for _ in range(FRAMES):
+            await self._socket.receive()
+        return FRAMES * FRAME / 1e6 / (time.perf_counter() - begin)
+
+    async def frames_out(self) -> float:
+        """Return the MB/s of frames that go."""
+        frame = bytes(FRAME)
+        begin = time.perf_counter()
+        await self._socket.send_str(f"in {FRAMES}")
+        for _ in range(FRAMES):
+            await self._socket.send_bytes(frame)
+        await self._socket.receive()
+        return FRAMES * FRAME / 1e6 / (time.perf_counter() - begin)
+
+    async def trips(self, message: str) -> list[float]:
+        """Return the microseconds of round trips of a small message in JSON."""
+        await self._socket.send_str(f"echo {TRIPS}")
+        taken = []
+        for _ in range(TRIPS):
+            begin = time.perf_counter()
+            await self._socket.send_str(message)
+            await self._socket.receive()
+            taken.append((time.perf_counter() - begin) * 1e6)
+        return taken
+
+
+@contextlib.asynccontextmanager
+async def raw_connection(port: int) -> AsyncIterator[Raw]:
+    """Open the peer's connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    loop = asyncio.get_running_loop()
+    transport, connection = await loop.create_connection(RawProtocol, ADDRESS, port, ssl=context)
+    connection.writer = asyncio.StreamWriter(transport, connection, connection.reader, loop)
+    try:
+        yield Raw(connection)
+    finally:
+        connection.writer.close()
+        await connection.writer.wait_closed()
+
+
+async def blob_figures(daemon: Daemon, device: Device, raw: Raw) -> list[Figure]:
+    """Transfer one blob of a run down, and files of it up."""
+    (daemon.root / "model.bin").write_bytes(content := random.Random(0).randbytes(BLOB))
+    run = await start(daemon, device, "model.bin")
+    sha256 = hashlib.sha256(content).hexdigest()
+    store = device.transfers.store
+    url = device_url(ADDRESS, daemon.client.get("/status")["device_port"], f"/v1/blob/{sha256}")
+    bearer = {"Authorization": f"Bearer {device.bearer}"}
+
+    async def get() -> float:
+        begin, size = time.perf_counter(), 0
+        async with device.port.request("GET", url, headers=bearer, timeout=aiohttp.ClientTimeout()) as response:
+            async for piece in response.content.iter_any():
+                size += len(piece)
+        assert size == BLOB
+        return BLOB / 1e6 / (time.perf_counter() - begin)
+
+    async def fetch() -> float:
+        store.path(sha256).unlink(missing_ok=True)
+        begin = time.perf_counter()
+        await device.transfers.fetch(sha256, BLOB, lambda _: None)
+        return BLOB / 1e6 / (time.perf_counter() - begin)
+
+    async def upload() -> float:
+        content = secrets.token_bytes(32) + bytes(BLOB - 32)
+        announced = await announce(device, run, content)
+        begin = time.perf_counter()
+        await device.transfers.upload(announced, BLOB)
+        taken = time.perf_counter() - begin
+        store.path(announced).unlink()
+        return BLOB / 1e6 / taken
+
+    async def raw_get() -> float:
+        return await raw.get(BLOB)
+
+    async def raw_put() -> float:
+        return await raw.put(BLOB)
+
+    down = await interleaved_async(ROUNDS, {"get": get, "raw": raw_get, "fetch": fetch})
+    up = await interleaved_async(ROUNDS, {"upload": upload, "raw": raw_put})
+    return [
+        ratio("blob GET", 0.8, down["get"], down["raw"], unit="MB_per_s", better="more"),
+        ratio("blob GET, stored and hashed", 0.4, down["fetch"], down["raw"], unit="MB_per_s", better="more"),
+        ratio("blob PUT, stored and hashed", 0.4, up["upload"], up["raw"], unit="MB_per_s", better="more"),
+    ]
+
+
+async def start(daemon: Daemon, device: Device, *include: str) -> str:
+    """Start a run on the device and let it say that its script has begun."""
+    (daemon.root / "task.py").write_text("")
+    run = await asyncio.to_thread(daemon.start_run, "task.py", device.id, *include)
+    command = await device.commands.get()
+    assert isinstance(command, RunTask)
+    assert command.run_id == run
+    await device.outbox.append(f"{run}.events", encode_event(TaskStarted(0)))
+    return run
+
+
+async def announce(device: Device, run: str, content: bytes) -> str:
+    """Report a file of the run and return its SHA-256; the daemon knows of it then."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    device.transfers.store.path(sha256).write_bytes(content)
+    event = encode_event(FileAnnounced(f"{sha256}.bin", sha256, len(content)))
+    number = await device.outbox.append(f"{run}.events", event)
+    await device.outbox.stored(f"{run}.events", number)
+    return sha256
+
+
+async def frame_figures(framed: Framed, raw: Raw) -> list[Figure]:
+    """Send large frames both ways and small ones there and back."""
+    down = await interleaved_async(ROUNDS, {"ours": framed.frames_in, "raw": raw.frames_in})
+    up = await interleaved_async(ROUNDS, {"ours": framed.frames_out, "raw": raw.frames_out})
+    message = json.dumps({"type": "command_result", "command_id": "r" * 20, "error": None})
+    ours: list[list[float]] = []
+    theirs: list[list[float]] = []
+
+    async def our_trips() -> float:
+        ours.append(await framed.trips(message))
+        return 0.0
+
+    async def raw_trips() -> float:
+        theirs.append(await raw.trips(message.encode()))
+        return 0.0
+
+    await interleaved_async(2 * ROUNDS, {"ours": our_trips, "raw": raw_trips})
+
+    def trip(name: str, bar: float, percent: int) -> Figure:
+        mine = [percentile(taken, percent) for taken in ours[1:]]
+        other = [percentile(taken, percent) for taken in theirs[1:]]
+        return ratio(name, bar, mine, other, unit="us")
+
+    return [
+        ratio("64 KiB frames to the device", 0.75, down["ours"], down["raw"], unit="MB_per_s", better="more"),
+        ratio("64 KiB frames to the daemon", 0.75, up["ours"], up["raw"], unit="MB_per_s", better="more"),
+        trip("small round trip, p50", 1.15, 50),
+        trip("small round trip, p99", 2.0, 99),
+    ]
+
+
+async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int) -> Figure:
+    """Link anew again and again: TCP, TLS, both proofs, the introduction and the positions."""
+
+    async def reconnect() -> float:
+        begin = time.perf_counter()
+        async with linked(pairing, store):
+            return (time.perf_counter() - begin) * 1e3
+
+    async def connect() -> float:
+        begin = time.perf_counter()
+        async with raw_connection(raw_port):
+            return (time.perf_counter() - begin) * 1e3
+
+    taken = await interleaved_async(RECONNECTS, {"ours": reconnect, "raw": connect}, warm_up=3)
+    middle = percentile(taken["ours"], 50)
+    measured = {"p99_ms": percentile(taken["ours"], 99), "raw_TLS_connect_p50_ms": percentile(taken["raw"], 50)}
+    return Figure("reconnect, p50", middle, 10.0, unit="ms", spread=spread(taken["ours"]), measured=measured)
+
+
+class Cable:
+    """Carries bytes between a device and the daemon's port; it can be pulled out."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.carried = 0
+        self.cuts: list[int] = []
+        """After how many carried bytes it is pulled out next, the nearest last."""
+
+    async def lay(self) -> int:
+        """Return the port at which it begins."""
+        self._server = await asyncio.start_server(self._carry, ADDRESS, 0)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(ADDRESS, self._target)
+        self._writers |= {writer, back}
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(FRAME):
+                self.carried += len(data)
+                if self.cuts and self.carried >= self.cuts[-1]:
+                    self.cuts.pop()
+                    for writer in self._writers:
+                        writer.transport.abort()
+                    self._writers.clear()
+                sink.write(data)
+                await sink.drain()
+        sink.transport.abort()
+
+
+async def resume_figures(daemon: Daemon, pairing: Pairing, store: BlobStore) -> list[Figure]:
+    """Pull the cable out three times in each direction; what is carried beyond the blob itself was sent again."""
+    raise NotImplementedError
+
+
+async def measure_all(daemon: Daemon, raw_port: int, framed_port: int) -> list[Figure]:
+    """Return all figures."""
+    store = BlobStore(daemon.folder / "device" / "blobs")
+    (pairing,) = daemon.pairings
+    frames = Pairing(DEVICE.id, DEVICE.key.hex(), pairing.fingerprint, (ADDRESS,), framed_port, "host")
+    async with raw_connection(raw_port) as raw:
+        async with linked(pairing, store) as device:
+            figures = await blob_figures(daemon, device, raw)
+        async with open_link(frames, ADDRESS) as link:
+            figures += await frame_figures(Framed(link), raw)
+    figures.append(await reconnect_figure(pairing, store, raw_port))
+    return figures
+
+
+def measure() -> Sequence[Figure]:
+    """Start the daemon and the peer's process, and measure."""
+    with running_daemon() as daemon:
+        command = [sys.executable, str(Path(__file__).with_name("link_parts.py")), str(daemon.client.folders.root)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
+            assert peer.stdout is not None
+            ports = peer.stdout.readline().split()
+            try:
+                return asyncio.run(measure_all(daemon, int(ports[0]), int(ports[1])))
+            finally:
+                peer.communicate()
+
+
+if __name__ == "__main__":
+    publish("link", measure)
