@@ -16,7 +16,7 @@ import aiohttp
 
 from edgeloop_companion.host import BLOB_CONNECTIONS
 from edgeloop_companion.link.blobs import BlobClient, Transfers
-from edgeloop_companion.link.connection import Command, open_link
+from edgeloop_companion.link.connection import Command, LinkEnd, open_link
 from edgeloop_companion.link.device_port import DevicePort, device_port
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
@@ -103,13 +103,16 @@ class Device:
     transfers: Transfers
     bearer: str
     commands: asyncio.Queue[Command]
+    ended: asyncio.Task[LinkEnd]
 
 
 @contextlib.asynccontextmanager
-async def linked(pairing: Pairing, store: BlobStore, *, outbox: Outbox | None = None) -> AsyncIterator[Device]:
+async def linked(
+    pairing: Pairing, store: BlobStore, *, outbox: Outbox | None = None, transfers: Transfers | None = None
+) -> AsyncIterator[Device]:
     """Keep a link for the block. Commands are accepted and put into the device's queue."""
     outbox = outbox or Outbox()
-    transfers = Transfers(store)
+    transfers = transfers or Transfers(store)
     commands: asyncio.Queue[Command] = asyncio.Queue()
     ready = asyncio.Event()
 
@@ -127,7 +130,7 @@ async def linked(pairing: Pairing, store: BlobStore, *, outbox: Outbox | None = 
         async with transfers.through(client):
             await ready.wait()
             try:
-                yield Device(pairing.device_id, outbox, port, client, transfers, link.bearer, commands)
+                yield Device(pairing.device_id, outbox, port, client, transfers, link.bearer, commands, task)
             finally:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)

@@ -24,16 +24,19 @@ def figures_table() -> str:
 
 
 def _conditions(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for result in results:
-        machine = result["machine"]
-        packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-        lines.append(
-            f"- `{result['benchmark']}`: {result['begun_at']}, {result['seconds']:.0f} s, load {machine['load']} before;"
-            f" {machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']}, {packages}."
-            + "".join(f" Noise: {remark}." for remark in result["noise"])
-        )
-    return lines
+    head = ["| benchmark | when | took | load before | noisy | machine |", "|---|---|---|---|---|---|"]
+    machines = list(dict.fromkeys(_machine(result["machine"]) for result in results))
+    rows = [
+        f"| `{result['benchmark']}` | {result['begun_at']} | {result['seconds']:.0f} s | {result['machine']['load']}"
+        f" | {'**yes**' if result['noise'] else 'no'} | {machines.index(_machine(result['machine'])) + 1} |"
+        for result in results
+    ]
+    return [*head, *rows, "", *(f"{number}. {machine}" for number, machine in enumerate(machines, 1))]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    return f"{machine['cores']} cores of {machine['cpu']}, {machine['system']}, Python {machine['python']}, {packages}"
 
 
 def _value(figure: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import mmap
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 
 from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
 from edgeloop_companion.link.reconnect import Reconnect
@@ -25,6 +26,7 @@ from edgeloop_shared.errors import (
 )
 
 UPLOAD_BYTES = 4 * 1024**2  # of one request
+_PIECE = 256 * 1024
 MAX_DISAGREEMENTS = 3
 MAX_FRUITLESS = 6  # attempts in a row on a living link that brought no byte
 BLOB_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=30)
@@ -76,12 +78,13 @@ class BlobClient:
         async with self._port.request("HEAD", url, headers=self._headers, accept=(404,)) as response:
             sent = _received(response, size) if response.status < 400 else 0
         disagreements = 0
+        content = memoryview(await asyncio.to_thread(_map, file))
         while sent < size or not size:
-            part = await asyncio.to_thread(_read_part, file, sent, min(UPLOAD_BYTES, size - sent))
+            part = content[sent : min(sent + UPLOAD_BYTES, size)]
             content_range = f"bytes {sent}-{sent + len(part) - 1}/{size}" if part else f"bytes */{size}"
             headers = {**self._headers, "Content-Range": content_range, "Content-Type": "application/octet-stream"}
             async with self._port.request(
-                "PUT", url, headers=headers, body=io.BytesIO(part), accept=(409,), timeout=BLOB_TIMEOUT
+                "PUT", url, headers=headers, body=_Part(part), accept=(409,), timeout=BLOB_TIMEOUT
             ) as response:
                 if response.status == 201:
                     return
@@ -241,7 +244,26 @@ def _received(response: aiohttp.ClientResponse, size: int) -> int:
     return int(text)
 
 
-def _read_part(file: Path, start: int, length: int) -> bytes:
+def _map(file: Path) -> mmap.mmap | bytes:
     with file.open("rb") as source:
-        source.seek(start)
-        return source.read(length)
+        return mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) if file.stat().st_size else b""
+
+
+class _Part(aiohttp.Payload):
+    """A part of a mapped file as a request's body: from the mapping straight into TLS, a piece at a time."""
+
+    _autoclose = True  # there is nothing to close
+
+    def __init__(self, part: memoryview) -> None:
+        super().__init__(part)
+        self._part = part
+        self._size = len(part)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the part as text, which aiohttp asks for when it has to show a body."""
+        return bytes(self._part).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the part; aiohttp calls it again when it sends a request a second time."""
+        for start in range(0, len(self._part), _PIECE):
+            await writer.write(self._part[start : start + _PIECE])

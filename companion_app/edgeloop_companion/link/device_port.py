@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -90,7 +89,7 @@ class DevicePort:
         url: str,
         *,
         headers: dict[str, str] | None = None,
-        body: bytes | io.BytesIO | None = None,
+        body: bytes | aiohttp.Payload | None = None,
         accept: tuple[int, ...] = (),
         timeout: aiohttp.ClientTimeout | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
+from edgeloop_daemon.devices.incoming_file import IncomingFile
 from edgeloop_daemon.store.blobs import BlobStore, Digest
 from edgeloop_shared.errors import ConflictError, MessageError, NotFoundError, TransferError
 
@@ -109,27 +110,23 @@ class BlobTransfers:
             response = web.json_response(error.as_dict(), status=409, content_type="application/problem+json")
             response.headers[RECEIVED_HEADER] = str(count)
             return response
-        digest = self._digest(device_id, sha256, count)
         partial = await asyncio.to_thread(self._blobs.partial, sha256, device_id)
+        incoming = IncomingFile(partial, self._digest(device_id, sha256, count))
         expected = part.end - part.start
-        pending = bytearray()
         try:
             async for piece in request.content.iter_any():
                 expected -= len(piece)
                 if expected < 0:
                     raise MessageError(f"The upload of {sha256[:12]} holds more bytes than its Content-Range says.")
-                pending += piece
-                if len(pending) >= _PIECE:
-                    data, pending = pending, bytearray()
-                    await asyncio.to_thread(_append, partial, data, digest)
+                await incoming.add(piece)
         finally:  # also what came before the connection was lost
-            await asyncio.to_thread(_append, partial, pending, digest)
+            await incoming.close()
         if expected:
             raise MessageError(f"The upload of {sha256[:12]} holds fewer bytes than its Content-Range says.")
         if part.end < part.total:
-            self._remember(device_id, sha256, part.end, digest)
+            self._remember(device_id, sha256, part.end, incoming.digest)
             return web.Response(status=204, headers={RECEIVED_HEADER: str(part.end)})
-        await asyncio.to_thread(self._blobs.complete, sha256, device_id, digest)
+        await asyncio.to_thread(self._blobs.complete, sha256, device_id, incoming.digest)
         await self._runs.file_received(device_id, sha256)
         return web.Response(status=201)
 
@@ -165,13 +162,6 @@ class BlobTransfers:
 def _map(path: Path) -> mmap.mmap | bytes:
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-
-
-def _append(path: Path, data: bytes | bytearray, digest: Digest | None) -> None:
-    with path.open("ab") as file:  # which makes it, for an empty file as well
-        file.write(data)
-    if digest is not None:
-        digest.update(data)
 
 
 def _range(request: web.BaseRequest, size: int) -> tuple[int, int]:
