@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import ipaddress
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
 import aiohttp
 
-from edgeloop_shared.codec import parse_json
+from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
     CertificateMismatchError,
     DaemonUnreachableError,
@@ -132,8 +133,8 @@ async def refusal(response: aiohttp.ClientResponse) -> EdgeloopError:
     """Return the error that a refusal describes; without a description one that names the status."""
     try:
         body = await read_body(response, MAX_REFUSAL_BYTES)
-        record = parse_json(body, max_bytes=MAX_REFUSAL_BYTES)
-        if isinstance(record, dict) and isinstance(record.get("code"), str):
+        record = decode_refusal(body)
+        if isinstance(record.get("code"), str):
             return error_from_dict(record)
     except (MessageError, aiohttp.ClientError):
         pass
@@ -143,6 +144,11 @@ async def refusal(response: aiohttp.ClientResponse) -> EdgeloopError:
     )
     kind = EdgeloopError.registry[plain] if plain else next(kinds, EdgeloopError)
     return kind(f"The daemon refused {response.method} {response.url.path} with status {response.status}.")
+
+
+def decode_refusal(body: bytes) -> Mapping[str, Any]:
+    """Return the members of a refusal: whoever answers may not even be the daemon. Raises `MessageError`."""
+    return decode_json(Mapping[str, Any], body, max_bytes=MAX_REFUSAL_BYTES)  # type: ignore[type-abstract]
 
 
 @contextlib.contextmanager

@@ -116,7 +116,7 @@ def parse_settings(text: str, path: Path) -> Settings:
     """Return the settings in `text`, the content of the file at `path`. Raises `SettingsError`."""
     try:
         record = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also an integer of thousands of digits
         reason, line = _syntax_error(str(error), text)
         raise _error(path, line, f"is not valid TOML: {reason}", "See https://toml.io for the form.") from None
     _check_keys(Settings, record, "", text, path)

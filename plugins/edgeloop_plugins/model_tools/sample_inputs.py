@@ -65,32 +65,32 @@ def _random(tensor: TensorInfo, generator: np.random.Generator) -> Array:
 
 
 def _arrays(path: Path, inputs: Sequence[TensorInfo]) -> Mapping[str, Array]:
+    is_single = path.suffix.lower() == ".npy"
+    if is_single and len(inputs) != 1:
+        listed = ", ".join(tensor.name for tensor in inputs)
+        raise InvalidInputError(
+            f"The model has the inputs {listed}, but {path} is an .npy file, which holds a single array.",
+            hint="Save an .npz with an array per input.",
+        )
+    wanted = {tensor.name for tensor in inputs}
     try:
-        if path.suffix.lower() == ".npy":
-            if len(inputs) != 1:
-                listed = ", ".join(tensor.name for tensor in inputs)
-                raise InvalidInputError(
-                    f"The model has the inputs {listed}, but {path} is an .npy file, which holds a single array.",
-                    hint="Save an .npz with an array per input.",
-                )
+        if is_single:
             return {inputs[0].name: np.load(path, mmap_mode="r", allow_pickle=False)}
-        names = {f"{tensor.name}.npy" for tensor in inputs}
         with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist() if entry.filename in names)
-        if size > MAX_BYTES:
-            raise TooLargeError(
-                f"The inputs in {path} take {size} bytes.",
-                hint="Save fewer samples.",
-                details={"limit": MAX_BYTES, "size": size},
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            wanted = {tensor.name for tensor in inputs}
-            return {name: archive[name] if name in wanted else np.empty(0) for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            size = sum(entry.file_size for entry in archive.infolist() if entry.filename.removesuffix(".npy") in wanted)
+        if size <= MAX_BYTES:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] if name in wanted else np.empty(0) for name in archive.files}
+    except Exception as error:  # of a damaged file: zlib, tokenize, struct and many more speak up through numpy
         raise InvalidInputError(
             f"{path} cannot be read as arrays: {error}.",
             hint="Save it with numpy.savez or numpy.save, without objects.",
         ) from error
+    raise TooLargeError(
+        f"The inputs in {path} take {size} bytes.",
+        hint="Save fewer samples.",
+        details={"limit": MAX_BYTES, "size": size},
+    )
 
 
 def _runs(array: Array, tensor: TensorInfo, path: Path, limit: int) -> list[Array]:

@@ -1,0 +1,397 @@
+"""Every decoder of bytes that somebody else has written, with inputs that it takes and the only errors that it may raise."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+from aiohttp import web
+from multidict import CIMultiDict
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeloop_companion.link import blobs as companion_blobs
+from edgeloop_companion.link.device_port import decode_refusal
+from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.runtime.bundles import read_manifest
+from edgeloop_companion.runtime.order import Order
+from edgeloop_companion.runtime.output import LineSplitter
+from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_reports
+from edgeloop_daemon.devices import blob_transfers, device_port
+from edgeloop_daemon.jobs.job import Metric, Progress
+from edgeloop_daemon.jobs.log_page import read_log_page
+from edgeloop_daemon.workspaces.settings import load_settings
+from edgeloop_plugins.git_flow.examination import examine
+from edgeloop_plugins.model_tools.model_file import read_model
+from edgeloop_plugins.model_tools.onnx_file import read_onnx
+from edgeloop_plugins.model_tools.sample_inputs import stored_samples
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
+from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, SettingsError, error_from_dict
+from edgeloop_shared.messages import (
+    LogLine,
+    PairFinish,
+    PairFinished,
+    PairStart,
+    PairStarted,
+    decode_event,
+    decode_message,
+    encode_event,
+    encode_message,
+)
+from edgeloop_shared.pairing import parse_code, parse_offer
+from edgeloop_shared.records import join, pack_record, unpack_record
+from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
+from edgeloop_task.model_file import read_model_file
+from edgeloop_task.tensors import TensorInfo
+
+GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "v1"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """`decode` takes each of `seeds`, and raises nothing but `errors` for anything else.
+
+    `encode` is its inverse, where there is one: what was decoded survives another round.
+    """
+
+    name: str
+    seeds: tuple[bytes, ...]
+    decode: Callable[[bytes], Any]
+    errors: tuple[type[Exception], ...]
+    encode: Callable[[Any], bytes] | None = None
+    is_json: bool = False
+
+
+def decoders(folder: Path) -> tuple[Decoder, ...]:
+    """Return all of them; those that read files do it in `folder`."""
+    return (*_messages(), *_frames(), *_typed(), *_headers(), *_reports(), *_files(folder), *_models(folder))
+
+
+def _golden(file: str, *names: str) -> tuple[bytes, ...]:
+    frames: dict[str, str] = json.loads((GOLDEN / file).read_text())
+    return tuple(text.encode() for name, text in frames.items() if not names or name in names)
+
+
+def _json(name: str, kind: type[T], seeds: Sequence[bytes], max_bytes: int = 4096) -> Decoder:
+    return Decoder(
+        name,
+        tuple(seeds),
+        lambda data: decode_json(kind, data, max_bytes=max_bytes),
+        (MessageError,),
+        encode_json,
+        True,
+    )
+
+
+def _messages() -> Iterator[Decoder]:
+    for name, kind in (
+        ("start", PairStart),
+        ("started", PairStarted),
+        ("finish", PairFinish),
+        ("finished", PairFinished),
+    ):
+        yield _json(f"pairing {name}", kind, _golden("pairing_messages.json", name))
+    yield _json("log line", LogLine, _golden("log_lines.json"), 128 * 1024)
+    yield _json("manifest", BundleManifest, _golden("manifests.json"), MAX_MANIFEST_BYTES)
+    yield _json("progress of a job", Progress, [b'{"fraction":0.5,"message":"half"}'])
+    yield _json("metric of a job", Metric, [b'{"tag":"loss","step":3,"value":0.5,"time":1.0}'])
+    yield _json(
+        "order of a worker", Order, [b'{"script":"a.py","arguments":["x"],"trace":true,"reports":3,"status":4}']
+    )
+    yield Decoder(
+        "link message",
+        _golden("messages.json"),
+        lambda data: decode_message(data.decode("utf-8", "surrogatepass")),
+        (MessageError, UnicodeDecodeError),  # aiohttp refuses a text frame that is no UTF-8
+        lambda message: encode_message(message).encode(),
+        True,
+    )
+    yield Decoder("event", _golden("events.json"), decode_event, (MessageError,), encode_event, True)
+    refused = b'{"code":"no-window","message":"gone","hint":"again","details":{"a":[1]}}'
+    yield Decoder(
+        "refusal of a daemon",
+        (refused,),
+        lambda data: error_from_dict(decode_refusal(data)),
+        (MessageError,),
+        lambda error: encode_json(error.as_dict()),
+        True,
+    )
+
+
+def _frames() -> Iterator[Decoder]:
+    records = tuple(bytes.fromhex(text.decode()) for text in _golden("records.json"))
+    yield Decoder("record", records, unpack_record, (MessageError,), pack_record)
+    batches = tuple(bytes.fromhex(text.decode()) for text in _golden("trace_batches.json"))
+    yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
+    yield Decoder("records in parts", (b"\1a\0b", b"\1\1\1", b"\0"), _joined, (MessageError,))
+
+
+def _batch(data: bytes) -> TraceBatch:
+    batch = unpack_batch(data)
+    columns = (batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns)
+    return TraceBatch(batch.session, *map(tuple, columns))
+
+
+def _joined(data: bytes) -> list[bytes]:
+    return list(join(((data[at : at + 2], bool(data[at] & 1)) for at in range(0, len(data), 2)), max_bytes=100))
+
+
+def _typed() -> Iterator[Decoder]:
+    def text(data: bytes) -> str:
+        return data.decode("utf-8", "replace")
+
+    yield Decoder(
+        "offer",
+        _golden("offers.json"),
+        lambda data: parse_offer(text(data)),
+        (InvalidInputError,),
+        lambda offer: offer.text().encode(),
+    )
+    yield Decoder(
+        "code",
+        (b"4G7K-0QXM-92ZB", b"4g7k 0qxm 92zb"),
+        lambda data: parse_code(text(data)),
+        (InvalidInputError,),
+        str.encode,
+    )
+
+
+def _headers() -> Iterator[Decoder]:
+    def header(name: str, read: Callable[[Any], Any]) -> Callable[[bytes], Any]:
+        # As the parser hands it over: what is no UTF-8 became surrogates.
+        return lambda data: read(_Request(CIMultiDict({name: data.decode("utf-8", "surrogateescape")})))
+
+    yield Decoder(
+        "Range",
+        (b"bytes=0-", b"bytes=5-9"),
+        header("Range", lambda request: blob_transfers._range(request, 100)),
+        (web.HTTPRequestRangeNotSatisfiable,),
+    )
+    yield Decoder(
+        "Content-Range of an upload",
+        (b"bytes 0-4/5", b"bytes */0", b"bytes 4194304-8388607/10000000"),
+        header("Content-Range", blob_transfers._content_range),
+        (MessageError,),
+    )
+    credentials = b"Edgeloop d1." + b"0a" * 32 + b"." + b"0b" * 32
+    for name, pattern, seed in (
+        ("Authorization of a link", device_port._AUTHORIZATION, credentials),
+        ("Authorization of a blob", device_port._BEARER, b"Bearer " + b"aZ0-_" * 8),
+        ("Edgeloop-Versions", device_port._VERSIONS, b"1,2,30"),
+        ("Content-Range of a download", companion_blobs._CONTENT_RANGE, b"bytes 5-9/10"),
+    ):
+        yield Decoder(name, (seed,), lambda data, known=pattern: _matched(known, data), ())  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class _Request:
+    headers: CIMultiDict[str]
+
+
+def _matched(pattern: Any, data: bytes) -> Any:
+    match = pattern.fullmatch(data.decode("utf-8", "surrogateescape"))
+    if match is None:
+        return None
+    groups = [group for group in match.groups() if group is not None]
+    assert all(group.isascii() for group in groups), groups  # a digit of another script is no digit here
+    return groups
+
+
+def _reports() -> Iterator[Decoder]:
+    def frame(kind: int, payload: bytes) -> bytes:
+        return struct.pack("<IB", len(payload), kind) + payload
+
+    events = _golden("events.json", "metric", "result", "operator table")
+    batch = bytes.fromhex(_golden("trace_batches.json", "three events")[0].decode())
+    named = frame(KIND_JSON, b'{"type":"file","path":"/x/y","name":"y"}')
+    frames = (*(frame(KIND_JSON, event) for event in events), frame(KIND_TRACES, batch), named)
+    yield Decoder("reports of a script", (*frames, b"".join(frames)), _read_reports, ())
+    yield Decoder("output of a script", ("Grüße\r\nzwei\rdrei\n".encode(), b"x" * 40_000), _lines, ())
+
+
+class _Pipe:
+    def __init__(self, data: bytes) -> None:
+        self._stream = io.BytesIO(data)
+
+    async def read(self, _size: int = 0) -> bytes:
+        return self._stream.read(1000)
+
+
+def _read_reports(data: bytes) -> list[Any]:
+    async def read() -> list[Any]:
+        return [report async for report in read_reports(_Pipe(data))]  # type: ignore[arg-type]
+
+    waiting = read()
+    try:
+        waiting.send(None)  # it never waits for anything, so it needs no event loop
+    except StopIteration as done:
+        return list(done.value)
+    raise AssertionError("it waited")
+
+
+def _lines(data: bytes) -> list[str]:
+    splitter = LineSplitter()
+    middle = len(data) // 2
+    lines = [*splitter.feed(data[:middle]), *splitter.feed(data[middle:]), *splitter.feed(b"", final=True)]
+    assert not any("\n" in line or len(line) > 16 * 1024 for line in lines)
+    return lines
+
+
+def _files(folder: Path) -> Iterator[Decoder]:
+    def at(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write_and_read(data: bytes) -> Any:
+            path.write_bytes(data)
+            return read(path)
+
+        return write_and_read
+
+    settings = (
+        b'name = "Digits"\n[train]\ncommand = "python train.py --name \'two words\'"\n'
+        b'[train.data]\ndigits = "data/digits"\n[run]\ninclude = ["*.mnn"]\ndevice = "Pixel"\n'
+    )
+    yield Decoder(
+        "edgeloop.toml",
+        (settings, b'name = "a"\n'),
+        at("workspace/edgeloop.toml", lambda path: load_settings(path.parent)),
+        (SettingsError,),
+    )
+    pairing = {
+        "device_id": "d1",
+        "device_key": "0a" * 32,
+        "fingerprint": "0b" * 32,
+        "addresses": ["10.0.0.2"],
+        "port": 443,
+        "host_name": "desk",
+    }
+    stored = json.dumps({"version": 1, "pairings": [pairing]}).encode()
+    yield Decoder(
+        "pairings of a device",
+        (stored,),
+        at("pairings.json", lambda path: list(Pairings(path))),
+        (SettingsError,),
+        None,
+        True,
+    )
+    yield Decoder(
+        "manifest of a bundle",
+        _golden("manifests.json"),
+        lambda data: read_manifest(data, "task.py"),
+        (InvalidInputError,),
+        None,
+        True,
+    )
+    yield Decoder(
+        "log of a job",
+        ("Grüße\nzwei\n".encode(), b"\xf0\x9f\x98\x80" * 30),
+        at("log", lambda path: read_log_page(path, 3, 64, is_ended=True)),
+        (),
+    )
+    git = folder / "repository"
+    subprocess.run(["git", "init", "-q", str(git)], check=True, capture_output=True)
+    configuration = (
+        (git / ".git" / "config").read_bytes(),
+        b'[core]\n\tsshCommand = "x; y"\n[include]\n\tpath = other\n[includeIf "gitdir:/"]\n\tpath = ../../x\n'
+        b'[filter "a"]\n\tclean = z\n',
+    )
+
+    def examined(path: Path) -> Any:
+        sentences = examine(path.parents[1])
+        assert all(sentence.isprintable() for sentence in sentences), sentences
+        return sentences
+
+    yield Decoder("configuration of a repository", configuration, at("repository/.git/config", examined), ())
+
+
+def _models(folder: Path) -> Iterator[Decoder]:
+    sources = _onnx_models()
+    made = folder / "made"
+    made.mkdir()
+    (made / "network.onnx").write_bytes(sources[0])
+    convert = (
+        "import sys, _tools; _tools.mnnconvert(['MNNConvert', '-f', 'ONNX', '--modelFile', sys.argv[1],"
+        " '--MNNModel', sys.argv[2], '--bizCode', 'test'])"
+    )
+    arguments = [sys.executable, "-c", convert, str(made / "network.onnx"), str(made / "network.mnn")]
+    subprocess.run(arguments, cwd=made, check=True, capture_output=True)
+    mnn = ((made / "network.mnn").read_bytes(),)
+
+    def at(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
+        path = folder / name
+
+        def write_and_read(data: bytes) -> Any:
+            path.write_bytes(data)
+            return read(path)
+
+        return write_and_read
+
+    yield Decoder("ONNX file", sources, at("model.onnx", read_onnx), (ModelError,))
+    yield Decoder("MNN file of a script", mnn, at("script.mnn", read_model_file), (ModelError,))
+    yield Decoder("MNN file of a tool", mnn, at("tool.mnn", read_model), (ModelError,))
+    inputs = [TensorInfo("x", (1, 2), "float32"), TensorInfo("y", (1, 2), "float32")]
+    both, stored = io.BytesIO(), io.BytesIO()
+    np.savez_compressed(both, x=np.ones((3, 2), np.float32), y=np.ones((3, 2), np.float32))
+    np.savez(stored, x=np.ones((3, 2), np.float32), y=np.ones((3, 2), np.float32))
+    seeds = (both.getvalue(), stored.getvalue(), *_lying_archives())
+    yield Decoder("arrays for a model (.npz)", seeds[:2], at("inputs.npz", _samples(inputs)), (InvalidInputError,))
+    yield Decoder("arrays that lie (.npz)", seeds, at("lies.npz", _samples(inputs)), (InvalidInputError,))
+    single = io.BytesIO()
+    np.save(single, np.ones((3, 2), np.float32))
+    yield Decoder(
+        "an array for a model (.npy)", (single.getvalue(),), at("one.npy", _samples(inputs[:1])), (InvalidInputError,)
+    )
+
+
+def _samples(inputs: Sequence[TensorInfo]) -> Callable[[Path], Any]:
+    def read(path: Path) -> Any:
+        return stored_samples(path, inputs, 2)
+
+    return read
+
+
+def _lying_archives() -> Iterator[bytes]:
+    """Yield archives whose arrays claim to be larger than they are, or than anything can be."""
+    for shape in ("(1000000000, 2)", "(-1, 2)", "(2, 2, 2)", "(1" + ", 1" * 40 + ")"):
+        head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+        array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + b"\0" * 16
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("x.npy", array)
+            archive.writestr("y.npy", array)
+        yield content.getvalue()
+
+
+def _onnx_models() -> tuple[bytes, ...]:
+    value = helper.make_tensor_value_info
+    kernel = numpy_helper.from_array(np.ones((2, 3, 3, 3), np.float32), "kernel")
+    nodes = [
+        helper.make_node("Conv", ["image", "kernel"], ["conv"], name="first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["conv"], ["relu"], name="second"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [value("image", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [value("relu", TensorProto.FLOAT, None)],
+        [kernel],
+    )
+    then = helper.make_graph([helper.make_node("Neg", ["c"], ["d"])], "then", [], [value("d", TensorProto.FLOAT, [1])])
+    branch = helper.make_node("If", ["b"], ["e"], then_branch=then, else_branch=then)
+    inputs = [value("b", TensorProto.BOOL, []), value("c", TensorProto.FLOAT, ["n"])]
+    nested = helper.make_graph([branch], "nested", inputs, [value("e", TensorProto.FLOAT, [1])])
+    opset = [helper.make_opsetid("", 13)]
+    models = (helper.make_model(one, opset_imports=opset, ir_version=8) for one in (graph, nested))
+    return tuple(onnx.ModelProto.SerializeToString(model) for model in models)
