@@ -25,10 +25,11 @@ Record = dict[str, Any]
 
 
 class Client:
-    """Calls of the local API of the daemon that serves `folders`."""
+    """Calls of the local API of the daemon that serves `folders`; each may take `timeout` seconds."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self.folders = folders
+        self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
         self._token = ""
 
@@ -141,7 +142,7 @@ class Client:
         if self._connection is None:
             runtime = _read_runtime(self.folders.runtime)
             self._token = str(runtime["token"])
-            self._connection = http.client.HTTPConnection("127.0.0.1", int(runtime["port"]), timeout=TIMEOUT_SECONDS)
+            self._connection = http.client.HTTPConnection("127.0.0.1", int(runtime["port"]), timeout=self._timeout)
         return self._connection
 
 

@@ -52,6 +52,11 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("up", "daemon_commands", "Start the daemon in the background."),
         Listed("down", "daemon_commands", "Stop the daemon and its virtual devices."),
         Listed("status", "daemon_commands", "Show whether the daemon runs, and where."),
+        Listed(
+            "completion",
+            "completion_command",
+            "Print the script for TAB completion in bash, zsh or fish, or install it.",
+        ),
         Listed("doctor", "doctor_command", "Check the installation, and tell the remedy for what is wrong."),
         Listed("events", "event_commands", "Show what happens: jobs, runs, devices, workspaces."),
         Listed("plugins", "plugin_commands", "List the plugins and what each of them offers; enable or disable one."),

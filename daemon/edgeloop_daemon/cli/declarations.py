@@ -16,10 +16,10 @@ OPERATIONS_HELP = "Operations on the workspace."
 
 
 class Declarations:
-    """The cached declarations; they are written first where there are none that fit."""
+    """The cached declarations; they are written first where there are none that fit, if they may be."""
 
-    def __init__(self, folders: Folders) -> None:
-        self._record = _read(folders.declarations) or _refresh(folders)
+    def __init__(self, folders: Folders, *, refresh: bool = True) -> None:
+        self._record = _read(folders.declarations) or (_refresh(folders) if refresh else {})
 
     @property
     def tools(self) -> Sequence[Record]:

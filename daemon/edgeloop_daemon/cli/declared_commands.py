@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.declarations import OPERATIONS_HELP, Declarations, Record
 from edgeloop_daemon.cli.following import follow_job
 from edgeloop_daemon.cli.output import clean, print_json, print_table, size
@@ -60,15 +61,18 @@ def _command(declaration: Record, path: str) -> click.Command:
 
 def _parameter(parameter: Record) -> click.Parameter:
     name, kind = parameter["name"], _type(parameter)
+    complete = completers.files(completers.MODELS) if parameter["kind"] == "model-path" else None
     if parameter["required"]:
-        return click.Argument([name], type=kind, nargs=-1 if parameter["many"] else 1, required=True)
+        nargs = -1 if parameter["many"] else 1
+        return click.Argument([name], type=kind, nargs=nargs, required=True, shell_complete=complete)
     option = f"--{name.replace('_', '-')}"
     if parameter["kind"] == "flag":
         switch = f"{option}/--no-{name.replace('_', '-')}" if parameter["default"] else option
         return click.Option([switch, name], is_flag=True, default=None, help=parameter["description"])
     default = parameter["default"]
     text = parameter["description"] + (f"  [default: {default}]" if default not in (None, "", [], ()) else "")
-    return click.Option([option, name], type=kind, multiple=parameter["many"], default=None, help=text)
+    many = parameter["many"]
+    return click.Option([option, name], type=kind, multiple=many, default=None, help=text, shell_complete=complete)
 
 
 def _type(parameter: Record) -> Any:

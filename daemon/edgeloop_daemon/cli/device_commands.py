@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
@@ -119,7 +120,7 @@ def virtual(session: Session, count: int, name: str, allow: bool, foreground: bo
 
 
 @device.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completers.virtual_devices)
 @json_option
 @click.pass_obj
 def stop(session: Session, name: str | None) -> None:
@@ -135,7 +136,7 @@ def stop(session: Session, name: str | None) -> None:
 
 
 @device.command()
-@click.argument("name", metavar="ID_OR_NAME")
+@click.argument("name", metavar="ID_OR_NAME", shell_complete=completers.devices)
 @json_option
 @click.pass_obj
 def forget(session: Session, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.following import follow_job
 from edgeloop_daemon.cli.output import clean, clean_lines, duration, print_json, print_table, when
@@ -16,8 +17,19 @@ from edgeloop_shared.errors import InvalidInputError, NotFoundError
 
 
 @click.command()
-@click.option("--backend", help="Where to train (default: what edgeloop.toml says, else local).")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the backend.")
+@click.option(
+    "--backend",
+    shell_complete=completers.backends,
+    help="Where to train (default: what edgeloop.toml says, else local).",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    shell_complete=completers.settings,
+    help="A parameter of the backend.",
+)
 @click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
 @json_option
 @click.pass_obj
@@ -71,7 +83,7 @@ def jobs(session: Session, everywhere: bool, limit: int) -> None:
 
 
 @click.command()
-@click.argument("work", metavar="ID")
+@click.argument("work", metavar="ID", shell_complete=completers.work)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the job or run ends; Ctrl-C only stops the following.")
 @json_option
 @click.pass_obj
@@ -96,7 +108,7 @@ def logs(session: Session, work: str, follow: bool) -> None:
 
 
 @click.command()
-@click.argument("work", metavar="ID")
+@click.argument("work", metavar="ID", shell_complete=completers.active_work)
 @json_option
 @click.pass_obj
 def cancel(session: Session, work: str) -> None:

@@ -69,7 +69,9 @@ class CommandLine(click.Group):
     def _declarations(self, context: click.Context) -> Declarations:
         found: Declarations | None = context.meta.get("edgeloop.declarations")
         if found is None:
-            found = context.meta["edgeloop.declarations"] = Declarations(Folders.of_user())
+            found = context.meta["edgeloop.declarations"] = Declarations(
+                Folders.of_user(), refresh=not context.resilient_parsing
+            )
         return found
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Record
 from edgeloop_daemon.cli.output import clean_lines, print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
@@ -31,7 +32,7 @@ def plugins(context: click.Context) -> None:
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completers.plugins)
 @json_option
 @click.pass_obj
 def enable(session: Session, name: str) -> None:
@@ -40,7 +41,7 @@ def enable(session: Session, name: str) -> None:
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completers.plugins)
 @json_option
 @click.pass_obj
 def disable(session: Session, name: str) -> None:

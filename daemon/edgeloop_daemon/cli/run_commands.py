@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.following import follow_run
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, size, when
@@ -17,10 +18,13 @@ from edgeloop_shared.errors import NotFoundError
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("script", type=click.Path())
+@click.argument("script", type=click.Path(), shell_complete=completers.files(completers.SCRIPTS))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option(
-    "--device", "-d", help="Which device, by id or name (default: edgeloop.toml's, else the only linked one)."
+    "--device",
+    "-d",
+    shell_complete=completers.devices,
+    help="Which device, by id or name (default: edgeloop.toml's, else the only linked one).",
 )
 @click.option("--trace", is_flag=True, help="Record every operator of every model run.")
 @click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
@@ -110,7 +114,7 @@ def trace() -> None:
 
 
 @trace.command()
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", metavar="RUN", shell_complete=completers.runs)
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Where to write it (default: RUN.trace.json).")
 @json_option
 @click.pass_obj

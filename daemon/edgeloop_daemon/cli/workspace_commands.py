@@ -6,13 +6,21 @@ from pathlib import Path
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.output import print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
 
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--template", "-t", default="digits-mnn", show_default=True, help="Which template to copy.")
+@click.option(
+    "--template",
+    "-t",
+    shell_complete=completers.templates,
+    default="digits-mnn",
+    show_default=True,
+    help="Which template to copy.",
+)
 @json_option
 @click.pass_obj
 def init(session: Session, name: str, template: str) -> None:

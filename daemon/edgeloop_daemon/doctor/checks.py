@@ -19,6 +19,7 @@ from edgeloop_daemon.doctor.leftovers import check_leftovers
 from edgeloop_daemon.doctor.paired_devices import check_devices
 from edgeloop_daemon.doctor.plugins import check_plugins
 from edgeloop_daemon.doctor.running_jobs import check_jobs
+from edgeloop_daemon.doctor.shell_completion import check_completion
 from edgeloop_daemon.doctor.state_folder import check_state_files, check_state_folder
 
 
@@ -94,6 +95,7 @@ CHECKS: tuple[Check, ...] = (
     Check("jobs", "Is a job entered as running that has no process, or is silent for a day?", check_jobs),
     Check("plugins", "Which plugins failed to load, and why?", check_plugins),
     Check("leftovers", "What have daemons that were killed left behind?", check_leftovers),
+    Check("completion", "Is TAB completion installed for the user's shell?", lambda _: check_completion()),
     Check(
         "debugger", "What does an attached debugger cost in this Python?", lambda _: check_debugger_speed(Interpreter())
     ),
