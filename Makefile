@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check bench docs fuzz format system-packages clean
+.PHONY: demo test check bench chaos docs fuzz fuzz-api format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill the daemon 500 times while it works, and look for what was lost"
 	@echo "make fuzz    100,000 damaged inputs into every decoder; half an hour"
+	@echo "make fuzz-api  generated requests, fitting and not, to a real daemon; half an hour"
 	@echo "make docs    write the generated parts of docs/ anew"
 
 demo: .venv/.demo
@@ -40,6 +41,11 @@ chaos: .venv/.test
 # 100,000 damaged inputs into each decoder of bytes that others wrote: half an hour. OPTIONS="--cases 1000 event" is less.
 fuzz: .venv/.test
 	cd tests && ../$(BIN)/python -m security.fuzzing $(OPTIONS)
+
+# Far more cases than `make test` takes the time for, against a real daemon: `make fuzz-api FUZZ_EXAMPLES=1000`
+FUZZ_EXAMPLES ?= 150
+fuzz-api: .venv/.test
+	EDGELOOP_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/pytest --timeout 3600 tests/end_to_end/test_api_fuzz.py $(OPTIONS)
 
 docs: .venv/.dev
 	$(BIN)/python docs/generate.py

@@ -8,7 +8,6 @@ import importlib
 import inspect
 import json
 import pkgutil
-import re
 import tempfile
 import types
 import typing
@@ -27,6 +26,7 @@ from edgeloop_daemon.cli.declared_commands import declared_commands
 from edgeloop_daemon.cli.main import command_line
 from edgeloop_daemon.doctor.checks import CHECKS
 from edgeloop_daemon.events.kinds import KINDS
+from edgeloop_daemon.http.openapi import plain_path
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
@@ -200,13 +200,12 @@ def _route_row(route: Route) -> tuple[str, ...]:
     takes = f"`{route.body.__name__}`" if route.body else ""
     if route.query is not None:
         takes += "?" + ", ".join(f"`{field.name}`" for field in dataclasses.fields(route.query))
+    answer = str(route.answer_status)
     if route.result is not None:
-        answer = f"{route.status} `{route.result.__name__}`"
-    elif route.media != "application/json" or route.method == "GET":  # a response of its own
-        answer = f"{route.status} `{route.media}`"
-    else:
-        answer = "204"
-    path = re.sub(r":[^}]*", "", route.path)  # `{name:.+}` is a name that spans slashes
+        answer += f" `{route.result.__name__}`"
+    elif route.answer_status == 200:  # a response of its own
+        answer += f" `{route.media}`"
+    path = plain_path(route.path)
     return (route.method, f"`{path}`", _plain(route.summary), takes, answer)
 
 

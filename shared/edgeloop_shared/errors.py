@@ -94,12 +94,6 @@ class TooLargeError(InvalidInputError):
     http_status = 413
 
 
-class KeyReusedError(InvalidInputError):
-    """The `Idempotency-Key` of a request belongs to another request that came before."""
-
-    code = "key-reused"
-
-
 class NotFoundError(EdgeloopError):
     """What was asked for does not exist."""
 
@@ -112,6 +106,12 @@ class ConflictError(EdgeloopError):
 
     code = "conflict"
     http_status = 409
+
+
+class KeyReusedError(ConflictError):
+    """The `Idempotency-Key` of a request belongs to another request that came before."""
+
+    code = "key-reused"
 
 
 class NotTrustedError(EdgeloopError):

@@ -96,7 +96,7 @@ async def test_a_key_of_another_token_is_another_key(api: Api) -> None:
 async def test_a_key_with_another_request_is_refused(api: Api) -> None:
     await api.post("k1")
     status, problem = await api.post("k1", {**RUN, "trace": True})
-    assert (status, problem["code"]) == (422, "key-reused")
+    assert (status, problem["code"]) == (409, "key-reused")
     assert await api.runs() == 1
 
 

@@ -132,7 +132,7 @@ async def test_tokens_are_paged(opened: Open) -> None:
     assert ([one["name"] for one in second["items"]], second["next"]) == (["c"], None)
 
 
-@pytest.mark.parametrize("cursor", ["x", "e30", "W10", "WzEsMl0", "*", "%00", "bnVsbA"])
+@pytest.mark.parametrize("cursor", ["", "x", "1.0", "1.0_", "1e5_a", "nan_a", "-1.0_a", "1.0_a/b", "1.0_a%00"])
 async def test_a_cursor_that_is_none_is_refused(opened: Open, cursor: str) -> None:
     async with opened() as api:
         status, problem = await api.call("GET", f"/tokens?cursor={cursor}")

@@ -9,6 +9,7 @@ from edgeloop_daemon.devices.pairing import OpenedWindow, Pairing
 from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS
 from edgeloop_daemon.http.paging import ListQuery, page_of
 from edgeloop_daemon.http.routes import Call, Route
+from edgeloop_shared.errors import NotFoundError, PortInUseError
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,14 @@ def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
             result=OpenedWindow,
             body=OpenWindow,
             tag="devices",
+            errors=(PortInUseError,),
         ),
         Route(
             *("GET", "/pairing", "get_pairing", "Tell how pairing goes.", get_pairing),
             result=OpenedWindow,
             query=WaitQuery,
             tag="devices",
+            errors=(NotFoundError,),
         ),
         Route("DELETE", "/pairing", "close_pairing", "Close the pairing window.", close_pairing, tag="devices"),
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.events.event_log import MAX_PAGE, EventLog, EventPage
+from edgeloop_daemon.events.kinds import KINDS
 from edgeloop_daemon.http.feeds import choice_of, follow_events
 from edgeloop_daemon.http.routes import Call, Route
 from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_events, serve_feed
@@ -18,9 +20,10 @@ from edgeloop_daemon.http.websocket import Sources, serve_websocket
 from edgeloop_daemon.jobs.jobs import Jobs
 
 _SINCE = {"ge": 0, "lt": 2**63, "description": "The cursor behind which to begin."}
+_KIND = "|".join(sorted({re.escape(word) for kind in KINDS for word in (kind, kind.partition(".")[0])}))
 _KINDS = {
-    "max_length": 1000,
-    "pattern": r"^[a-z.-]*(,[a-z.-]+)*$",
+    # Only told: `choice_of` checks it, whose error names the kinds.
+    "json_schema_extra": {"pattern": f"^(({_KIND})(,({_KIND}))*)?$", "maxLength": 1000},
     "description": "Kinds (`job.failed`) and groups of them (`job`), separated by commas; all by default.",
 }
 _WORKSPACE = {"max_length": 64, "description": "Only events of this workspace, and those that belong to none."}
@@ -96,4 +99,4 @@ def event_routes(log: EventLog, jobs: Jobs, runs: Runs, streams: Streams) -> tup
 
 
 def _kinds(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, text.split(",")))
+    return tuple(text.split(",")) if text else ()

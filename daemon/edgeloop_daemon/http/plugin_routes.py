@@ -19,10 +19,10 @@ from edgeloop_daemon.plugins import PluginInfo, Plugins
 from edgeloop_daemon.workspaces.settings import SETTINGS_FILE
 from edgeloop_daemon.workspaces.workspaces import Workspace, Workspaces
 from edgeloop_shared.codec import decode, encode
-from edgeloop_shared.errors import InvalidInputError, NotFoundError, SettingsError
+from edgeloop_shared.errors import ConflictError, InvalidInputError, NotFoundError, SettingsError
 
 _TRAIN = "edgeloop_daemon.jobs.training:train"
-_WORKSPACE = "/workspaces/{workspace}"
+_WORKSPACE = "/workspaces/{workspace:w[0-9a-z]+}"
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def _operation_route(
         operation.parameters,
         status=200 if is_query else 202,
         tag=operation.group,
+        errors=(ConflictError,),
     )
 
 

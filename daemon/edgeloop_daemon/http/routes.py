@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar
 from aiohttp import web
 from sqlite_utils import Database as Tables
 
+from edgeloop_shared.errors import EdgeloopError
+
 T = TypeVar("T")
 Remember = Callable[[Tables, str], None]
 """Called in the transaction that adds a job or a run, with its id."""
@@ -49,7 +51,8 @@ class Route:
 
     `path` is relative to `/api/v1` with parameters in braces. `body` and `query` are frozen dataclasses (a query's fields
     are scalars with defaults). `handle` returns the `result` type, an `Accepted` of it (then `status` is 202), or a
-    `web.StreamResponse` of its own (then `media` names the type and `result` is None).
+    `web.StreamResponse` of its own (then `media` names the type and `result` is None). `errors` are those that this operation
+    raises beyond what any operation may.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -63,3 +66,10 @@ class Route:
     status: int = 200
     media: str = "application/json"
     tag: str = "daemon"
+    errors: tuple[type[EdgeloopError], ...] = ()
+
+    @property
+    def answer_status(self) -> int:
+        """The status of the answer when all goes well: 204 when there is nothing to say."""
+        has_content = self.result is not None or self.method == "GET" or self.status != 200
+        return self.status if has_content else 204

@@ -145,7 +145,7 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, st
 
     return (
         Route(
-            *("POST", "/workspaces/{workspace}/runs", "start_run", "Run a script on a device.", start_run),
+            *("POST", "/workspaces/{workspace:w[0-9a-z]+}/runs", "start_run", "Run a script on a device.", start_run),
             result=Run,
             body=StartRun,
             status=202,

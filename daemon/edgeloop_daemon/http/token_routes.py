@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from edgeloop_daemon.http.named_tokens import NamedToken, NamedTokens, NewToken
 from edgeloop_daemon.http.paging import ListQuery, page_of
 from edgeloop_daemon.http.routes import Call, Route
+from edgeloop_shared.errors import ConflictError
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -47,6 +48,7 @@ def token_routes(named: NamedTokens) -> tuple[Route, ...]:
             body=CreateToken,
             status=201,
             tag=tag,
+            errors=(ConflictError,),
         ),
         Route(
             *("DELETE", "/tokens/{token}", "revoke_token", "Revoke a named token; its streams end.", revoke_token),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeloop_daemon.http.routes import Call, Route
 from edgeloop_daemon.workspaces.workspaces import Trust, Workspace, Workspaces
+from edgeloop_shared.errors import ConflictError, NotFoundError, SourceControlError
 
 _FOLDER = {"max_length": 4096, "pattern": r"^/[^\x00]*$", "description": "An absolute path on this computer."}
 
@@ -70,13 +71,15 @@ def workspace_routes(workspaces: Workspaces) -> tuple[Route, ...]:
         return await workspaces.set_trust(call.path["workspace"], is_trusted=body.trusted)
 
     tag = "workspaces"
-    one = "/workspaces/{workspace}"
+    one = "/workspaces/{workspace:w[0-9a-z]+}"
     return (
         Route(
             "GET", "/workspaces", "list_workspaces", "List open workspaces.", list_workspaces, WorkspaceList, tag=tag
         ),
         Route(
-            "POST", "/workspaces", "open_workspace", "Open a folder.", open_workspace, Workspace, OpenWorkspace, tag=tag
+            *("POST", "/workspaces", "open_workspace", "Open a folder.", open_workspace, Workspace, OpenWorkspace),
+            tag=tag,
+            errors=(SourceControlError,),
         ),
         Route(
             "POST",
@@ -88,11 +91,14 @@ def workspace_routes(workspaces: Workspaces) -> tuple[Route, ...]:
             NewWorkspace,
             status=201,
             tag=tag,
+            errors=(NotFoundError, ConflictError),
         ),
         Route("GET", one, "get_workspace", "Show a workspace.", get_workspace, Workspace, tag=tag),
         Route("DELETE", one, "close_workspace", "Close a workspace; its files stay.", close_workspace, tag=tag),
         Route(
-            "GET", f"{one}/trust", "get_trust", "Tell what trusting a workspace would allow.", get_trust, Trust, tag=tag
+            *("GET", f"{one}/trust", "get_trust", "Tell what trusting a workspace would allow.", get_trust, Trust),
+            tag=tag,
+            errors=(SourceControlError,),
         ),
         Route(
             "POST", f"{one}/trust", "set_trust", "Trust a workspace, or not.", set_trust, Workspace, SetTrust, tag=tag

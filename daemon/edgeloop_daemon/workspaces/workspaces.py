@@ -211,10 +211,15 @@ class Workspaces:
 
 def _read(path: Path) -> tuple[Path, Settings]:
     """Return the real path of a workspace's folder, and its settings."""
-    path = path.resolve()
-    if not path.is_dir():
+    try:
+        path = path.resolve()
+        is_folder, is_workspace = path.is_dir(), (path / SETTINGS_FILE).is_file()
+    except (OSError, RuntimeError) as error:  # a name that is too long, a circle of links
+        reason = error.strerror if isinstance(error, OSError) else "it leads in a circle"
+        raise InvalidInputError(f"{str(path)[:100]} is no folder: {reason}.", hint="Check the path.") from None
+    if not is_folder:
         raise InvalidInputError(f"{path} is no folder.", hint="Name the folder that holds the workspace.")
-    if not (path / SETTINGS_FILE).is_file():
+    if not is_workspace:
         raise InvalidInputError(
             f"{path} is no workspace: it holds no {SETTINGS_FILE}.", hint="`edgeloop init . --template empty` adds one."
         )
