@@ -39,6 +39,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "plugin-tools": lambda: reference.plugin_api_reference(
         lambda value: value.__module__ in ("edgeloop.handlers", "edgeloop.metrics")
     ),
+    "testing": reference.testing_reference,
     "training": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.training"),
     "checks": reference.checks_table,
     "commands": reference.commands_reference,

@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 import edgeloop
-from edgeloop import hookspecs
+from edgeloop import testing
+from edgeloop.declared import HOOKS
 from edgeloop_daemon import http
 from edgeloop_daemon.cli.command_list import SECTIONS
 from edgeloop_daemon.cli.declarations import Declarations
@@ -109,18 +110,18 @@ def patterns_table() -> str:
 
 def hooks_reference() -> str:
     """Return the hooks with their signatures."""
-    return "\n\n".join(f"### `{name}`\n\n{_function(hook)}" for name, hook in hooks().items())
-
-
-def hooks() -> Mapping[str, Callable[..., Any]]:
-    """Return all hook specifications by name."""
-    return {name: hook for name, hook in vars(hookspecs).items() if name.startswith("edgeloop_")}
+    return "\n\n".join(f"### `{name}`\n\n{_function(hook)}" for name, hook in HOOKS.items())
 
 
 def plugin_api_reference(choose: Callable[[Any], bool]) -> str:
     """Return the public names of `edgeloop` that `choose` takes."""
     found = ((name, getattr(edgeloop, name)) for name in edgeloop.__all__)
     return "\n\n".join(f"### `{name}`\n\n{_class_or_function(value)}" for name, value in found if choose(value))
+
+
+def testing_reference() -> str:
+    """Return the public names of `edgeloop.testing`."""
+    return "\n\n".join(f"### `{name}`\n\n{_class_or_function(getattr(testing, name))}" for name in testing.__all__)
 
 
 def routes_table(routes: Iterable[Route]) -> str:
@@ -235,7 +236,8 @@ def _function(function: Any, name: str = "") -> str:
             parameters.append("*")
         if parameter.name != "self":
             default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
-            parameters.append(f"{parameter.name}: {parameter.annotation}{default}")
+            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+            parameters.append(f"{stars}{parameter.name}: {parameter.annotation}{default}")
     begin, end = f"def {function.__name__}(", f") -> {signature.return_annotation}"
     lines = [begin + ", ".join(parameters) + end]
     if len(lines[0]) > 100:
@@ -301,7 +303,7 @@ def _default(field: dataclasses.Field[Any], before: str = "") -> str:
     value = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     if value is dataclasses.MISSING:
         return ""
-    return f"{before}{value!r}" if before else f"`{codec.encode_json(value).decode()}`"
+    return f"{before}{value!r}".replace("PosixPath", "Path") if before else f"`{codec.encode_json(value).decode()}`"
 
 
 def _limit(value: Any, name: str) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ import pytest
 import reference
 
 import edgeloop
-from edgeloop.parameters import describe_parameters
+from edgeloop import testing
+from edgeloop.declared import HOOKS
 from edgeloop_daemon.http.routes import Call, Route
 from edgeloop_shared.errors import EdgeloopError
 
@@ -60,12 +59,24 @@ def test_a_region_that_nobody_fills_is_an_error() -> None:
 
 def test_every_hook_and_every_public_name_of_the_plugin_api_is_documented() -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    assert len(reference.hooks()) >= 5
-    for name, hook in reference.hooks().items():
+    assert len(HOOKS) >= 5
+    for name, hook in HOOKS.items():
         assert f"### `{name}`" in text
         assert hook.__doc__
     for name in edgeloop.__all__:
         assert name in text, f"edgeloop.{name} is not in docs/plugins.md"
+    for name in testing.__all__:
+        assert f"### `{name}`" in text, f"edgeloop.testing.{name} is not in docs/plugins.md"
+
+
+def test_every_hook_has_a_test() -> None:
+    """A test of a hook is marked `@pytest.mark.hook(NAME)`."""
+    marked = {
+        name
+        for file in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r'mark\.hook\("(\w+)"\)', file.read_text())
+    }
+    assert marked == set(HOOKS)
 
 
 def test_every_error_code_is_documented() -> None:
@@ -109,41 +120,6 @@ def python_blocks(page: Path) -> list[str]:
 def test_python_examples_compile(page: Path) -> None:
     for number, block in enumerate(python_blocks(page)):
         compile(block, f"{page.name}, block {number}", "exec")
-
-
-def test_the_plugin_of_the_documentation_declares_its_tool_and_does_its_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = tmp_path / "pruning"
-    package.mkdir()
-    for block in python_blocks(ROOT / "docs" / "plugins.md"):
-        if title := re.match(r"# pruning/(\w+\.py)\n", block):
-            (package / title[1]).write_text(block)
-    monkeypatch.syspath_prepend(tmp_path)
-    try:
-        plugin, prune = importlib.import_module("pruning.plugin"), importlib.import_module("pruning.prune")
-        (tool,) = plugin.edgeloop_model_tools()
-        assert (tool.name, tool.handler) == ("prune", "pruning.prune:prune")
-        assert [described.name for described in describe_parameters(tool.parameters)] == ["model", "share"]
-        source = tmp_path / "digits.mnn"
-        source.write_bytes(b"12345678")
-
-        class Context:
-            workspace = tmp_path
-
-            def progress(self, fraction: float | None, message: str = "") -> None:
-                pass
-
-            def run(self, command: list[str]) -> int:
-                assert command[0] == "prune-weights"
-                Path(command[2]).write_bytes(b"1234")
-                return 0
-
-        result = prune.prune(plugin.PruneParameters("digits.mnn"), Context())
-        assert (result.output, result.dropped) == (str(tmp_path / "digits-pruned.mnn"), 4)
-    finally:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "pruning"]:
-            del sys.modules[name]
 
 
 @dataclass(frozen=True)

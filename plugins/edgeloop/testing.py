@@ -135,10 +135,9 @@ def check_plugin(plugin: str) -> None:
 
 
 class PluginConformance:
-    """What every plugin must fulfil, as tests. Derive a class from it and name the declaration module::
+    """What every plugin must fulfil, as tests: derive a class `Test...` from it, and set `plugin` in it.
 
-    class TestConformance(PluginConformance):
-        plugin = "pruning.plugin"
+    `plugin` is the dotted name of the declaration module.
     """
 
     plugin: str

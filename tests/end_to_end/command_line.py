@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import urllib.request
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ class CommandLine:
     home: Path
     folder: Path
     variables: dict[str, str] = field(default_factory=dict)
+    command: Path = COMMAND
 
     def within(self, folder: Path) -> CommandLine:
         """Return the same user in another folder."""
-        return CommandLine(self.home, folder, self.variables)
+        return replace(self, folder=folder)
 
     def call(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """Run a command, whatever its end."""
         environment = {**os.environ, **self.variables, "EDGELOOP_HOME": str(self.home), "COLUMNS": "80"}
         return subprocess.run(
-            [str(COMMAND), *arguments],
+            [str(self.command), *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -54,6 +56,17 @@ class CommandLine:
         assert done.returncode == 1, f"edgeloop {' '.join(arguments)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         error: dict[str, Any] = json.loads(done.stdout)["error"]
         return error
+
+    def api(self, path: str, body: Any = None) -> Any:
+        """Return the answer of the running daemon's API to `GET path`, or to `POST path` if there is a body."""
+        runtime = json.loads((self.home / "runtime.json").read_text())
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{runtime['port']}/api/v1{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {runtime['token']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
 
 
 def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -39,7 +39,11 @@ def _command(declaration: Record, path: str) -> click.Command:
     def call(session: Session, /, **values: Any) -> None:
         workspace = session.workspace()
         client = session.daemon()
-        body = {name: _plain(name, value, paths, session.folder) for name, value in values.items() if value is not None}
+        body = {
+            name: _plain(name, value, paths, session.folder)
+            for name, value in values.items()
+            if value not in (None, ())
+        }
         answer = client.start(f"/workspaces/{workspace['id']}/{path}", body)
         result: Any = answer
         if "state" in answer and "kind" in answer:
@@ -70,7 +74,8 @@ def _parameter(parameter: Record) -> click.Parameter:
         switch = f"{option}/--no-{name.replace('_', '-')}" if parameter["default"] else option
         return click.Option([switch, name], is_flag=True, default=None, help=parameter["description"])
     default = parameter["default"]
-    text = parameter["description"] + (f"  [default: {default}]" if default not in (None, "", [], ()) else "")
+    shown = ", ".join(map(str, default)) if isinstance(default, list) else default
+    text = parameter["description"] + (f"  [default: {shown}]" if default not in (None, "", [], ()) else "")
     many = parameter["many"]
     return click.Option([option, name], type=kind, multiple=many, default=None, help=text, shell_complete=complete)
 
@@ -84,6 +89,8 @@ def _type(parameter: Record) -> Any:
         "max_open": "lt" in limits,
     }
     match parameter["kind"]:
+        case "integer" | "number" if not limits or parameter["many"]:
+            return click.INT if parameter["kind"] == "integer" else click.FLOAT
         case "integer":
             return click.IntRange(**bounds)
         case "number":

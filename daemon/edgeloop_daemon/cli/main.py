@@ -44,7 +44,8 @@ class CommandLine(click.Group):
         name = arguments[0]
         if not name.startswith("-") and self.get_command(context, name) is None and not context.resilient_parsing:
             near = difflib.get_close_matches(name, self.list_commands(context), n=3)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            # A plugin's commands are those of the daemon's last start: it may be newer than that, disabled or broken.
+            hint = f" Did you mean {' or '.join(near)}?" if near else " If a plugin has it, see `edgeloop plugins`."
             raise click.UsageError(f"There is no command {name!r}.{hint}", context)
         return super().resolve_command(context, arguments)
 

@@ -67,13 +67,23 @@ def _print_plugins(found: Sequence[Record]) -> None:
     left = sum(
         max(len(title), *(len(row[i]) for row in rows)) + 2 for i, title in enumerate(("plugin", "version", "state"))
     )
-    shown = [textwrap.shorten(", ".join(names), _WIDTH - left, placeholder=", ...") or "-" for names in offers]
+    shown = [_listed(names, _WIDTH - left) for names in offers]
     print_table(("plugin", "version", "state", "offers"), [(*row, text) for row, text in zip(rows, shown, strict=True)])
     for plugin in found:
         if plugin["error"]:
             _print_text(f"{plugin['name']} is left out: {plugin['error']}")
         for remark in plugin["remarks"]:
             _print_text(f"{plugin['name']}: {remark}")
+
+
+def _listed(names: Sequence[str], width: int) -> str:
+    """Return as many of the names as fit."""
+    shown = ", ".join(names) or "-"
+    count = len(names)
+    while len(shown) > width and count > 1:
+        count -= 1
+        shown = ", ".join([*names[:count], "..."])
+    return shown
 
 
 def _state(plugin: Record) -> str:

@@ -179,6 +179,7 @@ async def workspace(api: Api, folder: Path) -> str:
     return f"/workspaces/{opened.body['id']}"
 
 
+@pytest.mark.hook("edgeloop_model_tools")
 async def test_a_tool_runs_as_a_job_with_paths_of_the_workspace(api: Api, workspace: str, folder: Path) -> None:
     begun = await api(
         "POST", f"{workspace}/tools/shrink-it", {"model": "a.mnn", "bits": 4, "data": ["x.npz", "/y.npz"]}
@@ -218,6 +219,7 @@ async def test_parameters_that_do_not_fit_are_named_and_start_nothing(
     assert (await api("GET", "/jobs")).body["items"] == []
 
 
+@pytest.mark.hook("edgeloop_workspace_operations")
 async def test_operations_answer_at_once_or_run_as_a_job(api: Api, workspace: str) -> None:
     listed = await api("POST", f"{workspace}/notes/list")
     begun = await api("POST", f"{workspace}/notes/sort")
@@ -227,6 +229,7 @@ async def test_operations_answer_at_once_or_run_as_a_job(api: Api, workspace: st
     assert (await api.ended(begun.body))["result"] == {"lines": ["a", "b"]}
 
 
+@pytest.mark.hook("edgeloop_training_backends")
 async def test_training_runs_the_recorded_state_and_brings_metrics_and_artifacts(
     api: Api, workspace: str, folder: Path
 ) -> None:

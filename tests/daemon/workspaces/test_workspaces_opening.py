@@ -29,6 +29,7 @@ def _git(folder: Path, *arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@pytest.mark.hook("edgeloop_project_templates")
 async def test_a_template_becomes_a_trusted_workspace_in_a_repository(workspaces: Workspaces, tmp_path: Path) -> None:
     folder = tmp_path / "far" / "away" / "my shapes"
     workspace = await workspaces.create(folder, "shapes")
@@ -153,6 +154,7 @@ async def test_trust_is_given_taken_and_kept_over_opening_again(workspaces: Work
     assert not taken.is_trusted
 
 
+@pytest.mark.hook("edgeloop_source_control")
 async def test_what_a_repository_would_run_is_told_before_it_is_trusted(workspaces: Workspaces, cloned: Path) -> None:
     _git(cloned, "config", "core.fsmonitor", f"touch {cloned / 'ran'}")
     workspace = await workspaces.open(cloned)
