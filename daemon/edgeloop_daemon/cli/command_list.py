@@ -52,6 +52,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("up", "daemon_commands", "Start the daemon in the background."),
         Listed("down", "daemon_commands", "Stop the daemon and its virtual devices."),
         Listed("status", "daemon_commands", "Show whether the daemon runs, and where."),
+        Listed("service", "service_commands", "Start the daemon at login, through systemd or launchd."),
         Listed(
             "completion",
             "completion_command",

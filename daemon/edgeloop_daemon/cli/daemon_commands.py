@@ -8,7 +8,7 @@ import textwrap
 
 import click
 
-from edgeloop_daemon.cli.daemon_process import daemon_command, start_daemon, wait_until_stopped
+from edgeloop_daemon.cli.daemon_process import daemon_command, daemon_service, start_daemon, wait_until_stopped
 from edgeloop_daemon.cli.output import print_json, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import stop_virtual_devices
@@ -49,14 +49,17 @@ def up(session: Session, foreground: bool, port: int | None, device_port: int | 
 def down(session: Session, stop_jobs: bool) -> None:
     """Stop the daemon and its virtual devices."""
     was_running = session.client.is_running()
+    is_service = daemon_service(session.folders).is_installed()
     stopped = stop_virtual_devices(session.folders)
     if was_running:
         session.client.post("/shutdown", {"stop_jobs": stop_jobs})
         wait_until_stopped(session.folders)
     if session.as_json:
-        print_json({"was_running": was_running, "virtual_devices": stopped})
-    else:
-        click.echo("The daemon has stopped." if was_running else "The daemon was not running.")
+        print_json({"was_running": was_running, "virtual_devices": stopped, "is_service": is_service})
+        return
+    click.echo("The daemon has stopped." if was_running else "The daemon was not running.")
+    if is_service:
+        click.echo("It starts again at your next login: `edgeloop service uninstall` ends that.")
 
 
 @click.command()
@@ -64,9 +67,11 @@ def down(session: Session, stop_jobs: bool) -> None:
 @click.pass_obj
 def status(session: Session) -> None:
     """Show whether the daemon runs, and where."""
+    it = daemon_service(session.folders)
+    is_service = it.is_installed()
     if not session.client.is_running():
         if session.as_json:
-            print_json({"is_running": False})
+            print_json({"is_running": False, "is_service": is_service})
         else:
             click.echo("The daemon is not running (`edgeloop up` starts it).")
         return
@@ -74,7 +79,7 @@ def status(session: Session) -> None:
     state = client.get("/status")
     devices, jobs = client.items("/devices"), client.items("/jobs", state="running")
     if session.as_json:
-        print_json({"is_running": True, **state, "devices": devices, "running_jobs": jobs})
+        print_json({"is_running": True, "is_service": is_service, **state, "devices": devices, "running_jobs": jobs})
         return
     linked = sum(device["is_linked"] for device in devices)
     device_port = f"open on port {state['device_port']}" if state["device_port"] else "closed (no device is paired)"
@@ -83,6 +88,8 @@ def status(session: Session) -> None:
     click.echo(f"  device port  {device_port}")
     click.echo(f"  devices      {linked} linked of {len(devices)} paired")
     click.echo(f"  jobs         {len(jobs)} running")
+    if is_service:
+        click.echo(f"  service      installed; {it.manager} starts it at login")
     click.echo(f"  state        {state['home']}")
     click.echo(f"  log          {state['log']}")
     if state["database_problem"]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from edgeloop_daemon.cli.client import Client
+from edgeloop_daemon.cli.service import Service
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import process_lock
 from edgeloop_shared.errors import DaemonUnreachableError
@@ -23,6 +24,11 @@ def daemon_command(folders: Folders, options: Sequence[str] = ()) -> list[str]:
     return [sys.executable, "-P", "-m", "edgeloop_daemon", "--home", str(folders.root), *options]
 
 
+def daemon_service(folders: Folders) -> Service:
+    """Return the daemon as a service of the user's, installed or not."""
+    return Service(folders, daemon_command(folders))
+
+
 def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
     """Start the daemon unless it runs, and wait until it answers; return whether it was started now.
 
@@ -33,6 +39,10 @@ def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
     folders = client.folders
     folders.create()
     folders.runtime.unlink(missing_ok=True)
+    service = daemon_service(folders)
+    if not options and service.is_installed() and service.start():
+        wait_until_running(client)
+        return True
     first_words = folders.logs / "start.log"
     with first_words.open("wb") as output:
         process = subprocess.Popen(
@@ -43,10 +53,17 @@ def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
             start_new_session=True,
             close_fds=True,
         )
+    wait_until_running(client, process)
+    return True
+
+
+def wait_until_running(client: Client, process: subprocess.Popen[bytes] | None = None) -> None:
+    """Wait until the daemon answers, which `process` is to be. Raises `DaemonUnreachableError` when it ends, or after 30 s."""
+    folders = client.folders
     deadline = time.monotonic() + START_SECONDS
     while not client.is_running():
         # Two commands may start the daemon at once; the second one ends, because the folder is taken: wait for the first.
-        if process.poll() is not None and not process_lock.is_held(folders.lock):
+        if process is not None and process.poll() is not None and not process_lock.is_held(folders.lock):
             raise DaemonUnreachableError(
                 "The daemon did not start.", hint=_last_words(folders) or f"See {folders.logs} for why."
             )
@@ -55,7 +72,6 @@ def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
                 f"The daemon does not answer after {START_SECONDS:.0f} s.", hint=f"See its log in {folders.logs}."
             )
         time.sleep(_POLL_SECONDS)
-    return True
 
 
 def wait_until_stopped(folders: Folders) -> None:
