@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+_SUBCOMMANDS = ("virtual", "stop", "forget", "export", "snapshot", "new", "list", "revoke")
 COMMAND = Path(sys.executable).with_name("edgeloop")
 
 
@@ -71,6 +72,15 @@ class CommandLine:
 
 def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Put `--json` where it reaches edgeloop: behind the name of a subcommand, before a script's own arguments."""
-    is_subcommand = arguments[:1] in (("virtual",), ("stop",), ("forget",), ("export",), ("snapshot",))
+    is_subcommand = arguments[:1] in (
+        ("virtual",),
+        ("stop",),
+        ("forget",),
+        ("export",),
+        ("snapshot",),
+        ("new",),
+        ("revoke",),
+        ("list",),
+    )
     at = 1 if is_subcommand else 0
     return (*arguments[:at], "--json", *arguments[at:])

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 
 from edgeloop_daemon.devices.runs import LogPage as RunLogPage
 from edgeloop_daemon.devices.runs import Runs
-from edgeloop_daemon.events.event_log import MAX_PAGE, Choice, EventLog, EventPage
+from edgeloop_daemon.events.event_log import Choice, EventLog, EventPage
 from edgeloop_daemon.events.kinds import KINDS
 from edgeloop_daemon.jobs.jobs import Jobs
 from edgeloop_daemon.jobs.log_page import LogPage as JobLogPage
@@ -20,6 +20,7 @@ from edgeloop_shared.errors import InvalidInputError
 
 QUIET_SECONDS = 15.0
 _LOG_BYTES = 65536
+_EVENTS = 100  # at a time: a client's WebSocket may take no more than a few megabytes in one message
 
 
 async def follow_events(log: EventLog, since: int | None, choice: Choice) -> AsyncIterator[EventPage]:
@@ -28,7 +29,7 @@ async def follow_events(log: EventLog, since: int | None, choice: Choice) -> Asy
     cursor = log.latest if since is None else since
     told_at = -math.inf
     while True:
-        page = await log.page(cursor, limit=MAX_PAGE, choice=choice)
+        page = await log.page(cursor, limit=_EVENTS, choice=choice)
         cursor = page.next
         if page.items or page.reset or clock() >= told_at + QUIET_SECONDS:
             yield page

@@ -39,6 +39,9 @@ class Streams:
         self._open: set[Stream] = set()
         self._is_closing = False
 
+    def __len__(self) -> int:
+        return len(self._open)
+
     @asynccontextmanager
     async def opened(self, token: str) -> AsyncIterator[Stream]:
         """Count an answer for the block. It is left early when the stream is ended. Raises `RateLimitedError`."""

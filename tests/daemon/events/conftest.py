@@ -13,14 +13,18 @@ import pytest
 from blockbuster import blockbuster_ctx
 from daemon.device_daemon import DeviceDaemon, device_daemon
 
+from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.events.event_log import EventLog, open_event_log, record_event
 from edgeloop_daemon.events.kinds import Occurrence
 from edgeloop_daemon.http.event_routes import event_routes
+from edgeloop_daemon.http.job_routes import job_routes
+from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.jobs.jobs import Jobs, open_jobs
 from edgeloop_daemon.store.database import Database, open_database
+from edgeloop_daemon.traces.store import TraceStore
 
 SECONDS = 30
 
@@ -109,7 +113,15 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         open_event_log(daemon.database) as log,
         open_jobs(tmp_path / "jobs", daemon.database) as jobs,
     ):
-        routes = event_routes(log, jobs, daemon.runs, streams)
+
+        async def workspace(_: str) -> RunWorkspace:
+            return daemon.workspace
+
+        routes = (
+            *event_routes(log, jobs, daemon.runs, streams),
+            *job_routes(jobs, streams),
+            *run_routes(daemon.runs, TraceStore(daemon.database), workspace, streams),
+        )
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             local_api(routes, tokens, 0, streams=streams) as port,
