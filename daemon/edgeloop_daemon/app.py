@@ -20,7 +20,7 @@ from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.doctor.checks import Examination, examine
 from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.events.event_log import open_event_log, record_event
-from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped
+from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped, Occurrence
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
@@ -31,6 +31,7 @@ from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
+from edgeloop_daemon.http.storage_routes import storage_routes
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.token_routes import token_routes
 from edgeloop_daemon.http.tokens import Tokens
@@ -38,14 +39,16 @@ from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.job import Job
 from edgeloop_daemon.jobs.jobs import open_jobs
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
+from edgeloop_daemon.retention.leftovers import TrainingLeftovers
+from edgeloop_daemon.retention.retention import open_retention
 from edgeloop_daemon.store.blobs import BlobStore
-from edgeloop_daemon.store.database import open_database
+from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.files import write_atomically
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_daemon.workspaces.workspaces import Workspaces
 from edgeloop_shared import __version__, process_lock
-from edgeloop_shared.errors import ConflictError
+from edgeloop_shared.errors import ConflictError, StorageError
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,14 @@ async def run_daemon(folders: Folders, options: Options) -> None:
         _log.info("Stopped")
 
 
+async def _note(database: Database, occurrence: Occurrence) -> None:
+    """Record an event; that it cannot be stored keeps the daemon neither from starting nor from stopping."""
+    try:
+        await database.write(lambda db: record_event(db, occurrence))
+    except StorageError as error:
+        _log.warning("An event is not recorded: %s", error)
+
+
 @asynccontextmanager
 async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> AsyncIterator[None]:
     """Make all parts, serve, and tell clients where, for the block."""
@@ -92,15 +103,16 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(folders.database))
         log = await stack.enter_async_context(open_event_log(database))
-        await database.write(lambda db: record_event(db, DaemonStarted(__version__)))
-        stack.push_async_callback(database.write, lambda db: record_event(db, DaemonStopped()))
+        await _note(database, DaemonStarted(__version__))
+        stack.push_async_callback(_note, database, DaemonStopped())
         jobs = await stack.enter_async_context(open_jobs(folders.jobs, database))
         workspaces = Workspaces(database, plugins)
+        blobs = BlobStore(folders.blobs)
         devices = await stack.enter_async_context(
-            open_devices(
-                folders, database, BlobStore(folders.blobs), host=options.device_host, port=options.device_port
-            )
+            open_devices(folders, database, blobs, host=options.device_host, port=options.device_port)
         )
+        leftovers = TrainingLeftovers(folders.jobs, plugins, workspaces)
+        retention = await stack.enter_async_context(open_retention(folders, database, blobs, leftovers))
         tokens, streams = Tokens(), Streams()
         named = await stack.enter_async_context(open_named_tokens(database, tokens, streams))
         api_port = options.port
@@ -158,6 +170,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
             *token_routes(named),
+            *storage_routes(retention),
         )
         api_port = await stack.enter_async_context(
             local_api(routes, tokens, options.port, streams=streams, keys=IdempotencyKeys(database, work_at))

@@ -86,6 +86,8 @@ class SourceControl:
     - `checkout(workspace: Path, commit: str, folder: Path) -> Path` lays a detached worktree of the commit, and returns the
       folder in it that corresponds to the workspace (`folder` itself unless the workspace is a part of a larger repository)
     - `discard(workspace: Path, folder: Path) -> None` removes such a worktree
+    - `forget(workspace: Path, run_id: str) -> None` lets go of what `snapshot` recorded for a run that is pruned; one that is not
+      known is no error. Without it snapshots are kept for ever.
     """
 
     create: str
@@ -94,3 +96,4 @@ class SourceControl:
     snapshot: str
     checkout: str
     discard: str
+    forget: str | None = None

@@ -96,7 +96,9 @@ def references(declared: Declared) -> Iterator[tuple[str, str]]:
         yield f"the backend {backend.name!r}", backend.implementation
     if declared.source_control is not None:
         for field in dataclasses.fields(declared.source_control):
-            yield f"{field.name} of the source control", getattr(declared.source_control, field.name)
+            reference = getattr(declared.source_control, field.name)
+            if reference is not None:
+                yield f"{field.name} of the source control", reference
 
 
 def _check_hooks(module: types.ModuleType) -> None:
@@ -167,6 +169,8 @@ def _check(declared: Declared) -> None:
     if declared.source_control is not None:
         for field in dataclasses.fields(SourceControl):
             value = getattr(declared.source_control, field.name)
+            if value is None and field.default is None:
+                continue
             _check_form("the source control", field.name, value, _REFERENCE, "package.module:function")
 
 

@@ -42,6 +42,7 @@ _ARGUMENTS = {
     "snapshot": 2,
     "checkout": 3,
     "discard": 2,
+    "forget": 2,
 }  # of the source control
 
 
@@ -222,6 +223,8 @@ def _handler_problems(plugin: str) -> Iterator[str]:
     if declared.source_control is not None:
         for one in dataclasses.fields(SourceControl):
             reference = getattr(declared.source_control, one.name)
+            if reference is None:  # what need not be provided
+                continue
             yield from _call_problems(reference, found.get(reference), _ARGUMENTS[one.name])
 
 

@@ -62,6 +62,8 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("events", "event_commands", "Show what happens: jobs, runs, devices, workspaces."),
         Listed("plugins", "plugin_commands", "List the plugins and what each of them offers; enable or disable one."),
         Listed("token", "token_commands", "Tokens for programs that use the local API."),
+        Listed("storage", "storage_commands", "Show what edgeloop keeps here, and set how much it keeps."),
+        Listed("prune", "storage_commands", "Remove old jobs and runs, and what belongs to nothing."),
         Listed("workspaces", "workspace_commands", "List the workspaces that are open."),
         Listed("trust", "workspace_commands", "Let this workspace's code run."),
     ),

@@ -289,6 +289,16 @@ class TokenRevoked(Occurrence):
     name: str
 
 
+@dataclass(frozen=True)
+class StoragePruned(Occurrence):
+    """Old jobs and runs were removed."""
+
+    kind = "storage.pruned"
+    jobs: int
+    runs: int
+    freed_bytes: int
+
+
 KINDS: Mapping[str, type[Occurrence]] = {
     one.kind: one
     for one in (
@@ -299,6 +309,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),
         *(TokenCreated, TokenRevoked),
+        *(StoragePruned,),
     )
 }
 

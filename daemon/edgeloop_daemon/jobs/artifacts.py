@@ -26,6 +26,11 @@ def artifacts_folder(workspace: Path, relative: str) -> Path:
     return workspace / path
 
 
+def draft_of(folder: Path, run_id: str) -> Path:
+    """Return where the artifacts of a run gather until they are whole."""
+    return folder / f".{run_id}.new"
+
+
 def publish_artifacts(
     folder: Path, run_id: str, fetch: Callable[[Path], None], provenance: Mapping[str, Any]
 ) -> tuple[Path, ...]:
@@ -34,7 +39,7 @@ def publish_artifacts(
     Returns the files, without `run.json`. Git ignores a folder that is made here: artifacts are no part of the next snapshot.
     Raises `ConflictError` when the run has artifacts already.
     """
-    target, draft = folder / run_id, folder / f".{run_id}.new"
+    target, draft = folder / run_id, draft_of(folder, run_id)
     if os.path.lexists(target):
         raise ConflictError(f"{target} exists already.", hint="Move it away, then train again.")
     if not folder.exists():

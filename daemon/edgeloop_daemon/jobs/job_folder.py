@@ -105,6 +105,10 @@ class JobFolder:
         """Remove the folder with all that lies in it."""
         shutil.rmtree(self.root, ignore_errors=True)
 
+    def is_active(self) -> bool:
+        """Return whether a process of the job lives."""
+        return process_lock.is_held(self.lock) or process_lock.is_held(self.group)
+
     def has_begun(self) -> bool:
         """Return whether a supervisor has taken the job on: one that died before it started anything does not count."""
         return process_lock.is_held(self.lock) or self.group.exists() or self.status.exists()

@@ -96,7 +96,7 @@ def train(parameters: TrainJob, context: JobContext) -> TrainResult:
     context.progress(None, "Recording the working tree")
     commit = load_handler(parameters.snapshot)(workspace, run_id)
     try:
-        folder = load_handler(parameters.checkout)(workspace, commit, _tree(context))
+        folder = load_handler(parameters.checkout)(workspace, commit, tree_of(context.folder))
         context.log(f"Commit {commit[:12]} holds the code of this run.")
         context.progress(None, "Training")
         started, begun = datetime.now(UTC), time.monotonic()
@@ -124,8 +124,9 @@ def train(parameters: TrainJob, context: JobContext) -> TrainResult:
     return TrainResult(commit, seconds, tuple(path.relative_to(workspace).as_posix() for path in files), log.metrics)
 
 
-def _tree(context: JobContext) -> Path:
-    return context.folder / "tree"
+def tree_of(files: Path) -> Path:
+    """Return where a training's worktree lies in its job's own folder."""
+    return files / "tree"
 
 
 def _run(backend: Training, run: TrainingRun, log: _Log) -> str:
@@ -164,7 +165,7 @@ def _discard(handler: str, context: JobContext) -> None:
     # A failure here must not hide why the training failed, nor make a good one bad.
     with shielded():
         try:
-            load_handler(handler)(context.workspace, _tree(context))
+            load_handler(handler)(context.workspace, tree_of(context.folder))
         except EdgeloopError as error:
             context.log(f"The run's worktree was not removed. {error}")
 

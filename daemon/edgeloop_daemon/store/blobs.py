@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +38,26 @@ class BlobStore:
         """Return whether the blob is here, whole."""
         return self.path(sha256).is_file()
 
+    def hold(self, sha256: str) -> bool:
+        """Return whether the blob is here; if so it is wanted again, and is not pruned soon."""
+        try:
+            os.utime(self.path(sha256))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield the SHA-256 and the size in bytes of every blob."""
+        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
+            try:
+                yield path.parent.name + path.name, path.stat().st_size
+            except FileNotFoundError:
+                continue
+
+    def leftovers(self) -> Iterator[Path]:
+        """Yield the files in which bytes were, or are, collected."""
+        yield from (self._folder / "partial").glob("*")
+
     def partial(self, sha256: str, sender: str = "") -> Path:
         """Return where the blob's bytes are collected while they arrive from `sender`, whom nobody else can disturb."""
         folder = self._folder / "partial"
@@ -45,10 +67,13 @@ class BlobStore:
     def add_bytes(self, content: bytes) -> str:
         """Store `content`; return its SHA-256 in hex."""
         sha256 = hashlib.sha256(content).hexdigest()
-        if not self.has(sha256):
+        if not self.hold(sha256):
             temporary = self._temporary()
-            temporary.write_bytes(content)
-            self._settle(temporary, sha256)
+            try:
+                temporary.write_bytes(content)
+                self._settle(temporary, sha256)
+            finally:
+                temporary.unlink(missing_ok=True)
         return sha256
 
     def add_file(self, source: Path) -> tuple[str, int]:
@@ -66,7 +91,7 @@ class BlobStore:
                     writer.write(piece)
                     size += len(piece)
             sha256 = digest.hexdigest()
-            if not self.has(sha256):
+            if not self.hold(sha256):
                 self._settle(temporary, sha256)
         finally:
             temporary.unlink(missing_ok=True)
@@ -102,5 +127,6 @@ class BlobStore:
     def _settle(self, source: Path, sha256: str) -> None:
         target = self.path(sha256)
         target.parent.mkdir(mode=0o700, exist_ok=True)
+        os.utime(source)
         source.chmod(0o400)
         source.replace(target)

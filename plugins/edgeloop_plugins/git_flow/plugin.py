@@ -20,6 +20,7 @@ def edgeloop_source_control() -> SourceControl:
         snapshot=f"{_PACKAGE}.snapshots:snapshot",
         checkout=f"{_PACKAGE}.worktrees:checkout",
         discard=f"{_PACKAGE}.worktrees:discard",
+        forget=f"{_PACKAGE}.snapshots:forget",
     )
 
 

@@ -34,6 +34,13 @@ def snapshot(workspace: Path, run_id: str) -> str:
     return commit
 
 
+def forget(workspace: Path, run_id: str) -> None:
+    """Remove the reference that `snapshot` made for a run; the commit goes with Git's next cleaning if nothing else holds it."""
+    repository = Repository.open(workspace, timeout=QUERY_SECONDS)
+    with repository.lock():
+        repository.write(f"forget the run {run_id}", "update-ref", "-d", "--", f"refs/edgeloop/runs/{run_id}")
+
+
 def take_snapshot(parameters: SnapshotParameters, workspace: Path) -> Snapshot:
     """Record the working tree as `snapshot` does, under a reference named after the commit itself."""
     repository = Repository.open(workspace, timeout=QUERY_SECONDS)

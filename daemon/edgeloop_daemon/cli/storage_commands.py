@@ -1,0 +1,63 @@
+"""`edgeloop storage` and `edgeloop prune`."""
+
+from __future__ import annotations
+
+import click
+
+from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.output import print_json, print_table, size, when
+from edgeloop_daemon.cli.session import Session, json_option
+
+_SHOWN = 20
+
+
+@click.command()
+@click.option("--max-age-days", type=click.FloatRange(0, 36500, min_open=True), help="Keep jobs and runs so long.")
+@click.option("--max-gigabytes", type=click.FloatRange(0, 1e6, min_open=True), help="Keep so much in all.")
+@click.option("--keep-newest", type=click.IntRange(0, 100_000), help="Keep so many jobs and runs of each workspace.")
+@json_option
+@click.pass_obj
+def storage(session: Session, max_age_days: float | None, max_gigabytes: float | None, keep_newest: int | None) -> None:
+    """Show what edgeloop keeps here, and set how much it keeps."""
+    client = session.daemon()
+    given = {"max_age_days": max_age_days, "max_gigabytes": max_gigabytes, "keep_newest": keep_newest}
+    changes = {name: value for name, value in given.items() if value is not None}
+    if changes:
+        client.call("PUT", "/storage/policy", {**client.get("/storage")["policy"], **changes})
+    report = client.get("/storage")
+    if session.as_json:
+        print_json(report)
+        return
+    rows = [(item["name"], str(item["count"]), size(item["bytes"])) for item in report["items"]]
+    rows.append(("total", "", size(report["total_bytes"])))
+    print_table(("what", "count", "size"), rows, right=("count", "size"))
+    policy = report["policy"]
+    click.echo(
+        f"\nKept: {policy['max_age_days']:g} days, at most {policy['max_gigabytes']:g} GB, and always the newest"
+        f" {policy['keep_newest']} of each\nworkspace. `edgeloop prune` would free {size(report['prunable_bytes'])};"
+        f" the disk has {size(report['free_bytes'])} free."
+    )
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@json_option
+@click.pass_obj
+def prune(session: Session, dry_run: bool) -> None:
+    """Remove old jobs and runs, and what belongs to nothing."""
+    report = session.daemon().post("/storage/prune", {"dry_run": dry_run})
+    if session.as_json:
+        print_json(report)
+        return
+    if report["items"]:
+        print_table(("id", "what", "ended", "size", "because of"), map(_row, report["items"][:_SHOWN]), right=("size",))
+        if len(report["items"]) > _SHOWN:
+            click.echo(f"... and {len(report['items']) - _SHOWN} more (`--json` lists all)")
+        click.echo()
+    rest = f"{report['blobs']} blobs and {report['leftovers']} leftovers"
+    verb = "Would remove" if dry_run else "Removed"
+    click.echo(f"{verb} {len(report['items'])} jobs and runs, {rest}: {size(report['freed_bytes'])}.")
+
+
+def _row(item: Record) -> tuple[str, ...]:
+    return (item["id"], item["name"], when(item["ended_at"]), size(item["bytes"]), item["reason"])
