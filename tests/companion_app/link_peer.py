@@ -110,6 +110,10 @@ class Behaviour:
 
     wrong_welcome_proof: bool = False
     wrong_pair_proof: bool = False
+    reflect_pair_proof: bool = False  # answer with the device's own
+    changed_welcome: Callable[[Welcome, str], Welcome] | None = (
+        None  # given the right one and the device's proof in hex
+    )
     link_versions: tuple[int, ...] = (1,)
     acknowledge: bool = True
     cut_at_record: int | None = None  # abort the link when this many records have arrived in all
@@ -321,6 +325,8 @@ class LinkPeer:
         answer = encode_json(PairFinished(device_id, device_key.hex()))
         transcript.add(answer)
         proof = secrets.token_hex(32) if self.behaviour.wrong_pair_proof else transcript.daemon_proof(key).hex()
+        if self.behaviour.reflect_pair_proof:
+            proof = request.headers[PROOF_HEADER]
         return web.Response(body=answer, content_type="application/json", headers={PROOF_HEADER: proof})
 
     # Link
@@ -349,7 +355,10 @@ class LinkPeer:
         if self.behaviour.wrong_welcome_proof:
             welcome_proof = bytes(32)
         self._bearer = secrets.token_hex(16)
-        await socket.send_str(encode_message(Welcome(1, welcome_proof.hex(), self._bearer, self.host_name)))
+        welcome = Welcome(1, welcome_proof.hex(), self._bearer, self.host_name)
+        if self.behaviour.changed_welcome is not None:
+            welcome = self.behaviour.changed_welcome(welcome, proof)
+        await socket.send_str(encode_message(welcome))
         await self._serve_link(socket, request)
         self.close_codes.append(socket.close_code)
         await self._notify()

@@ -17,6 +17,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 NAMES = (
     *("pairing start", "pairing started", "pairing finish", "pairing finished", "log line", "manifest"),
     *("progress of a job", "metric of a job", "order of a worker", "link message", "event", "refusal of a daemon"),
+    *("request on the local WebSocket", "Last-Event-ID"),
     *("record", "trace batch", "records in parts", "offer", "code"),
     *("Range", "Content-Range of an upload", "Authorization of a link", "Authorization of a blob", "Edgeloop-Versions"),
     *("Content-Range of a download", "reports of a script", "output of a script"),

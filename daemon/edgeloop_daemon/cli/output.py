@@ -14,8 +14,9 @@ import click
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON value on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print one JSON value on stdout; what could steer a terminal is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    click.echo("".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text))
 
 
 def print_table(

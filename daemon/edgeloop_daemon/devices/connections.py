@@ -108,13 +108,13 @@ class Connection(web.RequestHandler):
     def new_nonce(self) -> bytes:
         """Return a fresh nonce for a proof on this connection; an earlier one is void."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        self._nonce = nonce, asyncio.get_running_loop().time() + NONCE_SECONDS
+        self._nonce = nonce, self._server.clock() + NONCE_SECONDS
         return nonce
 
     def take_nonce(self) -> bytes | None:
         """Return the nonce, once and only while it is fresh."""
         nonce, self._nonce = self._nonce, None
-        return nonce[0] if nonce and asyncio.get_running_loop().time() < nonce[1] else None
+        return nonce[0] if nonce and self._server.clock() < nonce[1] else None
 
     def _is_within_limit(self, data: bytes) -> bool:
         self._received += len(data)
@@ -132,10 +132,11 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """Makes and counts connections; it is the protocol factory of the listener."""
+    """Makes and counts connections; it is the protocol factory of the listener. `clock` returns monotonic seconds."""
 
-    def __init__(self, handler: Handler) -> None:
+    def __init__(self, handler: Handler, clock: Callable[[], float]) -> None:
         super().__init__(handler)
+        self.clock = clock
         self._admitted: set[Connection] = set()
 
     def __call__(self) -> web.RequestHandler:

@@ -55,7 +55,7 @@ async def open_devices(
 
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
     (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). Raises
-    `PortInUseError`. `clock` (monotonic seconds) times pairing windows.
+    `PortInUseError`. `clock` (monotonic seconds) times pairing windows and nonces.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
     registry = Registry(database)
@@ -64,7 +64,7 @@ async def open_devices(
     active = ActiveRuns(database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas())
     shown_name = _shown(host_name or platform.node())
     links = Links(registry, commands, active, shown_name)
-    listener = Listener(database, certificate.context, host=host, port=port)
+    listener = Listener(database, certificate.context, host=host, port=port, clock=clock)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
     async with active.watching(), listener.serving(device_port.handle):

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from edgeloop_daemon.devices.addresses import bind, offered_addresses
 from edgeloop_daemon.devices.connections import ConnectionServer, Handler
@@ -27,11 +27,20 @@ class Listener:
     port that they know. An explicit port that another program has raises `PortInUseError`.
     """
 
-    def __init__(self, database: Database, context: ssl.SSLContext, *, host: str | None, port: int | None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        context: ssl.SSLContext,
+        *,
+        host: str | None,
+        port: int | None,
+        clock: Callable[[], float],
+    ) -> None:
         self._database = database
         self._context = context
         self._host = host
         self._explicit = port
+        self._clock = clock
         self._holders: set[str] = set()
         self._lock = asyncio.Lock()
         self._connections: ConnectionServer | None = None
@@ -49,7 +58,7 @@ class Listener:
         """Answer requests by `handler` for the block, whenever the port is open. Raises `PortInUseError` at once."""
         if self._explicit:
             bind(self._host, self._explicit).close()
-        connections = self._connections = ConnectionServer(handler)
+        connections = self._connections = ConnectionServer(handler, self._clock)
         try:
             yield
         finally:

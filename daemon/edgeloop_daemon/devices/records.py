@@ -14,6 +14,7 @@ from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
 from edgeloop_shared.records import Priority, Record, join, stream_priority
 
+MAX_UNWANTED_STREAMS = 4096  # of one link: each is remembered, because it is acknowledged
 _EVENT_SECONDS = 0.01  # so that a burst of events is one transaction
 
 
@@ -130,6 +131,7 @@ class Inbox:
         self._acknowledge = acknowledge
         self._batch: list[Record] = []
         self._touched: set[str] = set()
+        self._unwanted: set[str] = set()
         self._count = 0
         self._waiting = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -140,6 +142,9 @@ class Inbox:
         """Take a record. Raises `MessageError` when records before it are missing."""
         stream = record.stream
         if not self._sink.wants(self._device_id, self._epoch, stream):
+            self._unwanted.add(stream)
+            if len(self._unwanted) > MAX_UNWANTED_STREAMS:
+                raise MessageError("The device sends records of too many runs that are not its own or have ended.")
             self._positions[stream] = max(record.sequence, self._positions.get(stream, 0))
         else:
             if stream not in self._positions:

@@ -32,6 +32,8 @@ from edgeloop_shared.messages import (
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Priority, Record, stream_priority
 
+MAX_EVENT_PARTS = 1024
+
 
 @dataclass(frozen=True)
 class Quotas:
@@ -102,6 +104,8 @@ def store_records(
 
 def _event_record(db: Tables, run_id: str, record: Record, reported: Reported, quotas: Quotas) -> Reported:
     parts = (*reported.parts, record.payload)
+    if len(parts) > MAX_EVENT_PARTS:  # each part costs a look at all before it
+        raise _exceeded("parts of one report", MAX_EVENT_PARTS)
     if sum(map(len, parts)) > MAX_EVENT_BYTES:
         raise _exceeded("bytes in one report", MAX_EVENT_BYTES)
     if record.continued:

@@ -27,6 +27,9 @@ from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.output import LineSplitter
 from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_reports
 from edgeloop_daemon.devices import blob_transfers, device_port
+from edgeloop_daemon.http import websocket
+from edgeloop_daemon.http.server_sent_events import last_event_id
+from edgeloop_daemon.http.validation import validate_json
 from edgeloop_daemon.jobs.job import Metric, Progress
 from edgeloop_daemon.jobs.log_page import read_log_page
 from edgeloop_daemon.workspaces.settings import load_settings
@@ -75,7 +78,16 @@ class Decoder:
 
 def decoders(folder: Path) -> tuple[Decoder, ...]:
     """Return all of them; those that read files do it in `folder`."""
-    return (*_messages(), *_frames(), *_typed(), *_headers(), *_reports(), *_files(folder), *_models(folder))
+    return (
+        *_messages(),
+        *_subscriptions(),
+        *_frames(),
+        *_typed(),
+        *_headers(),
+        *_reports(),
+        *_files(folder),
+        *_models(folder),
+    )
 
 
 def _golden(file: str, *names: str) -> tuple[bytes, ...]:
@@ -126,6 +138,24 @@ def _messages() -> Iterator[Decoder]:
         (MessageError,),
         lambda error: encode_json(error.as_dict()),
         True,
+    )
+
+
+def _subscriptions() -> Iterator[Decoder]:
+    subscribe = b'{"type":"subscribe","id":"1","topic":"run-log","since":3,"work":"r1","kinds":["a"],"workspace":"w1"}'
+    yield Decoder(
+        "request on the local WebSocket",
+        (subscribe, b'{"type":"unsubscribe","id":"1"}'),
+        lambda data: validate_json(websocket._REQUEST, data),
+        (InvalidInputError,),
+        encode_json,
+        True,
+    )
+    yield Decoder(
+        "Last-Event-ID",
+        (b"12", b"0"),
+        lambda data: last_event_id(_Request(CIMultiDict({"Last-Event-ID": data.decode("utf-8", "surrogateescape")}))),  # type: ignore[arg-type]
+        (InvalidInputError,),
     )
 
 

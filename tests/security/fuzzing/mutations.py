@@ -30,6 +30,7 @@ TEXTS = (
     "NaN",
     "type",
 )
+MAX_BYTES = 256 * 1024  # what a repetition may make of an input
 Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
 
@@ -68,7 +69,7 @@ def _remove(source: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
 def _repeat(source: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
     start = _place(source, data)
     piece = data[start : start + source.choice((1, 4, 32, 200))]
-    return data[:start] + piece * source.choice((2, 2, 3, 50)) + data[start:]
+    return data[:start] + piece * source.choice((2, 2, 3, 50)) + data[start:] if len(data) < MAX_BYTES else data
 
 
 def _splice(source: random.Random, data: bytes, seeds: Sequence[bytes]) -> bytes:
@@ -94,9 +95,11 @@ def _drop(source: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
 
 
 def _multiply(source: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
+    most = MAX_BYTES // (len(data) + 1)
+
     def edit(parent: Any, key: Any) -> None:
         if isinstance(parent, list):
-            parent.extend([parent[key]] * source.choice((1, 10, 2000)))
+            parent.extend([parent[key]] * min(most, source.choice((1, 1, 10, 10, 2000))))
         else:
             parent[source.choice(TEXTS[:8])] = parent[key]
 
