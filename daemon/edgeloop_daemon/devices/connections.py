@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -134,7 +135,7 @@ class Connection(web.RequestHandler):
 class ConnectionServer(web.Server):
     """Makes and counts connections; it is the protocol factory of the listener. `clock` returns monotonic seconds."""
 
-    def __init__(self, handler: Handler, clock: Callable[[], float]) -> None:
+    def __init__(self, handler: Handler, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(handler)
         self.clock = clock
         self._admitted: set[Connection] = set()
