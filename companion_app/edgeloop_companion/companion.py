@@ -10,6 +10,7 @@ from edgeloop_companion.events import Listener, Paired, Unpaired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
 from edgeloop_shared.models import DeviceInfo
@@ -29,9 +30,10 @@ async def running(
 
     Raises `SettingsError` when the stored pairings cannot be read.
     """
-    await asyncio.to_thread(state_folder.clear_tasks)
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
+    for stranger in await asyncio.to_thread(state_folder.strange_hosts, [pairing.device_id for pairing in pairings]):
+        await asyncio.to_thread(remove_tree, stranger)  # it was unpaired just before an earlier companion was killed
     companion = Companion(
         state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers)
     )
@@ -81,7 +83,9 @@ class Companion:
 
     async def _keep(self, pairing: Pairing) -> Pairing:
         await asyncio.to_thread(self._pairings.add, pairing)
-        await self._stop(pairing.fingerprint)  # an earlier pairing with the same daemon is worth nothing now
+        earlier = await self._stop(pairing.fingerprint)  # it is worth nothing now
+        if earlier is not None:
+            await asyncio.to_thread(remove_tree, earlier.folder)
         self._listener(Paired(pairing.host_name, pairing.device_id))
         self.serve(pairing)
         return pairing
@@ -94,12 +98,14 @@ class Companion:
         self._hosts.pop(host.pairing.fingerprint, None)
         self._listener(Unpaired(host.pairing.host_name, reason))
         await host.close()
+        await asyncio.to_thread(remove_tree, host.folder)
 
-    async def _stop(self, fingerprint: str) -> None:
+    async def _stop(self, fingerprint: str) -> Host | None:
         host, task = self._hosts.pop(fingerprint, (None, None))
         if host is None or task is None:
-            return
+            return None
         await host.close()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        return host

@@ -17,9 +17,12 @@ from edgeloop_companion.link.device_port import device_port
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.reconnect import Reconnect
+from edgeloop_companion.runtime.guardian import TERMINATE_SECONDS
+from edgeloop_companion.runtime.memory import default_limit
 from edgeloop_companion.runtime.runs import Runs
 from edgeloop_companion.runtime.storage import StateFolder
-from edgeloop_companion.runtime.workers import TERMINATE_SECONDS, Workers
+from edgeloop_companion.runtime.tasks import TaskLimits
+from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
 from edgeloop_shared.messages import Hello
 from edgeloop_shared.models import DeviceInfo, RunState
@@ -39,9 +42,11 @@ class Host:
         self.pairing = pairing
         self._info = info
         self._listener = listener
-        self._outbox = Outbox()
+        self.folder = state_folder.host(pairing.device_id)
+        self._outbox = Outbox(self.folder)
         self._transfers = Transfers(state_folder.blobs)
-        self._runs = Runs(self._outbox, self._transfers, state_folder, workers, self._run_changed)
+        limits = TaskLimits(state_folder.lock, default_limit(info.memory_bytes))
+        self._runs = Runs(self.folder, self._outbox, self._transfers, workers, limits, self._run_changed)
         self._link: Link | None = None
         self._closing = asyncio.Event()
         self._addresses = list(pairing.addresses)
@@ -56,6 +61,9 @@ class Host:
 
         It also returns after `close`.
         """
+        await asyncio.to_thread(self.folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(self._outbox.load)
+        await self._runs.open()
         reconnect = Reconnect()
         while True:
             end, lived = await self._serve_once()
@@ -75,7 +83,8 @@ class Host:
                     await self._outbox.drained()
                     await self._link.close()
             except TimeoutError:
-                pass  # it has what it has
+                pass  # the rest stays on the disk until the next time
+        await self._runs.settled()
 
     async def _serve_once(self) -> tuple[LinkEnd, float]:
         """Link once and stay until the link ends; return why it did and for how many seconds it lived."""

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgeloop_shared.errors import MessageError
+from edgeloop_shared.messages import Gap
 from edgeloop_shared.traces import OperatorTable, TraceBatch
 
 
 def chrome_trace(
-    tables: Iterable[OperatorTable], batches: Iterable[TraceBatch], *, process_name: str
+    tables: Iterable[OperatorTable], batches: Iterable[TraceBatch], gaps: Iterable[Gap] = (), *, process_name: str
 ) -> dict[str, Any]:
     """Return the trace as plain JSON values: one complete event ("X") per executed operator, named like the operator.
 
-    Every session is a thread of its own. Times are microseconds since the first event. Raises `MessageError` for a batch whose
+    Every session is a thread of its own; a gap is an instant event ("i"). Times are microseconds since the first event. Raises `MessageError` for a batch whose
     session or operator has no table.
     """
     by_session = {table.session: table for table in tables}
@@ -30,6 +31,7 @@ def chrome_trace(
     ]
     for batch in listed:
         events += _events(_table(by_session, batch), batch, origin)
+    events += [_gap(gap, origin) for gap in gaps]
     return {"displayTimeUnit": "ms", "traceEvents": events}
 
 
@@ -59,6 +61,19 @@ def _events(table: OperatorTable, batch: TraceBatch, origin: int) -> Iterable[di
             "dur": duration / 1000,
             "args": {**known[index], "iteration": iteration},
         }
+
+
+def _gap(gap: Gap, origin: int) -> dict[str, Any]:
+    return {
+        "ph": "i",
+        "s": "g",  # across all threads
+        "name": f"gap: {gap.items} batches were dropped ({gap.reason})",
+        "cat": "gap",
+        "pid": 1,
+        "tid": 0,
+        "ts": max(0, gap.since_ns - origin) / 1000,
+        "args": {"batches": gap.items, "bytes": gap.bytes, "until": (gap.until_ns - origin) / 1000},
+    }
 
 
 def _table(tables: dict[int, OperatorTable], batch: TraceBatch) -> OperatorTable:

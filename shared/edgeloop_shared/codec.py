@@ -83,13 +83,23 @@ def _simpler(value: object) -> Any:
         return dict(value)
     kind: type = type(value)
     if (names := _field_names(kind)) is not None:
-        return {name: getattr(value, name) for name in names}
+        record = {name: getattr(value, name) for name in names}
+        for name in _later_names(kind):
+            if record[name] is None:
+                del record[name]
+        return record
     raise TypeError(f"{type(value).__qualname__} has no JSON form")
 
 
 @functools.cache
 def _field_names(kind: type) -> tuple[str, ...] | None:
     return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
+
+
+@functools.cache
+def _later_names(kind: type) -> tuple[str, ...]:
+    """Return the fields that came later: left out while they are None, so that frames stay as older ends know them."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.metadata.get("is_later"))
 
 
 # The library's own encoder, in C, asks only about what it does not know: four times as quick as to encode first.

@@ -115,7 +115,10 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class RunTask:
-    """Run a script. The manifest of its bundle (`BundleManifest` as JSON) is the blob `manifest`."""
+    """Run a script. The manifest of its bundle (`BundleManifest` as JSON) is the blob `manifest`.
+
+    `memory_bytes` bounds what the script may allocate (none: the device's own bound).
+    """
 
     command_id: str = field(metadata={"pattern": ID_PATTERN})
     run_id: str = field(metadata={"pattern": ID_PATTERN})
@@ -125,6 +128,7 @@ class RunTask:
     script: str = field(metadata={"min_length": 1, "max_length": 512})
     arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     trace: bool = False
+    memory_bytes: int | None = field(default=None, metadata={"ge": 1, "lt": 2**63, "is_later": True})
 
     def __post_init__(self) -> None:
         check_bundle_path(self.script)
@@ -159,6 +163,13 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "command-result": CommandResult,
 }
 """The link messages by their `type`."""
+
+
+@dataclass(frozen=True)
+class TaskWaiting:
+    """All workers of the device are taken; `before` runs wait in front of this one."""
+
+    before: int = field(metadata={"ge": 0})
 
 
 @dataclass(frozen=True)
@@ -218,9 +229,19 @@ class FileAnnounced:
         check_bundle_path(self.name)
 
 
-Event = TaskStarted | TaskFinished | TransferProgress | MetricReported | ResultReported | FileAnnounced | OperatorTable
+Event = (
+    TaskWaiting
+    | TaskStarted
+    | TaskFinished
+    | TransferProgress
+    | MetricReported
+    | ResultReported
+    | FileAnnounced
+    | OperatorTable
+)
 
 EVENT_KINDS: dict[str, type[Event]] = {
+    "waiting": TaskWaiting,
     "started": TaskStarted,
     "finished": TaskFinished,
     "transfer": TransferProgress,
@@ -239,6 +260,20 @@ class LogLine:
     time_ns: int
     source: Literal["stdout", "stderr", "system"]
     text: str = field(metadata={"max_length": 16 * 1024})
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The payload of a record that is marked as a gap: what its device had to drop at this place of the stream.
+
+    `items` counts log lines or trace batches, `bytes` their payloads, and the times say when it was.
+    """
+
+    items: int = field(metadata={"ge": 0})
+    bytes: int = field(metadata={"ge": 0})
+    reason: Literal["spool-full", "disk-full"]
+    since_ns: int
+    until_ns: int
 
 
 def encode_message(message: Message) -> str:

@@ -2,10 +2,11 @@
 
 Each run has three streams, `<run id>.events`, `.logs` and `.traces`. Records of a stream count from 1; the daemon stores
 each exactly once and acknowledges cumulatively. A payload longer than `MAX_PAYLOAD` is split: all parts but the last are
-marked as continued.
+marked as continued. Where a device had to drop payloads, a record marked as a gap stands in their place and says what is
+missing (`edgeloop_shared.messages.Gap`): nothing is lost silently.
 Layout, little-endian::
 
-    u8 version, u8 flags (1: continued), u8 stream length, u8 reserved, u64 sequence, stream (ASCII), payload
+    u8 version, u8 flags (1: continued, 2: gap), u8 stream length, u8 reserved, u64 sequence, stream (ASCII), payload
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edgeloop_shared.errors import MessageError
 RECORD_VERSION = 1
 HEADER = struct.Struct("<BBBBQ")
 CONTINUED = 1
+GAP = 2
 MAX_PAYLOAD = 60 * 1024
 _STREAM = re.compile(r"\A[a-z0-9]{1,32}\.(events|logs|traces)\Z")
 
@@ -41,6 +43,7 @@ class Record:
     sequence: int
     payload: bytes
     continued: bool = False
+    is_gap: bool = False
 
     @property
     def run_id(self) -> str:
@@ -87,7 +90,7 @@ def join(records: Iterable[tuple[bytes, bool]], *, max_bytes: int) -> Iterator[b
 def pack_record(record: Record) -> bytes:
     """Return the binary frame of `record`."""
     name = record.stream.encode("ascii")
-    flags = CONTINUED if record.continued else 0
+    flags = CONTINUED * record.continued | GAP * record.is_gap
     return HEADER.pack(RECORD_VERSION, flags, len(name), 0, record.sequence) + name + record.payload
 
 
@@ -97,7 +100,7 @@ def unpack_record(frame: bytes) -> Record:
         raise MessageError(f"A record of {len(frame)} bytes is shorter than its header.")
     version, flags, length, reserved, sequence = HEADER.unpack_from(frame)
     start = HEADER.size + length
-    if version != RECORD_VERSION or flags & ~CONTINUED or reserved or not 0 < sequence < 2**63:
+    if version != RECORD_VERSION or flags not in (0, CONTINUED, GAP) or reserved or not 0 < sequence < 2**63:
         raise MessageError("A record's header does not fit protocol version 1.")
     if start > len(frame) or len(frame) - start > MAX_PAYLOAD:
         raise MessageError(f"A record of {len(frame)} bytes does not fit its header.")
@@ -108,4 +111,4 @@ def unpack_record(frame: bytes) -> Record:
     stream_priority(stream)
     if flags & CONTINUED and start == len(frame):  # any number of them would join to nothing
         raise MessageError("A record that another one continues is empty.")
-    return Record(stream, sequence, frame[start:], bool(flags & CONTINUED))
+    return Record(stream, sequence, frame[start:], bool(flags & CONTINUED), bool(flags & GAP))

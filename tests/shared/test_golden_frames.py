@@ -25,6 +25,7 @@ from edgeloop_shared.messages import (
     CommandResult,
     Event,
     FileAnnounced,
+    Gap,
     Hello,
     LogLine,
     Message,
@@ -37,6 +38,7 @@ from edgeloop_shared.messages import (
     RunTask,
     TaskFinished,
     TaskStarted,
+    TaskWaiting,
     TransferProgress,
     Welcome,
     decode_event,
@@ -90,11 +92,23 @@ MESSAGES: dict[str, Message] = {
         arguments=("--limit", "ü"),
         trace=True,
     ),
+    "run-task with a memory limit": RunTask(
+        command_id="c1",
+        run_id="r1",
+        workspace="digits",
+        manifest="ab" * 32,
+        manifest_bytes=512,
+        script="tasks/evaluate.py",
+        arguments=("--limit", "ü"),
+        trace=True,
+        memory_bytes=256 * 1024**2,
+    ),
     "cancel-task": CancelTask(command_id="c2", run_id="r1"),
     "command-result": CommandResult(command_id="c1"),
     "command-refused": CommandResult(command_id="c1", error=ERROR),
 }
 EVENTS: dict[str, Event] = {
+    "waiting": TaskWaiting(before=2),
     "started": TaskStarted(time_ns=1_700_000_000_000_000_000),
     "finished": TaskFinished(time_ns=1, state=RunState.SUCCEEDED, logs=7, traces=0),
     "failed": TaskFinished(time_ns=1, state=RunState.FAILED, logs=7, traces=2, error=ERROR),
@@ -121,6 +135,7 @@ RECORDS = {
     "whole": Record("r1.events", 1, b'{"type":"started","time_ns":1}'),
     "continued": Record("r1.traces", 2**40, b"\x00\xff", continued=True),
     "empty": Record("r1.logs", 3, b""),
+    "gap": Record("r1.logs", 4, encode_json(Gap(12, 340, "spool-full", 5, 6)), is_gap=True),
 }
 BATCHES = {
     "empty": TraceBatch(1, (), (), (), ()),

@@ -7,7 +7,7 @@ import contextlib
 import re
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -43,8 +43,8 @@ from edgeloop_shared.proofs import NONCE_BYTES, daemon_link_proof, device_link_p
 from edgeloop_shared.records import pack_record
 
 Command = RunTask | CancelTask
-Answer = Callable[[Command], CommandResult]
-"""Begins what a command asks for and says at once whether it was accepted."""
+Answer = Callable[[Command], Awaitable[CommandResult]]
+"""Begins what a command asks for and says soon whether it was accepted."""
 
 CLOSE_LOST = 1006
 CLOSE_REPLACED = 4000
@@ -163,6 +163,7 @@ class Link:
             await self._socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR, message=error.message.encode()[:120])
             return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message)
         finally:
+            outbox.unlinked()
             sender.cancel()
             receiver.cancel()
             await asyncio.gather(sender, receiver, return_exceptions=True)
@@ -176,7 +177,7 @@ class Link:
         while True:
             if self._control:
                 await self._socket.send_str(encode_message(self._control.popleft()))
-            elif record := outbox.next():
+            elif record := await outbox.next():
                 await self._socket.send_bytes(pack_record(record))
             else:
                 outbox.ready.clear()
@@ -190,7 +191,7 @@ class Link:
                 if isinstance(message, Acknowledge):
                     outbox.acknowledge(message.positions)
                 elif isinstance(message, RunTask | CancelTask):
-                    self._control.append(answer(message))
+                    self._control.append(await answer(message))
                     outbox.ready.set()
                 else:
                     raise MessageError(f"The daemon sent a {type(message).__name__}, which only a device sends.")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+VANISH_SECONDS = 30.0  # for how long a worker goes on without a companion: as long as the daemon waits for a device
+
 
 @dataclass(frozen=True)
 class Order:
-    """One script to run, its path relative to the working directory. Travels as one line of JSON.
+    """One script to run, its path relative to the folder of the task's files. Lies as JSON in the run's folder.
 
-    `reports` and `status` are the descriptors that the worker inherits: for the script's reports, and for its own words.
+    `memory_bytes` bounds what the script may allocate. `companion` is the lock file that a living companion holds: without
+    one for `vanish_seconds` the worker ends itself.
     """
 
     script: str
     arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     trace: bool = False
-    reports: int = -1
-    status: int = -1
+    memory_bytes: int | None = None
+    companion: str = ""
+    vanish_seconds: float = VANISH_SECONDS

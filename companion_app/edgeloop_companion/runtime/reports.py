@@ -1,15 +1,12 @@
-"""The channel on which a worker's script reports, read with limits: what runs in there is somebody's script.
+"""What a worker's script reports, read with limits: what runs in there is somebody's script.
 
-Frames, little-endian: u32 length of the payload, u8 kind, payload. Kind 1 is a JSON report, kind 2 a packed trace batch.
+A frame of the report channel has a kind: 1 is a JSON report, 2 a packed trace batch.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from edgeloop_companion.runtime.workers import Pipe
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
@@ -18,7 +15,6 @@ from edgeloop_shared.traces import OperatorTable, unpack_batch
 
 KIND_JSON = 1
 KIND_TRACES = 2
-_HEADER = struct.Struct("<IB")
 
 
 @dataclass(frozen=True)
@@ -49,38 +45,12 @@ class Unusable:
 Report = MetricReported | ResultReported | OperatorTable | FileReported | TracesReported | Unusable
 
 
-async def read_reports(pipe: Pipe) -> AsyncIterator[Report]:
-    """Yield the reports on `pipe` until its end; a half one at the end is dropped, for its writer died."""
-    buffer = bytearray()
-
-    async def fill(size: int) -> bool:
-        while len(buffer) < size:
-            data = await pipe.read()
-            if not data:
-                return False
-            buffer.extend(data)
-        return True
-
-    while await fill(_HEADER.size):
-        length, kind = _HEADER.unpack_from(buffer)
-        del buffer[: _HEADER.size]
-        if length > MAX_EVENT_BYTES:
-            yield Unusable(f"it has {length} bytes, and the limit is {MAX_EVENT_BYTES}")
-            while length > len(buffer):
-                length -= len(buffer)
-                buffer.clear()
-                if not await fill(1):
-                    return
-            del buffer[:length]
-            continue
-        if not await fill(length):
-            return
-        payload = bytes(buffer[:length])
-        del buffer[:length]
-        try:
-            yield _decode(kind, payload)
-        except InvalidInputError as error:
-            yield Unusable(error.message)
+def read_report(frame: bytes) -> Report:
+    """Return the report in a frame: its kind as one byte, then its payload."""
+    try:
+        return _decode(frame[0], frame[1:])
+    except InvalidInputError as error:
+        return Unusable(error.message)
 
 
 def _decode(kind: int, payload: bytes) -> Report:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from edgeloop_companion.link.outbox import Outbox
+from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.runtime.commands import CommandLog
-from edgeloop_companion.runtime.storage import StateFolder
-from edgeloop_companion.runtime.tasks import BlobTransfers, TaskRun
+from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_companion.runtime.storage import write_private
+from edgeloop_companion.runtime.tasks import BlobTransfers, TaskLimits, TaskRun
 from edgeloop_companion.runtime.workers import Workers
-from edgeloop_shared.errors import ConflictError, NotFoundError, RateLimitedError
-from edgeloop_shared.messages import CancelTask, CommandResult, RunTask
+from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import ConflictError, EdgeloopError, MessageError, NotFoundError, RateLimitedError
+from edgeloop_shared.messages import MAX_MESSAGE_BYTES, CancelTask, CommandResult, RunTask
 from edgeloop_shared.models import RunState
 
 MAX_RUNS = 64
@@ -19,50 +24,78 @@ MAX_RUNS = 64
 OnRunState = Callable[[str, RunState], None]
 """Told the run's id and its new state."""
 
+log = logging.getLogger(__name__)
+
 
 class Runs:
-    """The runs of one daemon. Each is a task of its own, so that one that hangs or crashes touches no other."""
+    """The runs of one daemon, below `folder`. Each is a task of its own, so that one that hangs or crashes touches no other."""
 
     def __init__(
         self,
+        folder: Path,
         outbox: Outbox,
         transfers: BlobTransfers,
-        state_folder: StateFolder,
         workers: Workers,
+        limits: TaskLimits,
         on_state: OnRunState,
     ) -> None:
+        self._folder = folder / "runs"
         self._outbox = outbox
         self._transfers = transfers
-        self._state_folder = state_folder
         self._workers = workers
+        self._limits = limits
         self._on_state = on_state
-        self._commands = CommandLog()
+        self._commands = CommandLog(folder / "commands.jsonl")
         self._running: dict[str, tuple[TaskRun, asyncio.Task[RunState]]] = {}
+        self._removing: set[asyncio.Task[None]] = set()
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The runs that this device still works on, or whose records the daemon has not stored yet."""
         return tuple(dict.fromkeys((*self._running, *self._outbox.run_ids)))
 
-    def answer(self, command: RunTask | CancelTask) -> CommandResult:
+    async def open(self) -> None:
+        """Go on with the runs that an earlier companion left."""
+        await asyncio.to_thread(self._folder.mkdir, mode=0o700, exist_ok=True)
+        await asyncio.to_thread(self._commands.load)
+        for root in sorted(await asyncio.to_thread(lambda: list(self._folder.iterdir()))):
+            folder = RunFolder(root)
+            try:
+                command = await asyncio.to_thread(_read_command, folder)
+                await self._take_up(command, folder)
+            except (MessageError, SpoolDamagedError, OSError) as error:
+                # The daemon is told that this device does not know the run, and ends it with an error.
+                log.warning("run %s is given up: %s", root.name, error)
+                await self._workers.starter.end(folder)
+                await asyncio.to_thread(folder.remove)
+
+    async def answer(self, command: RunTask | CancelTask) -> CommandResult:
         """Begin what `command` asks for, once; a repeated command gets the result of its first time."""
         if isinstance(command, RunTask):
-            return self._commands.once(command.command_id, lambda: self._start(command))
-        return self._commands.once(command.command_id, lambda: self._cancel(command.run_id))
+            return await self._commands.once(command.command_id, lambda: self._start(command))
+        return await self._commands.once(command.command_id, lambda: self._cancel(command.run_id))
 
     async def close(self, *, patience: float) -> None:
-        """Cancel all runs and wait for their ends, for at most `patience` seconds."""
+        """Cancel all runs and wait for their ends, for at most `patience` seconds; what remains, a later companion does."""
         tasks = [task for _, task in self._running.values()]
-        for run, _ in self._running.values():
-            run.cancel()
+        for run_id in tuple(self._running):
+            await self._cancel(run_id)
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=patience)
-            for task in stuck:  # the outbox is full and nobody takes its records
+            for task in stuck:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, command: RunTask) -> None:
+    async def settled(self) -> None:
+        """Wait until the folders of stored runs are gone."""
+        await asyncio.gather(*self._removing)
+
+    async def _start(self, command: RunTask) -> None:
+        folder = RunFolder(self._folder / command.run_id)
         if command.run_id in self.ids:
+            known = await asyncio.to_thread(_read_command, folder)
+            if known == command:  # an earlier companion was killed before it could answer
+                return
             raise ConflictError(
                 f"Run {command.run_id} is on this device already.", hint="Give each run an id of its own."
             )
@@ -70,19 +103,56 @@ class Runs:
             raise RateLimitedError(
                 f"This device has {MAX_RUNS} runs to do already.", hint="Wait for some to end, or cancel them."
             )
+        try:
+            await asyncio.to_thread(_write_command, folder, command)
+        except OSError as error:
+            await asyncio.to_thread(folder.remove)
+            raise EdgeloopError(
+                f"The device cannot take a run: {error.strerror}.", hint="Free some space on the device and run again."
+            ) from error
+        await self._take_up(command, folder)
+
+    async def _take_up(self, command: RunTask, folder: RunFolder) -> None:
+        run_id = command.run_id
+        records = await self._outbox.open_run(run_id, folder.root, lambda: self._remove(folder))
+        if records.state.is_closed:
+            await asyncio.to_thread(folder.remove_work)
+            records.tidy()
+            return
         run = TaskRun(
             command,
+            folder,
+            records,
             self._outbox,
             self._transfers,
-            self._state_folder,
             self._workers,
-            lambda state: self._on_state(command.run_id, state),
+            f"{self._folder}/{command.workspace}",
+            self._limits,
+            lambda state: self._on_state(run_id, state),
         )
-        task = asyncio.create_task(run.run(), name=f"run {command.run_id}")
-        self._running[command.run_id] = (run, task)
-        task.add_done_callback(lambda _: self._running.pop(command.run_id, None))
+        if await asyncio.to_thread(lambda: folder.is_cancelled and not folder.has_begun):
+            run.cancel()
+        task = asyncio.create_task(run.run(), name=f"run {run_id}")
+        self._running[run_id] = (run, task)
+        task.add_done_callback(lambda _: self._running.pop(run_id, None))
 
-    def _cancel(self, run_id: str) -> None:
+    async def _cancel(self, run_id: str) -> None:
         if run_id not in self._running:
             raise NotFoundError(f"Run {run_id} is not on this device; it may have ended just now.")
-        self._running[run_id][0].cancel()
+        run, _ = self._running[run_id]
+        await asyncio.to_thread(RunFolder(self._folder / run_id).mark_cancelled)
+        run.cancel()
+
+    def _remove(self, folder: RunFolder) -> None:
+        removing = asyncio.create_task(asyncio.to_thread(folder.remove))
+        self._removing.add(removing)
+        removing.add_done_callback(self._removing.discard)
+
+
+def _read_command(folder: RunFolder) -> RunTask:
+    return decode_json(RunTask, folder.command.read_bytes(), max_bytes=MAX_MESSAGE_BYTES)
+
+
+def _write_command(folder: RunFolder, command: RunTask) -> None:
+    folder.root.mkdir(mode=0o700, exist_ok=True)
+    write_private(folder.command, encode_json(command))

@@ -1,4 +1,4 @@
-"""What the companion keeps on disk: one private folder with its pairings, blobs by content and the tasks' folders."""
+"""What the companion keeps on disk: one private folder with its pairings, blobs by content, and a folder per daemon."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgeloop_shared.errors import InvalidInputError, TransferError
@@ -32,7 +32,6 @@ class StateFolder:
             )
         path.chmod(0o700)
         self.blobs = BlobStore(path / "blobs")
-        self._tasks = path / "tasks"
 
     @property
     def lock(self) -> Path:
@@ -44,18 +43,15 @@ class StateFolder:
         """The file of the pairings."""
         return self.path / "pairings.json"
 
-    def clear_tasks(self) -> None:
-        """Remove the folders of tasks that an earlier companion left behind. Only under the lock."""
-        _remove_tree(self._tasks)
+    def host(self, device_id: str) -> Path:
+        """Return the folder for what concerns one daemon: the one that knows this device as `device_id`."""
+        return self.path / "hosts" / device_id
 
-    def new_task_folder(self) -> Path:
-        """Return a fresh, empty folder for one task."""
-        self._tasks.mkdir(mode=0o700, exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=self._tasks))
-
-    def remove_task_folder(self, folder: Path) -> None:
-        """Remove a folder that `new_task_folder` made, whatever the task did to it."""
-        _remove_tree(folder)
+    def strange_hosts(self, keep: Iterable[str]) -> tuple[Path, ...]:
+        """Return the folders of daemons that this device is no longer paired with."""
+        kept = set(keep)
+        folder = self.path / "hosts"
+        return tuple(path for path in folder.iterdir() if path.name not in kept) if folder.is_dir() else ()
 
 
 class BlobStore:
@@ -199,12 +195,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             yield chunk
-
-
-def _remove_tree(folder: Path) -> None:
-    for path, folders, _ in os.walk(folder):  # a task may have taken away the right to list or change its own folders
-        for name in folders:
-            inner = Path(path, name)
-            if not inner.is_symlink():
-                inner.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,43 +1,50 @@
-"""One task run, from the command to its last record."""
+"""One task run, from the command to its last record, by one companion or by several in turn."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from edgeloop_companion.link.outbox import Outbox
+from edgeloop_companion.link.outbox import Outbox, RunRecords
 from edgeloop_companion.runtime.bundles import lay_out, read_manifest
-from edgeloop_companion.runtime.crashes import describe_crash
+from edgeloop_companion.runtime.crashes import describe_end
+from edgeloop_companion.runtime.journal import Entry, JournalReader, Kind
 from edgeloop_companion.runtime.order import Order
-from edgeloop_companion.runtime.output import TaskLog
-from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unusable, read_reports
-from edgeloop_companion.runtime.storage import BlobStore, StateFolder
-from edgeloop_companion.runtime.workers import Pipe, Worker, Workers
+from edgeloop_companion.runtime.output import Source, pack_lines
+from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unusable, read_report
+from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
+from edgeloop_companion.runtime.storage import BlobStore
+from edgeloop_companion.runtime.wake import Wake
+from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.bundles import BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import EdgeloopError, MessageError, TransferError, error_from_dict
 from edgeloop_shared.messages import (
     Event,
     FileAnnounced,
+    Gap,
+    LogLine,
     RunTask,
     TaskFinished,
     TaskStarted,
+    TaskWaiting,
     TransferProgress,
     encode_event,
 )
 from edgeloop_shared.models import RunState
-from edgeloop_shared.records import Priority, stream_name
+from edgeloop_shared.records import Priority
 
 PROGRESS_SECONDS = 0.25
+GATHER_SECONDS = 0.05  # for which output gathers, so that a chatty script costs few records
 PARALLEL_TRANSFERS = 4
-LAST_WORDS_SECONDS = 2.0
-MAX_STATUS_BYTES = 1024 * 1024
+MAX_WORD_BYTES = 1024 * 1024
+_SOURCES: Mapping[int, Source] = {Kind.STDOUT: "stdout", Kind.STDERR: "stderr"}
 
 log = logging.getLogger(__name__)
 
@@ -64,38 +71,56 @@ class BlobTransfers(Protocol):
         """Send a blob of the store. Raises `EdgeloopError` when that is impossible."""
 
 
+@dataclass(frozen=True)
+class TaskLimits:
+    """What a task may use. `companion` is the lock of the companion, without which a worker ends itself."""
+
+    companion: Path
+    memory_bytes: int | None = None
+
+
 class TaskRun:
-    """A run and its three streams. `run` is called once; it ends with the record `TaskFinished` whatever happens."""
+    """A run and its records. `run` is called once; it goes on where an earlier companion was killed.
+
+    It ends with the record `TaskFinished` whatever happens.
+    """
 
     def __init__(
         self,
         command: RunTask,
+        folder: RunFolder,
+        records: RunRecords,
         outbox: Outbox,
         transfers: BlobTransfers,
-        state_folder: StateFolder,
         workers: Workers,
+        group: str,
+        limits: TaskLimits,
         on_state: Callable[[RunState], None],
     ) -> None:
         self._command = command
+        self._folder = folder
+        self._records = records
         self._outbox = outbox
         self._transfers = transfers
-        self._state_folder = state_folder
         self._workers = workers
+        self._group = group
+        self._limits = limits
         self._on_state = on_state
-        self._events = stream_name(command.run_id, Priority.EVENTS)
-        self._traces = stream_name(command.run_id, Priority.TRACES)
-        self._log = TaskLog(outbox, stream_name(command.run_id, Priority.LOGS))
-        self._last_trace = 0
         self._uploads: list[asyncio.Task[None]] = []
-        self._started = asyncio.Event()
         self._working: asyncio.Task[EdgeloopError | None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._is_followed = False
         self._cancelled = False
 
     def cancel(self) -> None:
-        """End the run early; its last record then says so."""
-        if self._working and not self._cancelled:  # a second time would interrupt the tidying up after the first
-            self._working.cancel()
+        """End the run early; its last record then says so. What the worker still says is kept."""
+        if self._cancelled:  # a second time would interrupt the tidying up after the first
+            return
         self._cancelled = True
+        if self._is_followed:
+            self._ending = asyncio.create_task(self._workers.starter.end(self._folder))
+        elif self._working:
+            self._working.cancel()
 
     async def run(self) -> RunState:
         """Carry the run out and return how it ended."""
@@ -107,7 +132,11 @@ class TaskRun:
         try:
             error = await self._working
             state = RunState.FAILED if error else RunState.SUCCEEDED
+            if self._cancelled:
+                state, error = RunState.CANCELLED, None
         except asyncio.CancelledError:
+            if not self._cancelled:  # the companion itself gives up: a later one goes on
+                raise
             state = RunState.CANCELLED
         except EdgeloopError as failure:
             state, error = RunState.FAILED, failure
@@ -124,32 +153,62 @@ class TaskRun:
                 f"The companion failed while it ran the task: {type(failure).__name__}: {failure}.",
                 hint="This is a fault in edgeloop; the companion's own log has the details.",
             )
+        finally:
+            self._working.cancel()
         await self._finish(state, error)
         return state
 
     async def _work(self) -> EdgeloopError | None:
         """Prepare and run the script and bring its files back; return what went wrong in the script."""
-        async with self._log.flushing():
+        self._upload(self._records.state.files)  # of an earlier companion: the daemon says what it has
+        try:
             failure = await self._run_script()
             try:
                 await asyncio.gather(*self._uploads)
             except EdgeloopError as error:
                 failure = failure or error
             return failure
+        finally:
+            for upload in self._uploads:
+                upload.cancel()
 
     async def _run_script(self) -> EdgeloopError | None:
+        if await asyncio.to_thread(lambda: self._folder.has_begun):
+            self._on_state(RunState.RUNNING)
+            async with self._workers.place_of_running():
+                return await self._follow()
         manifest = await self._fetch_bundle()
-        folder = await asyncio.to_thread(self._state_folder.new_task_folder)
+        order = Order(
+            self._command.script,
+            self._command.arguments,
+            self._command.trace,
+            self._command.memory_bytes or self._limits.memory_bytes,
+            str(self._limits.companion),
+        )
+        await asyncio.to_thread(_prepare, manifest, self._transfers.store, self._folder, order)
+        before, waits = 0, asyncio.Event()
+
+        def wait_behind(others: int) -> None:
+            nonlocal before
+            before = others
+            waits.set()
+
+        async def report() -> None:
+            while True:
+                await waits.wait()
+                waits.clear()
+                await self._event(TaskWaiting(before))
+
+        reporting = asyncio.create_task(report())
         try:
-            files = folder / "files"
-            await asyncio.to_thread(_prepare, manifest, self._transfers.store, files)
-            async with self._workers.slot() as starter:
-                order = Order(self._command.script, self._command.arguments, self._command.trace)
-                worker = await starter.start(order, files)
-                return await self._follow(worker, files)
+            async with self._workers.place(self._group, wait_behind):
+                reporting.cancel()
+                self._is_followed = True
+                await self._workers.starter.start(self._folder)
+                return await self._follow()
         finally:
-            await asyncio.to_thread(self._state_folder.remove_task_folder, folder)
-            await asyncio.to_thread(self._transfers.store.prune)
+            reporting.cancel()
+            self._is_followed = False
 
     async def _fetch_bundle(self) -> BundleManifest:
         command, store = self._command, self._transfers.store
@@ -187,96 +246,135 @@ class TaskRun:
         await self._event(TransferProgress(received, total))
         return manifest
 
-    async def _follow(self, worker: Worker, folder: Path) -> EdgeloopError | None:
-        """Pass on what the worker says until it has ended; a cancelled run ends it."""
-        status = asyncio.create_task(self._follow_status(worker.status))
-        pumps = [
-            status,
-            asyncio.create_task(self._log.follow(worker.stdout, "stdout")),
-            asyncio.create_task(self._log.follow(worker.stderr, "stderr")),
-            asyncio.create_task(self._follow_reports(worker.reports, folder)),
-        ]
+    async def _follow(self) -> EdgeloopError | None:
+        """Pass on what the worker says until it has ended; return what went wrong."""
+        self._is_followed = True
+        if self._cancelled or await asyncio.to_thread(lambda: self._folder.is_cancelled):
+            self._cancelled = True
+            await self._workers.starter.end(self._folder)
+        reader = JournalReader(self._folder.root, self._records.state.cursor)
+        wake = await Wake.open(self._folder.wake)
         try:
-            await asyncio.shield(asyncio.gather(worker.exited, *pumps))
+            end = await self._pass_on_all(reader, wake)
         finally:
-            await worker.end()
-            # After an ordinary end all pumps are done. A cancelled run keeps the worker's last words if there is room.
-            _, unfinished = await asyncio.wait(pumps, timeout=LAST_WORDS_SECONDS)
-            for pump in unfinished:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            worker.close()
-        return status.result() or describe_crash(worker.exited.result(), tuple(self._log.last_lines), folder)
+            wake.close()
+            self._is_followed = False
+        if end is not None and end.lost_bytes:
+            now = time.time_ns()
+            await self._records.append((), lost={Priority.LOGS: Gap(0, end.lost_bytes, "disk-full", now, now)})
+        if (failure := self._records.state.failure) is not None:
+            return error_from_dict(failure)
+        order = await asyncio.to_thread(self._folder.order)
+        return describe_end(end, self._folder.files, order.memory_bytes)
 
-    async def _follow_status(self, pipe: Pipe) -> EdgeloopError | None:
-        """Announce the start when the worker says so; return the failure of the script when it names one."""
-        buffer = bytearray()
-        failure: EdgeloopError | None = None
-        while data := await pipe.read():
-            buffer += data
-            if len(buffer) > MAX_STATUS_BYTES:
-                raise MessageError("The worker's own words exceed their limit.")
-            while b"\n" in buffer:
-                line, _, rest = bytes(buffer).partition(b"\n")
-                buffer[:] = rest
-                failure = await self._obey_status(decode_json(_Word, line, max_bytes=MAX_STATUS_BYTES)) or failure
-        self._started.set()
-        return failure
-
-    async def _obey_status(self, word: _Word) -> EdgeloopError | None:
-        if word.event == "started":
-            self._on_state(RunState.RUNNING)
-            await self._event(TaskStarted(time.time_ns()))
-            self._started.set()
-            return None
-        return error_from_dict(word.error)
-
-    async def _follow_reports(self, pipe: Pipe, folder: Path) -> None:
-        await self._started.wait()  # the start is announced before anything that the script reports
-        async for report in read_reports(pipe):
-            if isinstance(report, TracesReported):
-                self._last_trace = await self._outbox.append(self._traces, report.data)
-            elif isinstance(report, FileReported):
-                await self._announce(report, folder)
-            elif isinstance(report, Unusable):
-                await self._log.add("system", f"A report of the script was left out: {report.reason}")
+    async def _pass_on_all(self, reader: JournalReader, wake: Wake) -> WorkerEnd | None:
+        """Return how the worker ended, once all that it said is passed on; None when it vanished without a word."""
+        is_over = False
+        while True:
+            end = await asyncio.to_thread(self._folder.end)
+            cursor = reader.cursor
+            entries = await asyncio.to_thread(reader.read)
+            if entries:
+                await self._pass_on(entries, reader)
+                if reader.cursor.segment != cursor.segment:
+                    await asyncio.to_thread(reader.drop_read)
+                if all(entry.kind in _SOURCES for entry in entries) and end is None:
+                    await wake.gather(GATHER_SECONDS)
+            elif end is not None or is_over:
+                return end
             else:
-                await self._event(report)
+                await wake.wait()
+                # Asked before the journal and its end are looked at once more.
+                is_over = not await self._workers.starter.is_alive(self._folder)
 
-    async def _announce(self, report: FileReported, folder: Path) -> None:
-        try:
-            sha256, size = await asyncio.to_thread(self._transfers.store.take, folder / report.path)
-        except OSError as error:
-            await self._log.add("system", f"The reported file {report.name} cannot be read: {error.strerror}.")
-            return
-        sequence = await self._event(FileAnnounced(report.name, sha256, size))
+    async def _pass_on(self, entries: Sequence[Entry], reader: JournalReader) -> None:
+        """Turn entries of the journal into records, in one step with how far the journal was read."""
+        payloads: list[tuple[Priority, bytes]] = []
+        lines: list[LogLine] = []
+        files: dict[str, int] = {}
+        failure: Mapping[str, Any] | None = None
 
-        async def upload() -> None:
-            await self._outbox.stored(self._events, sequence)
+        def event(what: Event) -> None:
+            payloads.append((Priority.EVENTS, encode_event(what)))
+
+        for entry in entries:
+            if entry.kind in _SOURCES:
+                source = _SOURCES[entry.kind]
+                lines += [LogLine(entry.time_ns, source, line) for line in entry.payload.decode().split("\n")]
+            elif entry.kind == Kind.UNUSABLE:
+                lines.append(_left_out(entry.time_ns, entry.payload.decode()))
+            elif entry.kind == Kind.WORD:
+                try:
+                    word = decode_json(_Word, entry.payload, max_bytes=MAX_WORD_BYTES)
+                except MessageError:
+                    continue  # a script may write anywhere
+                if word.event == "started":
+                    self._on_state(RunState.RUNNING)
+                    event(TaskStarted(entry.time_ns))
+                else:
+                    failure = word.error
+            else:
+                match read_report(entry.payload):
+                    case TracesReported(data):
+                        payloads.append((Priority.TRACES, data))
+                    case Unusable(reason):
+                        lines.append(_left_out(entry.time_ns, reason))
+                    case FileReported(path, name):
+                        try:
+                            sha256, size = await asyncio.to_thread(
+                                self._transfers.store.take, self._folder.files / path
+                            )
+                        except OSError as error:
+                            text = f"The reported file {name} cannot be read: {error.strerror}."
+                            lines.append(LogLine(entry.time_ns, "system", text))
+                        else:
+                            event(FileAnnounced(name, sha256, size))
+                            files[sha256] = size
+                    case report:
+                        event(report)
+        payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]
+        await self._records.append(payloads, cursor=reader.cursor, files=files, failure=failure)
+        self._upload(files)
+
+    def _upload(self, files: Mapping[str, int]) -> None:
+        """Send files to the daemon as soon as it has stored that they are announced."""
+        stream = self._records.streams[Priority.EVENTS]
+        sequence = stream.last
+
+        async def upload(sha256: str, size: int) -> None:
+            await self._outbox.stored(stream.name, sequence)
             await self._transfers.upload(sha256, size)
 
-        self._uploads.append(asyncio.create_task(upload()))
+        self._uploads += [asyncio.create_task(upload(sha256, size)) for sha256, size in files.items()]
 
     async def _finish(self, state: RunState, error: EdgeloopError | None) -> None:
-        for upload in self._uploads:
-            upload.cancel()
+        for task in (*self._uploads, *filter(None, [self._ending])):
+            task.cancel()
         await asyncio.gather(*self._uploads, return_exceptions=True)
-        await self._log.flush()
-        finished = TaskFinished(
-            time.time_ns(), state, self._log.position, self._last_trace, error.as_dict() if error else None
-        )
-        await self._event(finished)
-        for priority in Priority:
-            self._outbox.close_stream(stream_name(self._command.run_id, priority))
+        record = error.as_dict() if error else None
+
+        def last_words(last: Mapping[Priority, int]) -> bytes:
+            finished = TaskFinished(time.time_ns(), state, last[Priority.LOGS], last[Priority.TRACES], record)
+            return encode_event(finished)
+
+        await self._records.close(last_words)
+        await asyncio.to_thread(self._folder.remove_work)
+        await asyncio.to_thread(self._transfers.store.prune)
         self._on_state(state)
 
-    async def _event(self, event: Event) -> int:
-        return await self._outbox.append(self._events, encode_event(event))
+    async def _event(self, event: Event) -> None:
+        await self._records.append([(Priority.EVENTS, encode_event(event))])
 
 
-def _prepare(manifest: BundleManifest, store: BlobStore, files: Path) -> None:
-    files.mkdir()
-    lay_out(manifest, store, files)
+def _prepare(manifest: BundleManifest, store: BlobStore, folder: RunFolder, order: Order) -> None:
+    remove_tree(folder.files)  # an earlier companion may have been killed in the middle of it
+    folder.files.mkdir()
+    lay_out(manifest, store, folder.files)
+    folder.write_order(order)
+
+
+def _left_out(time_ns: int, reason: str) -> LogLine:
+    return LogLine(time_ns, "system", f"A report of the script was left out: {reason}")
 
 
 def _first(failures: BaseExceptionGroup[EdgeloopError]) -> EdgeloopError:

@@ -1,7 +1,6 @@
-"""The worker: a process that runs one script and says how it went. `python -m edgeloop_companion.runtime.worker`.
+"""The worker: a process that runs one script and says how it went. Its guardian forks it, see `runtime.guardian`.
 
-Its order comes as one line of JSON on standard input; standard input stays open as long as the companion lives.
-Its own words are lines of JSON on the status pipe: `{"event": "started"}`, and `{"event": "failed", "error": {...}}`.
+Its own words are lines of JSON on a pipe: `{"event": "started"}`, and `{"event": "failed", "error": {...}}`.
 """
 
 from __future__ import annotations
@@ -18,35 +17,38 @@ import threading
 from pathlib import Path
 
 from edgeloop_companion.runtime.failures import describe_exit, describe_failure
+from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reported_files import SnapshotReporter
-from edgeloop_shared.codec import decode_json
+from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_shared.errors import TaskFailedError
 from edgeloop_task import reporting, tracing
 
-MAX_ORDER_BYTES = 128 * 1024 * 1024
 _LINE_BUFFERED = 1  # _IOLBF of stdio.h on Linux and macOS
 
 
-def main() -> int:
-    """Run the ordered script; return the exit code."""
-    order = decode_json(Order, sys.stdin.buffer.readline(), max_bytes=MAX_ORDER_BYTES)
-    _watch_companion()
-    for descriptor in (order.reports, order.status):
-        os.set_inheritable(descriptor, False)  # for the script's own children they mean nothing
+def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int) -> int:
+    """Run the ordered script in this process; return the exit code. The arguments behind `folder` are descriptors.
+
+    Nothing comes on `lifeline`; its end says that the guardian is gone.
+    """
+    os.chdir(folder.files)
+    _read_nothing()
+    _end_with(lifeline)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # Lines appear as they are printed, as on a terminal.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     _print_native_lines_at_once()
     # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
     faulthandler.enable(os.dup(2), all_threads=False)
-    folder = Path.cwd()
     # Open until the process ends: threads and exit handlers of the script may still report.
-    reporting.use(SnapshotReporter(os.fdopen(order.reports, "wb"), folder.parent / "reported"))
+    reporting.use(SnapshotReporter(os.fdopen(reports, "wb"), folder.reported))
     if order.trace:
         tracing.enable()
-    status = os.fdopen(order.status, "w", encoding="utf-8", buffering=1)
+    status = os.fdopen(words, "w", encoding="utf-8", buffering=1)
     status.write(json.dumps({"event": "started"}) + "\n")
-    failure = run_script(order, folder)
+    failure = run_script(order, Path.cwd())
     if failure is not None:
         status.write(json.dumps({"event": "failed", "error": failure.as_dict()}) + "\n")
     return 0 if failure is None else 1
@@ -57,12 +59,14 @@ def run_script(order: Order, folder: Path) -> TaskFailedError | None:
     script = folder / order.script
     sys.argv = [order.script, *order.arguments]
     sys.path.insert(0, str(script.parent))
+    limit = MemoryLimit(order.memory_bytes)
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        with limit:
+            runpy.run_path(str(script), run_name="__main__")
     except SystemExit as stop:
         return describe_exit(stop, folder)
     except BaseException as error:
-        failure = describe_failure(error, folder)
+        failure = limit.explain(error, describe_failure(error, folder))
         sys.stderr.write(failure.details["traceback"])
         return failure
     return None
@@ -76,12 +80,15 @@ def _print_native_lines_at_once() -> None:
         library.setvbuf(ctypes.c_void_p.in_dll(library, name), None, _LINE_BUFFERED, 0)
 
 
-def _watch_companion() -> None:
-    """Give the script an empty standard input, and end this process group when the companion goes away."""
-    lifeline = os.dup(0)
+def _read_nothing() -> None:
+    """Give the script an empty standard input."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def _end_with(lifeline: int) -> None:
+    """End this process group when the guardian goes away."""
 
     def wait() -> None:
         while os.read(lifeline, 1024):
@@ -89,7 +96,3 @@ def _watch_companion() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, name="edgeloop-lifeline", daemon=True).start()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

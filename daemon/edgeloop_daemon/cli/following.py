@@ -69,6 +69,8 @@ def raise_error_of(work: Record) -> None:
 
 def _progress_of(run: Record) -> tuple[float | None, str]:
     progress = run["progress"]
+    if run["message"]:
+        return None, run["message"]
     if run["state"] == "preparing" and progress and progress["total"]:
         done = f"sent {size(progress['received'])} of {size(progress['total'])}"
         return progress["received"] / progress["total"], done

@@ -15,6 +15,7 @@ from edgeloop_daemon.cli.output import clean, duration, print_json, print_table,
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -27,6 +28,12 @@ from edgeloop_shared.errors import NotFoundError
     help="Which device, by id or name (default: edgeloop.toml's, else the only linked one).",
 )
 @click.option("--trace", is_flag=True, help="Record every operator of every model run.")
+@click.option(
+    "--memory",
+    type=click.IntRange(MIN_MEMORY_MB, MAX_MEMORY_MB),
+    metavar="MIB",
+    help="What the script may allocate (default: edgeloop.toml's, else half of the device's memory).",
+)
 @click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
 @click.option("--output", "-o", type=click.Path(file_okay=False), help="Folder for the files that the script reports.")
 @click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
@@ -38,6 +45,7 @@ def run(
     arguments: tuple[str, ...],
     device: str | None,
     trace: bool,
+    memory: int | None,
     include: tuple[str, ...],
     output: str | None,
     detach: bool,
@@ -55,6 +63,7 @@ def run(
         "device": device,
         "include": list(include),
         "trace": trace,
+        "memory_mb": memory,
     }
     record = client.start(f"/workspaces/{workspace['id']}/runs", body)
     if detach:
@@ -99,7 +108,7 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
             item["id"],
             item["script"],
             str(names.get(item["device"], item["device"])),
-            item["state"],
+            item["message"] or item["state"],
             when(item["created_at"]),
             duration(item["started_at"], item["ended_at"]),
         )

@@ -162,7 +162,9 @@ class ActiveRuns:
             loss.cancel()
         held = {stream.partition(".")[0] for stream in hello.streams} | set(hello.runs)
         for active in self.on_device(device_id):
-            if active.id in held:
+            if active.reported.epoch not in (None, hello.epoch):
+                await self._lose(active, "it came back without what it had kept of its runs")
+            elif active.id in held:
                 active.was_accepted = True
             elif active.was_accepted:
                 await self._lose(active, "its app was started anew")
@@ -308,6 +310,7 @@ class ActiveRuns:
             script=run.script,
             arguments=run.arguments,
             trace=run.trace,
+            memory_bytes=run.memory_bytes,
         )
         active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
         active.was_accepted = reported.epoch is not None

@@ -31,12 +31,18 @@ _QUOTED = re.compile(r"'([^'\n]{1,512})'|\"([^\"\n]{1,512})\"")
 
 @dataclass(frozen=True)
 class RunWorkspace:
-    """What a run needs to know of a workspace. `include` holds globs relative to `root`, `device` the default device."""
+    """What a run needs to know of a workspace.
+
+    `include` holds globs relative to `root`, `device` the default device.
+
+    `memory_mb` is what a script may allocate, in MiB (None: the device's own bound).
+    """
 
     id: str
     root: Path
     include: tuple[str, ...] = ()
     device: str | None = None
+    memory_mb: int | None = None
 
 
 @dataclass(frozen=True)

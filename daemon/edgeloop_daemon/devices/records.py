@@ -20,10 +20,11 @@ _EVENT_SECONDS = 0.01  # so that a burst of events is one transaction
 
 @dataclass(frozen=True)
 class StoredPayload:
-    """A whole payload; `sequence` is that of its last record."""
+    """A whole payload; `sequence` is that of its last record. The payload of a gap is a `Gap`."""
 
     sequence: int
     payload: bytes
+    is_gap: bool = False
 
 
 class RecordLog:
@@ -52,14 +53,15 @@ class RecordLog:
             found: list[StoredPayload] = []
             parts: list[bytes] = []
             size = 0
-            for sequence, is_continued, payload in db.execute(
-                "select sequence, is_continued, payload from records where stream = ? and sequence > ? order by sequence",
-                [stream, after],
-            ):
+            sql = (
+                "select sequence, is_continued, is_gap, payload from records"
+                " where stream = ? and sequence > ? order by sequence"
+            )
+            for sequence, is_continued, is_gap, payload in db.execute(sql, [stream, after]):
                 parts.append(payload)
                 size += len(payload)
                 if not is_continued:
-                    found.append(StoredPayload(sequence, b"".join(parts)))
+                    found.append(StoredPayload(sequence, b"".join(parts), bool(is_gap)))
                     parts = []
                     if size >= max_bytes:
                         break
@@ -71,8 +73,11 @@ class RecordLog:
 def insert_records(db: Tables, device_id: str, epoch: str, records: Iterable[Record]) -> None:
     """Store records. In the writer's transaction, together with what they mean."""
     db.conn.executemany(
-        "insert into records (device, epoch, stream, sequence, is_continued, payload) values (?, ?, ?, ?, ?, ?)",
-        [(device_id, epoch, record.stream, record.sequence, record.continued, record.payload) for record in records],
+        "insert into records (device, epoch, stream, sequence, is_continued, is_gap, payload) values (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (device_id, epoch, record.stream, record.sequence, record.continued, record.is_gap, record.payload)
+            for record in records
+        ],
     )
 
 

@@ -16,21 +16,23 @@ from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
 from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted
-from edgeloop_shared.codec import encode_json
+from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (
     MAX_EVENT_BYTES,
     Event,
     FileAnnounced,
+    Gap,
     MetricReported,
     ResultReported,
     TaskFinished,
     TaskStarted,
+    TaskWaiting,
     TransferProgress,
     decode_event,
 )
 from edgeloop_shared.models import RunState
-from edgeloop_shared.records import Priority, Record, stream_priority
+from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
 
 MAX_EVENT_PARTS = 1024
 
@@ -44,6 +46,7 @@ class Quotas:
     metric_names: int = 1000
     metric_points: int = 1_000_000
     files: int = 1000
+    gaps: int = 1000
     file_bytes: int = 1024**3
 
 
@@ -89,12 +92,18 @@ def store_records(
             return replace(reported, failure=failure)
         insert_records(db, device_id, epoch, (record,))
         reported = replace(reported, record_bytes=size)
+        if record.is_gap:
+            try:
+                _gap(db, run_id, record, quotas)
+            except EdgeloopError as error:
+                reported = replace(reported, failure=error, parts=())
+                break
         match stream_priority(record.stream):
             case Priority.LOGS:
                 reported = replace(reported, logs=record.sequence)
             case Priority.TRACES:
                 reported = replace(reported, traces=record.sequence)
-            case Priority.EVENTS:
+            case Priority.EVENTS if not record.is_gap:
                 try:
                     reported = _event_record(db, run_id, record, reported, quotas)
                 except EdgeloopError as error:
@@ -117,10 +126,13 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
     if reported.finished is not None:
         return reported  # nothing counts after the end
     match event:
+        case TaskWaiting(before):
+            db.execute("update runs set waits_behind = ? where id = ?", [before, run_id])
+            return reported
         case TaskStarted():
             if reported.state is RunState.RUNNING:
                 return reported
-            sql = "update runs set state = 'running', started_at = ? where id = ?"
+            sql = "update runs set state = 'running', started_at = ?, waits_behind = null where id = ?"
             db.execute(sql, [time.time(), run_id])
             _tell(db, run_id, RunStarted(run_id))
             return replace(reported, state=RunState.RUNNING)
@@ -146,6 +158,21 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
                 raise MessageError(f"The device said that the task is finished, and {event.state} at that.")
             return replace(reported, finished=event)
     return reported  # a table of operators: the export of traces reads it from the records
+
+
+def _gap(db: Tables, run_id: str, record: Record, quotas: Quotas) -> None:
+    gap = decode_json(Gap, record.payload, max_bytes=MAX_PAYLOAD)
+    (known,) = db.execute("select count(*) from run_gaps where run = ?", [run_id]).fetchone()
+    if known >= quotas.gaps:
+        raise _exceeded("gaps", quotas.gaps)
+    db.execute(
+        "insert into run_gaps (run, stream, sequence, items, bytes, reason, begun_at, ended_at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            *(run_id, stream_priority(record.stream).name.lower(), record.sequence, gap.items, gap.bytes, gap.reason),
+            *(gap.since_ns / 1e9, gap.until_ns / 1e9),
+        ],
+    )
 
 
 def _metric(db: Tables, run_id: str, event: MetricReported, reported: Reported, quotas: Quotas) -> Reported:
@@ -204,6 +231,16 @@ def _exceeded(noun: str, limit: int) -> TooLargeError:
         hint="Report less, or split the work into several runs.",
         details={"limit": limit},
     )
+
+
+def describe_gap(gap: Gap) -> str:
+    """Return the words in which a gap stands in a run's output."""
+    why = {
+        "spool-full": "the device was away and its spool was full",
+        "disk-full": "the device's disk was full",
+    }
+    lines = f"{gap.items} lines of" if gap.items else "some"
+    return f"({lines} output are missing, {gap.bytes} bytes: {why[gap.reason]})"
 
 
 def describe_loss(device: str, script: str, reason: str, reported: Reported, seconds: float) -> DeviceVanishedError:

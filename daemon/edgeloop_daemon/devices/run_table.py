@@ -39,8 +39,28 @@ class RunFile:
 
 
 @dataclass(frozen=True)
+class RunGap:
+    """What a device had to drop of a stream of a run (`"logs"`, `"traces"`), at the record `sequence` of the stream.
+
+    `items` counts lines of output or trace batches, `bytes` their size. `reason` is `"spool-full"` (the device was away for
+    too long) or `"disk-full"`. Times are seconds since the UNIX epoch, by the device's clock.
+    """
+
+    stream: str
+    sequence: int
+    items: int
+    bytes: int
+    reason: str
+    begun_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class Run:
-    """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch."""
+    """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch.
+
+    `message` says what a run that has not begun waits for. `memory_bytes` is its memory limit (null: the device's own).
+    """
 
     id: str
     workspace: str
@@ -50,11 +70,14 @@ class Run:
     trace: bool
     state: RunState
     progress: Transfer | None
+    message: str | None
+    memory_bytes: int | None
     created_at: float
     started_at: float | None
     ended_at: float | None
     result: Mapping[str, Any]
     files: tuple[RunFile, ...]
+    gaps: tuple[RunGap, ...]
     error: Mapping[str, Any] | None
 
 
@@ -79,6 +102,7 @@ class NewRun:
     arguments: tuple[str, ...]
     trace: bool
     manifest: str
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,11 +125,12 @@ class RunTable:
 
         def insert(db: Tables) -> None:
             db.execute(
-                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, state, created_at, number)"
-                " values (?, ?, ?, ?, ?, ?, ?, 'queued', ?, (select coalesce(max(number), 0) + 1 from runs))",
+                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, state,"
+                " created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?,"
+                " (select coalesce(max(number), 0) + 1 from runs))",
                 [
                     *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
-                    *(run.trace, run.manifest, time.time()),
+                    *(run.trace, run.manifest, run.memory_bytes, time.time()),
                 ],
             )
             record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
@@ -177,7 +202,7 @@ class RunTable:
     async def _select(self, where: str, values: list[Any]) -> tuple[Run, ...]:
         def query(db: Tables) -> tuple[Run, ...]:
             rows = list(db.query(f"select * from runs {where}", values))  # noqa: S608 - only our own clauses
-            return tuple(_run(row, _files(db, row["id"])) for row in rows)
+            return tuple(_run(row, _files(db, row["id"]), _gaps(db, row["id"])) for row in rows)
 
         return await self._database.read(query)
 
@@ -189,7 +214,21 @@ def _files(db: Tables, run_id: str) -> tuple[RunFile, ...]:
     )
 
 
-def _run(row: Mapping[str, Any], files: tuple[RunFile, ...]) -> Run:
+def _gaps(db: Tables, run_id: str) -> tuple[RunGap, ...]:
+    sql = (
+        "select stream, sequence, items, bytes, reason, begun_at, ended_at from run_gaps where run = ?"
+        " order by begun_at, stream, sequence"
+    )
+    return tuple(RunGap(*row) for row in db.execute(sql, [run_id]))
+
+
+def _message(row: Mapping[str, Any]) -> str | None:
+    if row["waits_behind"] is None or row["started_at"] is not None or row["ended_at"] is not None:
+        return None
+    return f"waiting for a worker, {row['waits_behind']} before it"
+
+
+def _run(row: Mapping[str, Any], files: tuple[RunFile, ...], gaps: tuple[RunGap, ...]) -> Run:
     progress = json.loads(row["progress_json"]) if row["progress_json"] else None
     return Run(
         id=row["id"],
@@ -200,10 +239,13 @@ def _run(row: Mapping[str, Any], files: tuple[RunFile, ...]) -> Run:
         trace=bool(row["trace"]),
         state=RunState(row["state"]),
         progress=Transfer(**progress) if progress else None,
+        message=_message(row),
+        memory_bytes=row["memory_bytes"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
         result=json.loads(row["result_json"]),
         files=files,
+        gaps=gaps,
         error=json.loads(row["error_json"]) if row["error_json"] else None,
     )

@@ -12,8 +12,9 @@ from sqlite_utils import Database as Tables
 from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns, cancelled
 from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
-from edgeloop_daemon.devices.records import RecordLog
+from edgeloop_daemon.devices.records import RecordLog, StoredPayload
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_daemon.devices.run_events import describe_gap
 from edgeloop_daemon.devices.run_table import Metric, NewRun, Run, RunFile, RunTable
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
@@ -26,7 +27,7 @@ from edgeloop_shared.errors import (
     NotFoundError,
     TooLargeError,
 )
-from edgeloop_shared.messages import MAX_FRAME_BYTES, LogLine, RunTask, encode_message
+from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 
 
@@ -62,16 +63,20 @@ class Runs:
         device: str | None = None,
         include: tuple[str, ...] = (),
         trace: bool = False,
+        memory_mb: int | None = None,
         also: Callable[[Tables, str], None] | None = None,
     ) -> Run:
         """Collect the bundle and send the run to a device, named by id or name.
 
-        Without one it is the workspace's, else the only linked one. `also` is called in the transaction that adds the run,
-        with its id. Raises `DeviceUnavailableError`, `NotFoundError`,
+        Without one it is the workspace's, else the only linked one. `memory_mb` MiB is what the script may allocate (default:
+        the workspace's setting, else the device's own bound). `also` is called in the transaction that adds the run, with its
+        id. Raises `DeviceUnavailableError`, `NotFoundError`,
         `InvalidInputError`, `BundleError`, `TooLargeError`.
         """
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect(workspace, script, arguments, include)
+        memory_mb = memory_mb or workspace.memory_mb
+        memory_bytes = None if memory_mb is None else memory_mb * 1024**2
         run_id = new_id("r")
         command = RunTask(
             command_id=run_id,  # so that a repetition after a restart of this daemon is recognised as one
@@ -82,10 +87,13 @@ class Runs:
             script=bundle.script,
             arguments=bundle.arguments,
             trace=trace,
+            memory_bytes=memory_bytes,
         )
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
             raise TooLargeError("The script's arguments are too long.", hint="Pass them in a file of the workspace.")
-        new = NewRun(run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest)
+        new = NewRun(
+            run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest, memory_bytes
+        )
         await self._table.insert(new, also)
         self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))
         return await self._table.get(run_id)
@@ -130,7 +138,7 @@ class Runs:
             run = await self._table.get(run_id)
             payloads = await self._records.payloads(stream, after=offset, max_bytes=limit)
             if payloads:
-                items = tuple(line for payload in payloads for line in _lines(payload.payload))
+                items = tuple(line for payload in payloads for line in _lines(payload))
                 return LogPage(items, payloads[-1].sequence, ended=False)
             if run.state.is_terminal:
                 return LogPage((), offset, ended=True)
@@ -207,10 +215,13 @@ async def _is_set_by(event: asyncio.Event | None, deadline: float) -> bool:
     return True
 
 
-def _lines(payload: bytes) -> list[LogLine]:
-    """Return the lines of a record; what a device sends instead of one is shown as such."""
+def _lines(payload: StoredPayload) -> list[LogLine]:
+    """Return the lines of a record; what a device sends instead of one is shown as such, and so is a gap."""
+    if payload.is_gap:
+        gap = decode_json(Gap, payload.payload, max_bytes=MAX_PAYLOAD)
+        return [LogLine(gap.until_ns, "system", describe_gap(gap))]
     lines = []
-    for text in payload.split(b"\n"):
+    for text in payload.payload.split(b"\n"):
         if not text:
             continue
         try:

@@ -19,6 +19,7 @@ from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.traces.export import export_chrome_trace
 from edgeloop_daemon.traces.store import TraceStore
+from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 """Returns the open, trusted workspace with an id. Raises `NotFoundError` and `NotTrustedError`."""
@@ -26,13 +27,17 @@ FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 
 @dataclass(frozen=True)
 class StartRun:
-    """What to run. `device` is an id or a name (null: the workspace's, else the only linked one)."""
+    """What to run. `device` is an id or a name (null: the workspace's, else the only linked one).
+
+    `memory_mb` is what the script may allocate, in MiB (null: the workspace's setting, else the device's own bound).
+    """
 
     script: str = field(metadata={"min_length": 1, "max_length": 512})
     arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     device: str | None = None
     include: tuple[str, ...] = field(default=(), metadata={"max_length": 256})
     trace: bool = False
+    memory_mb: int | None = field(default=None, metadata={"ge": MIN_MEMORY_MB, "le": MAX_MEMORY_MB})
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, st
             device=body.device,
             include=body.include,
             trace=body.trace,
+            memory_mb=body.memory_mb,
             also=call.begins("/runs"),
         )
         return Accepted(f"/runs/{run.id}", run)

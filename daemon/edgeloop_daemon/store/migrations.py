@@ -27,6 +27,20 @@ def m002_events_and_tokens(database: Database) -> None:
 
 
 @migrations()
+def m003_gaps_and_queues(database: Database) -> None:
+    """Keep what devices had to drop, what runs wait for and how much memory they may use."""
+    database.execute("alter table records add column is_gap integer not null default 0")
+    database.execute("alter table runs add column waits_behind integer")
+    database.execute("alter table runs add column memory_bytes integer")
+    database.execute(
+        "create table run_gaps ("
+        " run text not null references runs(id), stream text not null, sequence integer not null, items integer not null,"
+        " bytes integer not null, reason text not null, begun_at real not null, ended_at real not null,"
+        " primary key (run, stream, sequence)) without rowid"
+    )
+
+
+@migrations()
 def m004_durability(database: Database) -> None:
     """Number jobs and runs in the order in which they came, whatever the clock says; keep that a run's end was asked for."""
     for table in ("jobs", "runs"):

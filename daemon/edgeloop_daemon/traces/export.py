@@ -19,6 +19,6 @@ async def export_chrome_trace(traces: TraceStore, run_id: str, *, process_name: 
         )
 
     def export() -> bytes:
-        return encode_json(chrome_trace(trace.tables, trace.batches, process_name=process_name))
+        return encode_json(chrome_trace(trace.tables, trace.batches, trace.gaps, process_name=process_name))
 
     return await asyncio.to_thread(export)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlite_utils import Database as Tables
 
 from edgeloop_daemon.store.database import Database
+from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import MAX_EVENT_BYTES, decode_event
-from edgeloop_shared.records import Priority, join, stream_name
+from edgeloop_shared.messages import MAX_EVENT_BYTES, Gap, decode_event
+from edgeloop_shared.records import MAX_PAYLOAD, Priority, join, stream_name
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 _TABLE_MARK = b'"operator_table"'
@@ -18,10 +19,11 @@ _TABLE_MARK = b'"operator_table"'
 
 @dataclass(frozen=True)
 class Trace:
-    """All sessions of a run: a table of operators each, and the batches of what was executed."""
+    """All sessions of a run: a table of operators each, the batches of what was executed, and what the device had to drop."""
 
     tables: tuple[OperatorTable, ...]
     batches: tuple[TraceBatch, ...]
+    gaps: tuple[Gap, ...] = ()
 
 
 class TraceStore:
@@ -32,18 +34,23 @@ class TraceStore:
 
     async def read(self, run_id: str) -> Trace:
         """Return the trace of a run; it is empty for a run that was not traced."""
-        payloads = await self._database.read(
+        traces = stream_name(run_id, Priority.TRACES)
+        events, batches, gaps = await self._database.read(
             lambda db: (
                 tuple(_payloads(db, stream_name(run_id, Priority.EVENTS))),
-                tuple(_payloads(db, stream_name(run_id, Priority.TRACES))),
+                tuple(_payloads(db, traces)),
+                db.execute(
+                    "select payload from records where stream = ? and is_gap order by sequence", [traces]
+                ).fetchall(),
             )
         )
-        tables = {table.session: table for table in _tables(payloads[0])}
-        return Trace(tuple(tables.values()), tuple(_batches(payloads[1], tables)))
+        tables = {table.session: table for table in _tables(events)}
+        told = tuple(decode_json(Gap, payload, max_bytes=MAX_PAYLOAD) for (payload,) in gaps)
+        return Trace(tuple(tables.values()), tuple(_batches(batches, tables)), told)
 
 
 def _payloads(db: Tables, stream: str) -> Iterator[bytes]:
-    sql = "select payload, is_continued from records where stream = ? order by sequence"
+    sql = "select payload, is_continued from records where stream = ? and not is_gap order by sequence"
     rows = db.execute(sql, [stream])
     return join(((payload, bool(continued)) for payload, continued in rows), max_bytes=MAX_EVENT_BYTES)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, SettingsError
-from edgeloop_shared.models import NAME_PATTERN
+from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB, NAME_PATTERN
 
 SETTINGS_FILE = "edgeloop.toml"
 MAX_SETTINGS_BYTES = 1024 * 1024
@@ -57,6 +57,15 @@ class RunSettings:
     device: str | None = field(
         default=None,
         metadata={"min_length": 1, "description": "The name or id of the device to run on when none is named."},
+    )
+    memory_mb: int | None = field(
+        default=None,
+        metadata={
+            "ge": MIN_MEMORY_MB,
+            "le": MAX_MEMORY_MB,
+            "description": "How much memory a script may allocate on the device, in MiB. The default is the device's own "
+            "bound: half of its memory.",
+        },
     )
 
 

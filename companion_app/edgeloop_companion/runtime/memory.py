@@ -1,0 +1,56 @@
+"""The memory limit of one task: enforced by the system, explained by us."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from types import TracebackType
+
+from edgeloop_shared.errors import TaskFailedError
+
+DEFAULT_SHARE = 0.5  # of the device's memory
+MIB = 1024 * 1024
+_HEADROOM_BYTES = 64 * MIB  # beyond the limit, for the report that it was reached
+
+
+def default_limit(memory_bytes: int) -> int | None:
+    """Return the limit of a task that names none, on a device with that much memory (0: unknown, then None)."""
+    return int(memory_bytes * DEFAULT_SHARE) or None
+
+
+def how_to_raise(limit: int) -> str:
+    """Return what a user can do about a limit that was reached."""
+    return (
+        f"The limit of {limit // MIB} MiB is for this task: raise it with `edgeloop run --memory MIB` or "
+        "`[run] memory_mb` in edgeloop.toml, or use less."
+    )
+
+
+class MemoryLimit:
+    """Bounds what this process may allocate while the block runs.
+
+    Linux counts private writable memory (`RLIMIT_DATA`, getrlimit(2), since 4.7), so that mapped models are free: Python
+    then raises `MemoryError`, and native code gets no memory. Elsewhere nothing is enforced.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit if sys.platform == "linux" else None
+
+    def __enter__(self) -> None:
+        if self._limit is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (self._limit, self._limit + _HEADROOM_BYTES))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._limit is not None:  # the frames still hold what the script had: its report needs room
+            bound = self._limit + _HEADROOM_BYTES
+            resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+
+    def explain(self, error: BaseException, failure: TaskFailedError) -> TaskFailedError:
+        """Return the error to report: when it was the limit, it says so."""
+        if self._limit is None or not isinstance(error, MemoryError):
+            return failure
+        message = f"The task reached its memory limit of {self._limit // MIB} MiB: {failure.message}"
+        details = {**failure.details, "memory_limit_bytes": self._limit}
+        return TaskFailedError(message, hint=how_to_raise(self._limit), details=details)
