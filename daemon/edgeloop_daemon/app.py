@@ -150,7 +150,9 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         async def run_workspace(workspace: str) -> RunWorkspace:
             trusted = await workspaces.require_trusted(workspace, "running a task")
             settings = await workspaces.settings(trusted)
-            return RunWorkspace(trusted.id, trusted.folder, settings.run.include, settings.run.device, settings.run.memory_mb)
+            return RunWorkspace(
+                trusted.id, trusted.folder, settings.run.include, settings.run.device, settings.run.memory_mb
+            )
 
         async def work_at(location: str) -> Job | Run:
             _, collection, name = location.split("/")

@@ -15,8 +15,8 @@ def chrome_trace(
 ) -> dict[str, Any]:
     """Return the trace as plain JSON values: one complete event ("X") per executed operator, named like the operator.
 
-    Every session is a thread of its own; a gap is an instant event ("i"). Times are microseconds since the first event. Raises `MessageError` for a batch whose
-    session or operator has no table.
+    Every session is a thread of its own; a gap is an instant event ("i"). Times are microseconds since the first event. Raises
+    `MessageError` for a batch whose session or operator has no table.
     """
     by_session = {table.session: table for table in tables}
     listed = list(batches)

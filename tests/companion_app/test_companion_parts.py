@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.link.reconnect import LAST_BOUND_SECONDS, SETTLED_SECONDS, Reconnect
 from edgeloop_companion.runtime.commands import CommandLog
-from edgeloop_companion.runtime.output import MAX_LINE_CHARACTERS, LineSplitter
-from edgeloop_companion.runtime.storage import BlobStore, PartialBlob, StateFolder, write_private
+from edgeloop_companion.runtime.run_folder import remove_tree
+from edgeloop_companion.runtime.storage import BlobStore, PartialBlob, write_private
+from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS, LineSplitter
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import ConflictError, TransferError
 from edgeloop_shared.models import DeviceInfo
@@ -56,21 +57,43 @@ def test_a_daemon_that_accepts_and_drops_is_not_hammered() -> None:
     assert sum(reconnect.delay(lived_seconds=0.01) for _ in range(20)) > 60
 
 
-def test_a_command_is_remembered_with_its_refusal_until_many_others_came() -> None:
-    commands, calls = CommandLog(capacity=2), []
+async def test_a_command_is_remembered_with_its_refusal_until_many_others_came(tmp_path: Path) -> None:
+    commands, calls = CommandLog(tmp_path / "commands", capacity=2), []
 
-    def refuse() -> None:
+    async def refuse() -> None:
         calls.append("refused")
         raise ConflictError("No.")
 
-    first = commands.once("a", refuse)
+    async def obey() -> None:
+        calls.append("obeyed")
+
+    first = await commands.once("a", refuse)
     assert first.error == {"code": "conflict", "message": "No."}
-    assert commands.once("a", refuse) is first
+    assert await commands.once("a", refuse) is first
     assert calls == ["refused"]
-    commands.once("b", lambda: None)
-    commands.once("c", lambda: None)
-    commands.once("a", lambda: calls.append("again"))
-    assert calls == ["refused", "again"]
+    await commands.once("b", obey)
+    await commands.once("c", obey)
+    await commands.once("a", obey)
+    assert calls == ["refused", "obeyed", "obeyed", "obeyed"]
+
+
+async def test_commands_are_remembered_by_the_next_companion_whatever_cut_off_the_last_line(tmp_path: Path) -> None:
+    async def obey() -> None:
+        calls.append("obeyed")
+
+    calls: list[str] = []
+    file = tmp_path / "commands"
+    for number in range(3):
+        commands = CommandLog(file)
+        commands.load()
+        await commands.once(f"c{number}", obey)
+        with file.open("ab") as log:
+            log.write(b'\n{"command_id": "half')
+    commands = CommandLog(file)
+    commands.load()
+    for number in range(3):
+        assert (await commands.once(f"c{number}", obey)).error is None
+    assert calls == ["obeyed"] * 3
 
 
 def test_blobs_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
@@ -93,8 +116,8 @@ def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_task_folder_goes_whatever_the_task_did_to_it(tmp_path: Path) -> None:
-    state = StateFolder(tmp_path / "state")
-    folder = state.new_task_folder()
+    folder = tmp_path / "run"
+    folder.mkdir()
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
     (folder / "link").symlink_to(outside)
@@ -103,7 +126,7 @@ def test_a_task_folder_goes_whatever_the_task_did_to_it(tmp_path: Path) -> None:
     (locked / "file").touch()
     locked.chmod(0)
     locked.parent.chmod(0)
-    state.remove_task_folder(folder)
+    remove_tree(folder)
     assert not folder.exists()
     assert outside.stat().st_mode & 0o777 == 0o755
 

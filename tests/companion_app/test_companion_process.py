@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -126,23 +125,3 @@ async def test_a_second_companion_on_the_same_folder_is_refused(peer: LinkPeer, 
         assert error["code"] == "conflict"
         assert str(state) in error["message"]
         assert first.returncode is None
-
-
-async def test_workers_do_not_outlive_a_companion_that_is_killed(peer: LinkPeer, tmp_path: Path) -> None:
-    async with companion(
-        tmp_path / "state", "--allow", "--pair-offer-file", "-", secret=peer.offer().text()
-    ) as process:
-        await event(process, "linked")
-        await peer.linked()
-        fifo = tmp_path / "fifo"
-        os.mkfifo(fifo)
-        reading = asyncio.create_task(asyncio.to_thread(fifo.read_text))
-        script = "import os, sys\nfifo = open(sys.argv[1], 'w')\nprint(os.getpid(), flush=True)\nwhile True: pass"
-        run = await peer.start({"task.py": script}, str(fifo))
-        await peer.until(lambda: len(run.text("stdout")) == 1)
-        process.send_signal(signal.SIGKILL)
-        ended, _ = await asyncio.wait({reading}, timeout=10)  # the end of the file comes when the worker is gone
-        if not ended:  # leave no endless loop behind
-            os.kill(int(run.text("stdout")[0]), signal.SIGKILL)
-            await reading
-        assert ended

@@ -162,10 +162,10 @@ class ActiveRuns:
             loss.cancel()
         held = {stream.partition(".")[0] for stream in hello.streams} | set(hello.runs)
         for active in self.on_device(device_id):
-            if active.reported.epoch not in (None, hello.epoch):
-                await self._lose(active, "it came back without what it had kept of its runs")
-            elif active.id in held:
+            if active.id in held:
                 active.was_accepted = True
+                if active.reported.epoch not in (None, hello.epoch):
+                    await self._lose(active, "its app was started anew and had lost its records")
             elif active.was_accepted:
                 await self._lose(active, "its app was started anew")
         for run_id in hello.runs:

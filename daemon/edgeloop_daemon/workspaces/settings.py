@@ -226,6 +226,7 @@ def _describe(kind: type, prefix: str) -> typing.Iterator[SettingDescription]:
 _KINDS: dict[Any, str] = {
     str: "a string",
     str | None: "a string",
+    int | None: "an integer",
     tuple[str, ...]: "an array of strings",
     Mapping[str, str]: "a table of strings",
 }
