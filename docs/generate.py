@@ -22,7 +22,14 @@ DOCS = Path(__file__).parent
 _REGION = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 _PAIRING = (messages.PairStart, messages.PairStarted, messages.PairFinish, messages.PairFinished)
-_PARTS = (models.DeviceInfo, traces.Operator, messages.LogLine, messages.Gap, bundles.BundleManifest, bundles.BundleFile)
+_PARTS = (
+    models.DeviceInfo,
+    traces.Operator,
+    messages.LogLine,
+    messages.Gap,
+    bundles.BundleManifest,
+    bundles.BundleFile,
+)
 
 GENERATORS: Mapping[str, Callable[[], str]] = {
     "errors": reference.errors_table,
