@@ -18,7 +18,7 @@ from edgeloop_companion.host import BLOB_CONNECTIONS
 from edgeloop_companion.link.blobs import BlobClient, Transfers
 from edgeloop_companion.link.connection import Command, LinkEnd, open_link
 from edgeloop_companion.link.device_port import DevicePort, device_port
-from edgeloop_companion.link.outbox import Outbox
+from edgeloop_companion.link.outbox import Outbox, RunRecords
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_daemon.cli.client import Client
@@ -29,6 +29,7 @@ from edgeloop_daemon.store.database import open_database
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.messages import CommandResult, Hello
 from edgeloop_shared.models import DeviceInfo
+from edgeloop_shared.records import Priority
 
 ADDRESS = "127.0.0.1"
 
@@ -92,12 +93,32 @@ async def pair(folders: Folders, devices: int) -> list[PairedDevice]:
         return [await registry.add(device_info(f"device {number}")) for number in range(devices)]
 
 
+class DiskOutbox(Outbox):
+    """The companion's own outbox in a folder, for a benchmark that knows its streams by name."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.load()
+        self._root = folder
+        self._runs: dict[str, RunRecords] = {}
+
+    async def append(self, stream: str, payload: bytes) -> int:
+        """Add a payload and return the sequence number of its last record."""
+        run_id, _, name = stream.partition(".")
+        if run_id not in self._runs:
+            (self._root / run_id).mkdir()
+            self._runs[run_id] = await self.open_run(run_id, self._root / run_id, lambda: None)
+        priority = Priority[name.upper()]
+        await self._runs[run_id].append([(priority, payload)])
+        return self._runs[run_id].state.last[priority]
+
+
 @dataclass(frozen=True)
 class Device:
     """A linked device: the companion's own link, outbox and transfers, and a script's part played by the benchmark."""
 
     id: str
-    outbox: Outbox
+    outbox: DiskOutbox
     port: DevicePort
     blobs: BlobClient
     transfers: Transfers
@@ -108,15 +129,16 @@ class Device:
 
 @contextlib.asynccontextmanager
 async def linked(
-    pairing: Pairing, store: BlobStore, *, outbox: Outbox | None = None, transfers: Transfers | None = None
+    pairing: Pairing, store: BlobStore, *, outbox: DiskOutbox | None = None, transfers: Transfers | None = None
 ) -> AsyncIterator[Device]:
     """Keep a link for the block. Commands are accepted and put into the device's queue."""
-    outbox = outbox or Outbox()
+    if outbox is None:
+        outbox = DiskOutbox(Path(tempfile.mkdtemp(dir=store.partial("").parent)))
     transfers = transfers or Transfers(store)
     commands: asyncio.Queue[Command] = asyncio.Queue()
     ready = asyncio.Event()
 
-    def accept(command: Command) -> CommandResult:
+    async def accept(command: Command) -> CommandResult:
         commands.put_nowait(command)
         return CommandResult(command.command_id)
 

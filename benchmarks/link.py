@@ -15,6 +15,7 @@ import secrets
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
@@ -22,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from daemon_parts import ADDRESS, Daemon, Device, linked, running_daemon
+from daemon_parts import ADDRESS, Daemon, Device, DiskOutbox, linked, running_daemon
 from figures import Figure, interleaved_async, percentile, publish, ratio, spread
 from link_parts import DEVICE, FRAME, LENGTH, RawProtocol, read_frame
 
 from edgeloop_companion.link.blobs import Transfers
 from edgeloop_companion.link.connection import Link, open_link
 from edgeloop_companion.link.device_port import device_url
-from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_shared.errors import EdgeloopError
@@ -312,7 +312,7 @@ async def resume_figures(daemon: Daemon, pairing: Pairing, store: BlobStore) -> 
     """Pull the cable out a few times in each direction; what is carried beyond the file itself was sent again, or is TLS."""
     cable = Cable(pairing.port)
     through_cable = replace(pairing, port=await cable.lay())
-    outbox, transfers = Outbox(), Transfers(store)
+    outbox, transfers = DiskOutbox(Path(tempfile.mkdtemp(dir=store.partial("").parent))), Transfers(store)
     devices: asyncio.Queue[Device] = asyncio.Queue()
 
     async def stay_linked() -> None:

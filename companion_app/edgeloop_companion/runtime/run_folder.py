@@ -10,15 +10,15 @@ the script works in, `reported/` holds copies of the files that it reported.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgeloop_companion.runtime.journal import has_journal, remove_journal
 from edgeloop_companion.runtime.order import Order
 from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import MessageError
 
 MAX_ORDER_BYTES = 1024 * 1024
 END_BYTES = 64 * 1024
@@ -85,24 +85,16 @@ class RunFolder:
 
     def write_end(self, end: WorkerEnd) -> None:
         """Say how the worker ended, in the space that was set aside."""
-        lines = [line[: max(1, _KEPT_CHARACTERS // max(1, len(end.last_lines)))] for line in end.last_lines]
-        record = {
-            "code": end.code,
-            "last_lines": lines,
-            "reason": end.reason,
-            "lost_bytes": end.lost_bytes,
-            "peak_bytes": end.peak_bytes,
-        }
+        longest = _KEPT_CHARACTERS // max(1, len(end.last_lines))
+        kept = replace(end, last_lines=tuple(line[:longest] for line in end.last_lines))
         with (self.root / "end").open("r+b") as file:
-            file.write(json.dumps(record, ensure_ascii=False).encode(errors="replace")[:END_BYTES])
+            file.write(encode_json(kept))
 
     def end(self) -> WorkerEnd | None:
         """Return how the worker ended, or None when nothing says so (yet)."""
-        try:
-            record = json.loads((self.root / "end").read_bytes())
-        except (FileNotFoundError, ValueError):
-            return None
-        return WorkerEnd(**{**record, "last_lines": tuple(record["last_lines"])})
+        with contextlib.suppress(FileNotFoundError, MessageError):
+            return decode_json(WorkerEnd, (self.root / "end").read_bytes(), max_bytes=END_BYTES)
+        return None
 
     def remove_work(self) -> None:
         """Remove everything of the worker; what its records say is in the spool."""

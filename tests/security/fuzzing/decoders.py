@@ -22,10 +22,14 @@ from onnx import TensorProto, helper, numpy_helper
 from edgeloop_companion.link import blobs as companion_blobs
 from edgeloop_companion.link.device_port import decode_refusal
 from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.link.spool import RunSpool, SpoolDamagedError, SpooledRecord, SpoolState
 from edgeloop_companion.runtime.bundles import read_manifest
+from edgeloop_companion.runtime.commands import CommandLog
+from edgeloop_companion.runtime.journal import Cursor, JournalReader, Kind, pack_entry
 from edgeloop_companion.runtime.order import Order
-from edgeloop_companion.runtime.output import LineSplitter
-from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_reports
+from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_report
+from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_companion.runtime.streams import FrameSplitter, LineSplitter
 from edgeloop_daemon.devices import blob_transfers, device_port
 from edgeloop_daemon.http import websocket
 from edgeloop_daemon.http.server_sent_events import last_event_id
@@ -41,6 +45,7 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, SettingsError, error_from_dict
 from edgeloop_shared.messages import (
+    MAX_EVENT_BYTES,
     LogLine,
     PairFinish,
     PairFinished,
@@ -52,7 +57,7 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.pairing import parse_code, parse_offer
-from edgeloop_shared.records import join, pack_record, unpack_record
+from edgeloop_shared.records import Priority, join, pack_record, unpack_record
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.tensors import TensorInfo
@@ -250,24 +255,10 @@ def _reports() -> Iterator[Decoder]:
     yield Decoder("output of a script", ("Grüße\r\nzwei\rdrei\n".encode(), b"x" * 40_000), _lines, ())
 
 
-class _Pipe:
-    def __init__(self, data: bytes) -> None:
-        self._stream = io.BytesIO(data)
-
-    async def read(self, _size: int = 0) -> bytes:
-        return self._stream.read(1000)
-
-
 def _read_reports(data: bytes) -> list[Any]:
-    async def read() -> list[Any]:
-        return [report async for report in read_reports(_Pipe(data))]  # type: ignore[arg-type]
-
-    waiting = read()
-    try:
-        waiting.send(None)  # it never waits for anything, so it needs no event loop
-    except StopIteration as done:
-        return list(done.value)
-    raise AssertionError("it waited")
+    splitter = FrameSplitter(MAX_EVENT_BYTES)
+    frames = [frame for start in range(0, len(data), 1000) for frame in splitter.feed(data[start : start + 1000])]
+    return [read_report(bytes([frame[0]]) + frame[1]) for frame in frames if not isinstance(frame, int)]
 
 
 def _lines(data: bytes) -> list[str]:
@@ -315,6 +306,34 @@ def _files(folder: Path) -> Iterator[Decoder]:
         (SettingsError,),
         None,
         True,
+    )
+    spool = RunSpool(folder / "seed")
+    (folder / "seed").mkdir()
+    records = [SpooledRecord(Priority.LOGS, number, 0, 5, payload=b"lines") for number in (1, 2)]
+    spool.write(SpoolState(last={**SpoolState().last, Priority.LOGS: 2}), SpoolState(files={"ab": 3}), records)
+    yield Decoder(
+        "spool of a run",
+        ((folder / "seed" / "spool.1").read_bytes(),),
+        at("spooled/spool.1", lambda path: RunSpool(path.parent).load()),
+        (SpoolDamagedError,),
+    )
+    yield Decoder(
+        "journal of a worker",
+        (pack_entry(Kind.STDOUT, 5, b"a\nb") + pack_entry(Kind.REPORT, 6, b"\1{}"),),
+        at("journal/journal.1", lambda path: JournalReader(path.parent, Cursor()).read()),
+        (),
+    )
+    yield Decoder(
+        "results of commands",
+        (b'\n{"command_id":"c1","error":null}\n{"command_id":"c2","error":{"code":"conflict","message":"No."}}',),
+        at("commands.jsonl", lambda path: CommandLog(path).load()),
+        (),
+    )
+    yield Decoder(
+        "end of a worker",
+        (b'{"code": -11, "last_lines": ["a"], "reason": null, "lost_bytes": 0, "peak_bytes": 5}   ',),
+        at("worker/end", lambda path: RunFolder(path.parent).end()),
+        (),
     )
     yield Decoder(
         "manifest of a bundle",
