@@ -124,7 +124,9 @@ def _messages() -> Iterator[Decoder]:
     yield _json("progress of a job", Progress, [b'{"fraction":0.5,"message":"half"}'])
     yield _json("metric of a job", Metric, [b'{"tag":"loss","step":3,"value":0.5,"time":1.0}'])
     yield _json(
-        "order of a worker", Order, [b'{"script":"a.py","arguments":["x"],"trace":true,"reports":3,"status":4}']
+        "order of a worker",
+        Order,
+        [b'{"script":"a.py","arguments":["x"],"trace":true,"memory_bytes":5,"companion":"lock"}'],
     )
     yield Decoder(
         "link message",
