@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bundle_path
-from edgeloop_shared.codec import decode, encode_json, parse_json, printable
+from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
 from edgeloop_shared.records import stream_priority
@@ -298,7 +298,7 @@ def decode_event(payload: bytes, *, max_bytes: int = MAX_EVENT_BYTES) -> Event:
 
 def _dump(message: object, kinds: Mapping[str, type]) -> bytes:
     name = next(name for name, kind in kinds.items() if kind is type(message))
-    return encode_json({"type": name, **vars(message)})
+    return encode_json({"type": name, **members(message)})
 
 
 def _load(text: str | bytes, kinds: Mapping[str, Any], max_bytes: int) -> Any:
