@@ -30,6 +30,7 @@ from edgeloop_shared import process_lock
 TERMINATE_SECONDS = 2.0
 LINGER_SECONDS = 1.0  # for which pipes that a dead worker's own children hold open are still read
 FULL_DISK_SECONDS = 30.0
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 MAX_REPORT_BYTES = 4 * 1024**2
 MAX_WORD_BYTES = 1024 * 1024
 KEPT_LINES = 40
@@ -68,82 +69,107 @@ class Guardian:
         for end in (self._signals, signalled):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+        self._pending: list[bytes] = []
+        self._is_urgent = False
+        self._status: int | None = None
+        self._heard_at = self._seen_companion = self._next_look = time.monotonic()
+        self._blocked_since: float | None = None
+        self._lost_bytes = 0
         self._kill_at: float | None = None
         self._reason: str | None = None
         signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes `select`
         signal.signal(signal.SIGTERM, self._terminate)
 
     def watch(self) -> WorkerEnd:
-        """Write the journal until the worker has ended; return how."""
-        pending: list[bytes] = []
-        blocked_since: float | None = None
-        seen_companion = next_look = time.monotonic()
-        status: int | None = None
-        ended_at = 0.0
-        lost = 0
-        is_urgent = False
-        while self._pipes or status is None:
+        """Write the journal until the worker has ended and all that came out of it is there; return how it ended."""
+        while True:
             now = time.monotonic()
-            if status is None and (status := self._reap()) is not None:
-                ended_at = now
-            if now >= next_look:
-                next_look = now + 1.0
-                if process_lock.is_held(Path(self._order.companion)):
-                    seen_companion = now
-                elif now - seen_companion > self._order.vanish_seconds:
-                    self._end(VANISHED)
+            if self._status is None and (status := self._reap()) is not None:
+                self._status, self._heard_at = status, now
+            self._look_for_companion(now)
             if self._kill_at is not None and now > self._kill_at:
                 self._signal_group(signal.SIGKILL)
-            if pending:
-                try:
-                    self._journal.append(b"".join(pending))
-                except OSError as error:
-                    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                        raise
-                    blocked_since = blocked_since or now
-                    if now - blocked_since > FULL_DISK_SECONDS:
-                        self._end(DISK_FULL)
-                    if status is not None and self._reason is not None:
-                        lost += sum(map(len, pending))
-                        pending.clear()
-                    else:
-                        select.select([self._signals], [], [], _TICK_SECONDS)
-                        continue
-                else:
-                    blocked_since = None
-                    pending.clear()
-                    self._tell(URGENT if is_urgent else b".")
-                    is_urgent = False
-            may_read = status is not None or not self._journal.is_full
-            sources = [self._signals, *self._pipes] if may_read else [self._signals]
-            ready = select.select(sources, [], [], _TICK_SECONDS if may_read else _TICK_SECONDS / 5)[0]
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._signals, 4096)
-            if self._words in self._pipes and may_read:
-                ready.insert(0, self._words)  # first, whatever is ready: the start comes before all that follows it
-            for pipe in dict.fromkeys(ready):
+            if not self._write(now):
+                select.select([self._signals], [], [], _TICK_SECONDS)
+                continue
+            if self._status is not None and not self._pipes:
+                return WorkerEnd(
+                    _code(self._status), tuple(self._last_lines), self._reason, self._lost_bytes, _peak_bytes()
+                )
+            self._listen()
+            if self._status is not None and time.monotonic() - self._heard_at > LINGER_SECONDS:
+                for pipe in tuple(self._pipes):  # its own children hold them open
+                    self._end_pipe(pipe)
+
+    def _look_for_companion(self, now: float) -> None:
+        if now < self._next_look:
+            return
+        self._next_look = now + 1.0
+        if process_lock.is_held(Path(self._order.companion)):
+            self._seen_companion = now
+        elif now - self._seen_companion > self._order.vanish_seconds:
+            self._end(VANISHED)
+
+    def _write(self, now: float) -> bool:
+        """Write what waits; return False when the disk is full.
+
+        After `FULL_DISK_SECONDS` of that the worker is ended, and what it still says is counted as lost.
+        """
+        if not self._pending:
+            return True
+        try:
+            self._journal.append(b"".join(self._pending))
+        except OSError as error:
+            if error.errno not in FULL_DISK:
+                raise
+            self._blocked_since = self._blocked_since or now
+            if now - self._blocked_since > FULL_DISK_SECONDS:
+                self._end(DISK_FULL)
+            if self._status is None or self._reason is None:
+                return False
+            self._lost_bytes += sum(map(len, self._pending))
+        else:
+            self._blocked_since = None
+            self._tell(URGENT if self._is_urgent else b".")
+        self._is_urgent = False
+        self._pending.clear()
+        return True
+
+    def _listen(self) -> None:
+        """Wait a moment for something of the worker; while the companion is far behind, the worker waits instead."""
+        may_read = self._status is not None or not self._journal.is_full
+        sources = [self._signals, *self._pipes] if may_read else [self._signals]
+        ready = select.select(sources, [], [], _TICK_SECONDS if may_read else _TICK_SECONDS / 5)[0]
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._signals, 4096)
+        if may_read:
+            for pipe in dict.fromkeys((self._words, *ready)):  # the start comes before all that follows it
                 if pipe in self._pipes:
-                    new = self._read(pipe)
-                    is_urgent = is_urgent or (bool(new) and pipe not in self._outputs)
-                    pending += new
-            if status is not None and not ready and not pending and time.monotonic() - ended_at > LINGER_SECONDS:
-                break
-        return WorkerEnd(_code(status or 0), tuple(self._last_lines), self._reason, lost, _peak_bytes())
+                    self._read(pipe)
 
     def tell_end(self) -> None:
         """Wake the companion a last time."""
         self._tell(URGENT)
 
-    def _read(self, pipe: int) -> list[bytes]:
-        feed = self._pipes[pipe]
+    def _read(self, pipe: int) -> None:
         try:
             data = os.read(pipe, _READ_BYTES)
         except BlockingIOError:
-            return []
+            return
         if not data:
-            del self._pipes[pipe]
-            os.close(pipe)
-        return feed(data, not data)
+            self._end_pipe(pipe)
+            return
+        self._heard_at = time.monotonic()
+        self._take(pipe, self._pipes[pipe](data, False))
+
+    def _end_pipe(self, pipe: int) -> None:
+        feed = self._pipes.pop(pipe)
+        os.close(pipe)
+        self._take(pipe, feed(b"", True))
+
+    def _take(self, pipe: int, entries: list[bytes]) -> None:
+        self._pending += entries
+        self._is_urgent = self._is_urgent or (bool(entries) and pipe not in self._outputs)
 
     def _output(self, kind: Kind) -> Feed:
         splitter = LineSplitter()
