@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -122,7 +122,7 @@ class Device:
     port: DevicePort
     blobs: BlobClient
     transfers: Transfers
-    bearer: str
+    bearer: str = field(repr=False)
     commands: asyncio.Queue[Command]
     ended: asyncio.Task[LinkEnd]
 

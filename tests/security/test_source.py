@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("shared", "plugins", "daemon", "companion_app", "benchmarks", "docs")
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "jsonpickle"}
 SECRETS = {
-    *((name, "str") for name in ("device_key", "secret", "bearer", "token", "code", "offer", "password")),
+    *((name, "str") for name in ("device_key", "secret", "bearer", "token", "offer", "password")),
     *((name, "bytes") for name in ("key", "secret", "stretched", "server_nonce")),
 }
 

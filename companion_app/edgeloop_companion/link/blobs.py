@@ -130,13 +130,23 @@ class Transfers:
             if await asyncio.to_thread(self.store.has, sha256, size):
                 on_bytes(size)
                 return
-            blob = await asyncio.to_thread(PartialBlob, self.store, sha256, size)
+            blob = await self._open(sha256, size)
             try:
                 on_bytes(blob.received)
                 await self._fetch(blob, sha256, size, on_bytes)
             finally:
                 blob.close()
         self._fetching.pop(sha256, None)
+
+    async def _open(self, sha256: str, size: int) -> PartialBlob:
+        """Open the blob in a thread; who is cancelled meanwhile leaves no open file behind."""
+        opening = asyncio.create_task(asyncio.to_thread(PartialBlob, self.store, sha256, size))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(OSError):
+                (await opening).close()
+            raise
 
     async def _fetch(self, blob: PartialBlob, sha256: str, size: int, on_bytes: OnBytes) -> None:
         resumed = blob.resumed
