@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mmap
 import re
 from collections.abc import AsyncIterator, Callable, Coroutine

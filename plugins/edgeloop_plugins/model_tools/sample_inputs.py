@@ -80,7 +80,7 @@ def _arrays(path: Path, inputs: Sequence[TensorInfo]) -> Mapping[str, Array]:
             size = sum(entry.file_size for entry in archive.infolist() if entry.filename.removesuffix(".npy") in wanted)
         if size <= MAX_BYTES:
             with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] if name in wanted else np.empty(0) for name in archive.files}
+                return {name: _array(archive[name]) if name in wanted else np.empty(0) for name in archive.files}
     except Exception as error:  # of a damaged file: zlib, tokenize, struct and many more speak up through numpy
         raise InvalidInputError(
             f"{path} cannot be read as arrays: {error}.",
@@ -91,6 +91,12 @@ def _arrays(path: Path, inputs: Sequence[TensorInfo]) -> Mapping[str, Array]:
         hint="Save fewer samples.",
         details={"limit": MAX_BYTES, "size": size},
     )
+
+
+def _array(value: object) -> Array:
+    if not isinstance(value, np.ndarray):  # numpy hands over the bytes of an entry that is no array
+        raise ValueError("an entry is no array")  # noqa: TRY004
+    return value
 
 
 def _runs(array: Array, tensor: TensorInfo, path: Path, limit: int) -> list[Array]:

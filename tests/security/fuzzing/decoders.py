@@ -423,6 +423,11 @@ def _lying_archives() -> Iterator[bytes]:
             archive.writestr("x.npy", array)
             archive.writestr("y.npy", array)
         yield content.getvalue()
+    text = io.BytesIO()
+    with zipfile.ZipFile(text, "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, "no array at all")
+    yield text.getvalue()
 
 
 def _onnx_models() -> tuple[bytes, ...]:
