@@ -12,10 +12,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import api_reference
 import performance
 import reference
 
 import edgeloop
+from edgeloop_daemon.http.api import PREFIX
+from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_shared import bundles, messages, models, traces
 
 DOCS = Path(__file__).parent
@@ -51,6 +54,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "checks": reference.checks_table,
     "commands": reference.commands_reference,
     "routes": lambda: reference.routes_table(reference.local_api()),
+    "api-reference": lambda: api_reference.api_reference(openapi_document(tuple(reference.local_api()), PREFIX)),
     "settings": reference.settings_table,
     "benchmarks": performance.figures_table,
 }

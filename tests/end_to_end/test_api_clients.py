@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,3 +128,24 @@ def test_a_token_of_the_command_line_opens_the_api_until_it_is_revoked(own: Comm
     with pytest.raises(urllib.error.HTTPError, match="401"):
         ask(own, "GET", "/tokens", Authorization=f"Bearer {text}")
     assert own.fail("token", "revoke", "editor")["code"] == "not-found"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs the Debian package curl")
+def test_the_shell_examples_of_the_documentation_work(own: CommandLine) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    (own.folder / "digits.mnn").write_bytes(b"none")
+    before = len(own.json("jobs"))
+    path = f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-eu", "-o", "pipefail", "-c", "".join(blocks)],
+        cwd=own.folder,
+        env={**os.environ, "EDGELOOP_HOME": str(own.home), "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "event: workspace.opened" in done.stdout
+    assert len(own.json("jobs")) == before + 1
