@@ -2,7 +2,7 @@
 
 Every file has one writer. `spec.json`: the daemon, before the job begins. `lock`: the supervisor holds it for its life.
 `cancel`: the daemon; its being there asks for the job's end.
-`group`: the job process holds it and leads the process group. `log`: appended by all. `progress.json`, `metrics.jsonl` and
+`group`: the job process holds it and leads the process group. `log`: the supervisor. `progress.json`, `metrics.jsonl` and
 `outcome.json`: the job process. `status.json`: whoever holds `lock`; it appears once, and then the job has ended.
 """
 
@@ -62,7 +62,7 @@ class JobFolder:
 
     @property
     def log(self) -> Path:
-        """Plain text."""
+        """Plain text, with a limit of size."""
         return self.root / "log"
 
     @property

@@ -21,6 +21,7 @@ from typing import Any
 
 from edgeloop_daemon.jobs.job_folder import JobFolder
 from edgeloop_shared import process_lock
+from edgeloop_shared.bounded_log import BoundedLog, LogPipe
 from edgeloop_shared.errors import JobFailedError
 
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
@@ -40,20 +41,22 @@ class JobProcess:
         """Run the job process to its end, with all that it has started, and return its exit status."""
         # -P: the job stands in the workspace, whose files must not be taken for modules of the standard library.
         command = [sys.executable, "-P", "-m", "edgeloop_daemon.jobs.process", str(self._folder.root)]
-        with self._folder.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | {"PYTHONUNBUFFERED": "1"},
-                process_group=0,
-            )
+        pipe = LogPipe(BoundedLog(self._folder.log))
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=pipe.writing,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            process_group=0,
+        )
+        pipe.start()
         if self.is_cancelled:  # the signal came before there was anything to send it to
             self._cancel()
         status = self._process.wait()
         signal.setitimer(signal.ITIMER_REAL, 0)
         self._kill()  # what the handler left behind; the group's number stays taken as long as a member lives
+        pipe.finish()
         return status
 
     def _cancel(self, _number: int = 0, _frame: FrameType | None = None) -> None:

@@ -20,10 +20,13 @@ from edgeloop_plugins.training_local.artifacts import copy_artifacts
 from edgeloop_plugins.training_local.lines import LineSplitter
 from edgeloop_plugins.training_local.plugin import LocalParameters
 from edgeloop_shared import process_lock
+from edgeloop_shared.bounded_log import BoundedLog, LogPipe
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import InvalidInputError, JobFailedError, MessageError
 
 POLL_SECONDS = 0.02
+LOG_BYTES = 256 * 1024**2
+"""Of a run's output; lines beyond it are left out, and so are the metrics in them. The last ones always come."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class LocalTraining:
         del parameters
         self._context = context
         self._guardians: dict[str, subprocess.Popen[bytes]] = {}
+        self._logs: dict[str, LogPipe] = {}
         self._lifelines: dict[str, int] = {}  # the kernel closes them with this process, however it ends
 
     def submit(self, run: TrainingRun) -> str:
@@ -96,6 +100,8 @@ class LocalTraining:
             running = True
             while running:
                 running = process_lock.is_held(folder / "lock")  # asked before reading, so that nothing is missed
+                if not running and (pipe := self._logs.pop(reference, None)) is not None:
+                    pipe.finish()
                 while data := log.read(1 << 16):
                     yield from lines.feed(data)
                 if running:
@@ -130,17 +136,18 @@ class LocalTraining:
         try:
             # The lock belongs to the open file, which the guardian inherits: it is held as long as the guardian lives.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            with (folder / "log.txt").open("wb") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", guardian.__file__, str(lifeline), str(folder), *command],
-                    cwd=working,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    pass_fds=(lifeline, lock),
-                )
+            pipe = LogPipe(BoundedLog(folder / "log.txt", limit=LOG_BYTES))
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", guardian.__file__, str(lifeline), str(folder), *command],
+                cwd=working,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=pipe.writing,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(lifeline, lock),
+            )
+            pipe.start()
             os.pwrite(lock, str(process.pid).encode(), 0)
         except BaseException:
             os.close(own_end)
@@ -149,6 +156,7 @@ class LocalTraining:
             os.close(lifeline)
             os.close(lock)
         self._lifelines[str(folder)] = own_end
+        self._logs[str(folder)] = pipe
         return process
 
     def _reap(self, reference: str) -> None:
