@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from edgeloop_daemon.store.files import write_atomically
 from edgeloop_shared.proofs import fingerprint
 
 _BEGIN = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)  # phones with a wrong clock still accept it
+_log = logging.getLogger(__name__)
 _END = datetime.datetime(2099, 12, 31, tzinfo=datetime.UTC)
 
 
@@ -28,9 +30,22 @@ class Certificate:
 
 
 def load_or_create_certificate(certificate: Path, key: Path) -> Certificate:
-    """Return the certificate in the PEM files at `certificate` and `key`, made now if they are not there. Blocks."""
-    if not (certificate.exists() and key.exists()):
-        _create(certificate, key)
+    """Return the certificate in the PEM files at `certificate` and `key`. Blocks.
+
+    They are made now if one is not there; if they cannot be read they are kept beside the new ones, and phones must pair again.
+    """
+    if certificate.exists() and key.exists():
+        try:
+            return _load(certificate, key)
+        except (OSError, ValueError) as error:  # of which `ssl.SSLError` is one
+            _log.error("The device port's certificate cannot be read, so a new one is made: %s", error)
+            for path in (certificate, key):
+                path.replace(path.with_name(f"{path.name}.damaged"))
+    _create(certificate, key)
+    return _load(certificate, key)
+
+
+def _load(certificate: Path, key: Path) -> Certificate:
     key.chmod(0o600)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

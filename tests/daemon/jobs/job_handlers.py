@@ -7,6 +7,7 @@ import json
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 from dataclasses import dataclass
@@ -146,3 +147,13 @@ def run_commands(work: Work, context: JobContext) -> dict[str, Any]:
 
 def run_a_missing_command(work: Work, context: JobContext) -> int:
     return context.run(["no-such-command-anywhere"])
+
+
+def print_without_end(work: Work, context: JobContext) -> Answer:
+    """Print `number` megabytes, by Python and by a child."""
+    line = "x" * 99 + "\n"
+    for _ in range(work.number * 5):
+        sys.stdout.write(line * 1000)
+    subprocess.run([sys.executable, "-c", f"print({line!r} * {work.number * 5000})"], check=True)
+    context.log("the end")
+    return Answer("", work.number)

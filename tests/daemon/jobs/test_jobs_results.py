@@ -15,6 +15,7 @@ from edgeloop.results import MAX_RESULT_BYTES
 from edgeloop_daemon.jobs.job import JobState
 from edgeloop_daemon.jobs.job_folder import SHOWN_LINES
 from edgeloop_daemon.jobs.jobs import Jobs
+from edgeloop_shared.bounded_log import LIMIT_BYTES, TAIL_BYTES
 from edgeloop_shared.errors import NotFoundError
 
 SECONDS = 30
@@ -176,3 +177,16 @@ def test_a_supervisor_stays_small() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_job_that_prints_without_end_fills_no_disk_and_ends_well(
+    jobs: Jobs, start: Start, tmp_path: Path
+) -> None:
+    job = await start(jobs, "print_without_end", number=200)
+    ended = await jobs.wait(job.id, SECONDS)
+    log = tmp_path / "jobs" / job.id / "log"
+    end = await jobs.log(job.id, offset=log.stat().st_size - 1000)
+
+    assert ended.state is JobState.SUCCEEDED
+    assert LIMIT_BYTES < log.stat().st_size < LIMIT_BYTES + 2 * TAIL_BYTES
+    assert end.text.endswith("the end\n")

@@ -74,7 +74,7 @@ class Storm:
         self._workspace_id = ""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._companion: subprocess.Popen[bytes] | None = None
-        self._environment = {**os.environ, "PYTHONPATH": f"{_install_plugin(self.folder)}:{PLUGIN}"}
+        self._environment = {**os.environ, "PYTHONPATH": f"{install_plugin(self.folder)}:{PLUGIN}"}
 
     @contextlib.contextmanager
     def raging(self) -> Iterator[Storm]:
@@ -255,7 +255,7 @@ class Storm:
             time.sleep(_POLL_SECONDS)
 
 
-def _install_plugin(folder: Path) -> Path:
+def install_plugin(folder: Path) -> Path:
     """Return a folder that, on the path of Python, makes the storm's plugin an installed distribution."""
     site = folder / "site"
     information = site / "chaos_plugin-1.0.dist-info"
