@@ -44,6 +44,7 @@ async def test_stalled_handshakes_of_one_address_make_room_for_the_next(
     daemon: DeviceDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshakes, "MAX_HANDSHAKES_PER_ADDRESS", 3)
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 60.0)  # so that time alone does not end them
     stalled = [await connect(daemon.port, secure=False) for _ in range(3)]
     async with call(daemon.port) as honest:
         await challenge(honest)
@@ -57,6 +58,7 @@ async def test_stalled_handshakes_of_many_addresses_make_room_for_the_next(
     daemon: DeviceDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(handshakes, "MAX_HANDSHAKES", 2)
+    monkeypatch.setattr(handshakes, "HANDSHAKE_SECONDS", 60.0)  # so that time alone does not end them
     stalled = [
         await asyncio.open_connection("127.0.0.1", daemon.port, local_addr=(f"127.0.0.{last}", 0)) for last in (2, 3)
     ]
