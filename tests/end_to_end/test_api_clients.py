@@ -115,6 +115,8 @@ def test_events_are_shown_in_eighty_columns_and_a_wrong_kind_is_named(own: Comma
     assert shown
     assert "workspace.opened" in shown[0]
     assert own.fail("events", "--kind", "weather")["code"] == "invalid-input"
+    unknown = own.json("events", "--since", "1000000")
+    assert [(event["kind"], event["data"]["since"]) for event in unknown] == [("reset", 1_000_000)]
 
 
 def test_a_token_of_the_command_line_opens_the_api_until_it_is_revoked(own: CommandLine) -> None:

@@ -31,7 +31,7 @@ def events(
     choice = {"workspace": workspace, "kinds": ",".join(kinds) or None}
     found = _events(session.daemon(), choice, since, limit, follow=follow)
     if session.as_json and not follow:
-        print_json([event for event in found if event["kind"] != "reset"])
+        print_json(list(found))
         return
     try:
         for event in found:

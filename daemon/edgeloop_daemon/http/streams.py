@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import WSCloseCode
 
-from edgeloop_shared.errors import RateLimitedError
+from edgeloop_shared.errors import DaemonUnreachableError, RateLimitedError
 
 MAX_STREAMS_PER_TOKEN = 64
 CLOSE_REVOKED = 4001
@@ -44,9 +44,12 @@ class Streams:
 
     @asynccontextmanager
     async def opened(self, token: str) -> AsyncIterator[Stream]:
-        """Count an answer for the block. It is left early when the stream is ended. Raises `RateLimitedError`."""
+        """Count an answer for the block. It is left early when the stream is ended.
+
+        Raises `RateLimitedError`, and `DaemonUnreachableError` when the daemon stops.
+        """
         if self._is_closing:
-            raise RateLimitedError("The daemon stops.", hint="Try again when it runs.")
+            raise DaemonUnreachableError("The daemon stops.", hint="Try again when it runs.")
         if sum(stream.token == token for stream in self._open) >= self._limit:
             raise RateLimitedError(
                 f"This token has {self._limit} streams open.",

@@ -207,6 +207,7 @@ async def test_streams_end_with_the_daemon(api: Api) -> None:
         await api.streams.close()
         await asyncio.wait_for(response.content.read(), SECONDS)
     assert await socket.closed() == WSCloseCode.GOING_AWAY
+    assert (await api.get("/events/stream"))[0] == 503
 
 
 async def test_a_token_may_have_so_many_streams_open_and_no_more(api: Api) -> None:
