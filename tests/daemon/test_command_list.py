@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from edgeloop_daemon.cli.command_list import BUILT_IN, Listed
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
+from edgeloop_shared import process_lock
 
 HEAVY = {"aiohttp", "pydantic", "cryptography", "segno", "numpy", "sqlite3", "sqlite_utils", "pluggy", "asyncio", "ssl"}
 MODULES = (
@@ -61,6 +63,23 @@ def test_a_command_that_does_not_exist_brings_the_nearest_ones_to_mind(home: Pat
     done = call(home, "-m", "edgeloop_daemon.cli", typed)
     assert done.returncode == 2
     assert f"There is no command {typed!r}. Did you mean {meant}" in done.stderr
+
+
+def test_a_wrong_line_is_one_json_value_as_well_where_that_is_asked_for(home: Path) -> None:
+    done = call(home, "-m", "edgeloop_daemon.cli", "statsu", "--json")
+    assert (done.returncode, done.stderr) == (2, "")
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == "invalid-input"
+    assert "Did you mean status" in error["message"]
+
+
+def test_a_runtime_file_that_is_no_runtime_file_sends_to_the_doctor(tmp_path: Path) -> None:
+    (tmp_path / "runtime.json").write_text('{"pid": 1, "port')
+    with process_lock.held(tmp_path / "daemon.lock"):
+        done = call(tmp_path, "-m", "edgeloop_daemon.cli", "status")
+    assert done.returncode == 1
+    assert "edgeloop doctor" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_command_like_nothing_else_is_simply_refused(home: Path) -> None:

@@ -148,9 +148,14 @@ class Client:
 
 def _read_runtime(path: Path) -> Record:
     try:
-        return cast("Record", json.loads(path.read_text()))
+        record = json.loads(path.read_text())
+        return {"port": int(record["port"]), "token": str(record["token"])}
     except FileNotFoundError:
         raise DaemonUnreachableError("The daemon is not running.", hint="Start it with `edgeloop up`.") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DaemonUnreachableError(
+            f"{path} does not tell where the daemon listens.", hint="`edgeloop doctor` says what is wrong with it."
+        ) from None
 
 
 def _query_text(value: Any) -> str:

@@ -17,7 +17,7 @@ from edgeloop_daemon.cli.output import clean_lines, print_json
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 
 
 class CommandLine(click.Group):
@@ -101,7 +101,11 @@ def main() -> None:
         click.echo("Aborted.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        # The option itself was perhaps never reached: what is asked for on a wrong line is read off its words.
+        if session.as_json or "--json" in sys.argv[1:]:
+            print_json({"error": InvalidInputError(error.format_message()).as_dict()})
+        else:
+            error.show()
         sys.exit(error.exit_code)
 
 
