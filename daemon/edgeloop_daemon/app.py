@@ -160,7 +160,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
 
         async def shut_down(stop_jobs: bool) -> None:
             if stop_jobs:
-                await jobs.stop_all()
+                await asyncio.gather(jobs.stop_all(), devices.runs.stop_all())
             stop.set()
 
         routes: tuple[Route, ...] = (

@@ -276,3 +276,19 @@ async def test_what_was_uploaded_of_a_file_goes_with_its_run(daemon: DeviceDaemo
     await linked.report(again.id, TaskFinished(1, RunState.CANCELLED, 0, 0))
     await daemon.runs.get(again.id, wait=5)
     assert not partial.exists()
+
+
+async def test_a_file_whose_last_byte_came_as_the_daemon_was_killed_is_complete(
+    daemon: DeviceDaemon, linked: Link
+) -> None:
+    run, _ = await begin(daemon, linked)
+    content = secrets.token_bytes(1000)
+    await announce(linked, run, content)
+    partial = await asyncio.to_thread(daemon.blobs.partial, sha(content), linked.identity.id)
+    await asyncio.to_thread(partial.write_bytes, content[::-1])
+    _, headers, _ = await linked.ask("HEAD", sha(content))
+    assert headers["Edgeloop-Received"] == "0"  # other bytes do not count
+    await asyncio.to_thread(partial.write_bytes, content)
+    _, headers, _ = await linked.ask("HEAD", sha(content))
+    assert headers["Edgeloop-Received"] == "1000"
+    assert (await daemon.runs.get(run.id)).files[0].is_received

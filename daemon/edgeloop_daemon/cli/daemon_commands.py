@@ -43,17 +43,17 @@ def up(session: Session, foreground: bool, port: int | None, device_port: int | 
 
 
 @click.command()
-@click.option("--stop-jobs", is_flag=True, help="Cancel running jobs as well; without it they go on.")
+@click.option("--stop-jobs", is_flag=True, help="Cancel running jobs and runs as well; without it they go on.")
 @json_option
 @click.pass_obj
 def down(session: Session, stop_jobs: bool) -> None:
     """Stop the daemon and its virtual devices."""
     was_running = session.client.is_running()
     is_service = daemon_service(session.folders).is_installed()
-    stopped = stop_virtual_devices(session.folders)
-    if was_running:
+    if was_running:  # first: what is cancelled on a device is cancelled through its link
         session.client.post("/shutdown", {"stop_jobs": stop_jobs})
         wait_until_stopped(session.folders)
+    stopped = stop_virtual_devices(session.folders)
     if session.as_json:
         print_json({"was_running": was_running, "virtual_devices": stopped, "is_service": is_service})
         return

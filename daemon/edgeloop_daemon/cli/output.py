@@ -79,7 +79,7 @@ def duration(begin: float | None, end: float | None) -> str:
     """Return the time between two moments (until now, if it has not ended)."""
     if begin is None:
         return "-"
-    seconds = (end if end is not None else time.time()) - begin
+    seconds = max(0.0, (end if end is not None else time.time()) - begin)  # the clock may have been set back
     return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
 
 

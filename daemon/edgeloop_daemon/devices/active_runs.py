@@ -108,6 +108,10 @@ class ActiveRuns:
         """Return the run, or None when it has ended."""
         return self._runs.get(run_id)
 
+    def unfinished(self) -> tuple[str, ...]:
+        """Return the ids of all runs that have not ended."""
+        return tuple(self._runs)
+
     def on_device(self, device_id: str) -> tuple[ActiveRun, ...]:
         """Return the runs that a device has or is to have."""
         return tuple(active for active in self._runs.values() if active.device == device_id and not active.has_ended)

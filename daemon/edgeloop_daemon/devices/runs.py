@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlite_utils import Database as Tables
 
-from edgeloop_daemon.devices.active_runs import ActiveRun, ActiveRuns, cancelled
+from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns, cancelled
 from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
@@ -125,6 +125,13 @@ class Runs:
             return run
         await self._active.cancel(active, cancelled(run_id))
         return await self._table.get(run_id)
+
+    async def stop_all(self) -> None:
+        """Ask for the end of every run, and return when all have ended (after a bounded time at the latest)."""
+        running = self._active.unfinished()
+        for run_id in running:
+            await self.cancel(run_id)
+        await asyncio.gather(*(self.get(run_id, CANCEL_SECONDS + 1.0) for run_id in running))
 
     async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:
         """Return output behind `offset`: zero, or an earlier page's `next_offset`. `limit` is in bytes, roughly.
