@@ -11,7 +11,7 @@ help:
 	@echo "make test    run all tests"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
-	@echo "make chaos   kill the daemon 500 times while it works, and look for what was lost"
+	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
 	@echo "make fuzz    100,000 damaged inputs into every decoder; half an hour"
 	@echo "make fuzz-api  generated requests, fitting and not, to a real daemon; half an hour"
 	@echo "make docs    write the generated parts of docs/ anew"

@@ -54,7 +54,7 @@ class Storm:
 
     folder: Path
     seed: int
-    victims: Sequence[Victim] = ("daemon",)
+    victims: Sequence[Victim] = ("daemon", "companion")
     killed: Counter[Victim] = field(default_factory=Counter)
     begun: dict[str, str] = field(default_factory=dict)
     """The works that the daemon has confirmed: their kinds by id."""
@@ -129,7 +129,7 @@ class Storm:
             found += [f"{job['kind']} {job['id']} (key {key}): {loss}" for loss in self._of_job(client, job, key)]
         for run in runs:
             found += [f"run {run['id']}: {loss}" for loss in self._of_run(client, run, run["arguments"][1])]
-        return [*found, *self._leftovers(jobs)]
+        return [*found, *_event_losses(client, jobs, runs), *self._leftovers(jobs)]
 
     # One kind of work each
 
@@ -263,6 +263,26 @@ def install_plugin(folder: Path) -> Path:
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: chaos-plugin\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text("[edgeloop]\nchaos = chaos_plugin\n")
     return site
+
+
+def _event_losses(client: Client, jobs: list[Record], runs: list[Record]) -> Iterator[str]:
+    """Tell which change of state the log of events does not hold once, in the order of its cursors."""
+    events: list[Record] = []
+    since, latest = 0, 1
+    while since < latest:
+        page = client.get("/events", since=since, limit=1000)
+        events += page["items"]
+        since, latest = page["next"], page["latest"]
+    cursors = [event["cursor"] for event in events]
+    if cursors != sorted(set(cursors)):
+        yield "the cursors of the events do not grow"
+    told = Counter((event["kind"], event["data"].get(event["kind"].partition(".")[0])) for event in events)
+    for noun, records in (("job", jobs), ("run", runs)):
+        for record in records:
+            for change in ("queued", "started", record["state"]):
+                yield from _difference(
+                    f"events {noun}.{change} of {record['id']}", 1, told[f"{noun}.{change}", record["id"]]
+                )
 
 
 def _is_linked(client: Client) -> bool:
