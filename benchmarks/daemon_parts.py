@@ -133,8 +133,8 @@ async def linked(
 ) -> AsyncIterator[Device]:
     """Keep a link for the block. Commands are accepted and put into the device's queue."""
     if outbox is None:
-        outbox = DiskOutbox(Path(tempfile.mkdtemp(dir=store.partial("").parent)))
-    transfers = transfers or Transfers(store)
+        outbox = DiskOutbox(Path(tempfile.mkdtemp(dir=store.path("").parent)))
+    transfers = transfers or Transfers(store, "benchmark")
     commands: asyncio.Queue[Command] = asyncio.Queue()
     ready = asyncio.Event()
 

@@ -312,7 +312,7 @@ async def resume_figures(daemon: Daemon, pairing: Pairing, store: BlobStore) -> 
     """Pull the cable out a few times in each direction; what is carried beyond the file itself was sent again, or is TLS."""
     cable = Cable(pairing.port)
     through_cable = replace(pairing, port=await cable.lay())
-    outbox, transfers = DiskOutbox(Path(tempfile.mkdtemp(dir=store.partial("").parent))), Transfers(store)
+    outbox, transfers = DiskOutbox(Path(tempfile.mkdtemp(dir=store.path("").parent))), Transfers(store, "benchmark")
     devices: asyncio.Queue[Device] = asyncio.Queue()
 
     async def stay_linked() -> None:

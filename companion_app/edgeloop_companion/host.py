@@ -44,7 +44,7 @@ class Host:
         self._listener = listener
         self.folder = state_folder.host(pairing.device_id)
         self._outbox = Outbox(self.folder)
-        self._transfers = Transfers(state_folder.blobs)
+        self._transfers = Transfers(state_folder.blobs, pairing.device_id)
         limits = TaskLimits(state_folder.lock, default_limit(info.memory_bytes))
         self._runs = Runs(self.folder, self._outbox, self._transfers, workers, limits, self._run_changed)
         self._link: Link | None = None

@@ -249,7 +249,7 @@ async def test_a_bundle_is_fetched_on_after_a_kill_and_the_script_runs_once(peer
     async with phone_of(peer, tmp_path) as phone:
         script = "import sys, hashlib\nprint(hashlib.sha256(open('model.mnn', 'rb').read()).hexdigest())"
         run = await peer.start({"task.py": script, "model.mnn": model})
-        partial = phone.state / "blobs" / "partial" / sha256
+        partial = phone.state / "blobs" / "partial" / f"{next(iter(peer.devices))}-{sha256}"
         await until(lambda: partial.exists() and partial.stat().st_size > 3_000_000)
         await phone.kill()
         peer.behaviour.cut_downloads.clear()

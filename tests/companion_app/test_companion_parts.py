@@ -109,7 +109,7 @@ def test_blobs_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
 
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:
-    blob = PartialBlob(BlobStore(tmp_path), "0" * 64, 3)
+    blob = PartialBlob(BlobStore(tmp_path), "0" * 64, 3, "daemon")
     with pytest.raises(TransferError):
         blob.write(b"four")
     blob.close()

@@ -91,7 +91,9 @@ async def test_changed_bytes_are_refused_and_the_script_never_runs(peer: LinkPee
 
 
 async def test_a_part_that_was_spoiled_on_the_device_is_fetched_anew(peer: LinkPeer, tmp_path: Path) -> None:
-    (tmp_path / "state" / "blobs" / "partial" / SHA256).write_bytes(b"rubbish of an earlier attempt")
+    (tmp_path / "state" / "blobs" / "partial" / f"{next(iter(peer.devices))}-{SHA256}").write_bytes(
+        b"rubbish of an earlier attempt"
+    )
     run = await peer.run(FILES)
     assert run.text("stdout") == [SHA256]
     assert asked_for(peer, SHA256) == ["bytes=29-", ""]

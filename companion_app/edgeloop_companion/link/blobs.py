@@ -101,10 +101,14 @@ class BlobClient:
 
 
 class Transfers:
-    """Transfers of one daemon that outlive its links: each waits for a link, and goes on with the next one."""
+    """Transfers of one daemon that outlive its links: each waits for a link, and goes on with the next one.
 
-    def __init__(self, store: BlobStore) -> None:
+    `daemon` is a name for it, that no other has.
+    """
+
+    def __init__(self, store: BlobStore, daemon: str) -> None:
         self.store = store
+        self._daemon = daemon
         self._client: BlobClient | None = None
         self._changed = asyncio.Event()
         self._attempts: set[asyncio.Task[bool]] = set()
@@ -141,7 +145,7 @@ class Transfers:
 
     async def _open(self, sha256: str, size: int) -> PartialBlob:
         """Open the blob in a thread; who is cancelled meanwhile leaves no open file behind."""
-        opening = asyncio.create_task(asyncio.to_thread(PartialBlob, self.store, sha256, size))
+        opening = asyncio.create_task(asyncio.to_thread(PartialBlob, self.store, sha256, size, self._daemon))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:

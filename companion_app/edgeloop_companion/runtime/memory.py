@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from edgeloop_shared.errors import TaskFailedError
@@ -27,7 +28,7 @@ def how_to_raise(limit: int) -> str:
 
 
 class MemoryLimit:
-    """Bounds what this process may allocate while the block runs.
+    """Bounds what this process may allocate while the block runs, beyond what it has already.
 
     Linux counts private writable memory (`RLIMIT_DATA`, getrlimit(2), since 4.7), so that mapped models are free: Python
     then raises `MemoryError`, and native code gets no memory. Elsewhere nothing is enforced.
@@ -35,16 +36,18 @@ class MemoryLimit:
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit if sys.platform == "linux" else None
+        self._bound = 0
 
     def __enter__(self) -> None:
         if self._limit is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (self._limit, self._limit + _HEADROOM_BYTES))
+            self._bound = _allocated_bytes() + self._limit
+            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _HEADROOM_BYTES))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._limit is not None:  # the frames still hold what the script had: its report needs room
-            bound = self._limit + _HEADROOM_BYTES
+            bound = self._bound + _HEADROOM_BYTES
             resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
     def explain(self, error: BaseException, failure: TaskFailedError) -> TaskFailedError:
@@ -54,3 +57,8 @@ class MemoryLimit:
         message = f"The task reached its memory limit of {self._limit // MIB} MiB: {failure.message}"
         details = {**failure.details, "memory_limit_bytes": self._limit}
         return TaskFailedError(message, hint=how_to_raise(self._limit), details=details)
+
+
+def _allocated_bytes() -> int:
+    """Return what counts against the limit now: the sixth number of /proc/self/statm (proc(5)), in pages."""
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()

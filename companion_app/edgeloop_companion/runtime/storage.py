@@ -66,9 +66,9 @@ class BlobStore:
         """Return where the blob lies or would lie."""
         return self._folder / sha256
 
-    def partial(self, sha256: str) -> Path:
-        """Return where the blob's bytes gather until they are whole."""
-        return self._partial / sha256
+    def partial(self, sha256: str, sender: str) -> Path:
+        """Return where the blob's bytes from one daemon gather until they are whole: two may send the same blob at once."""
+        return self._partial / f"{sender}-{sha256}"
 
     def has(self, sha256: str, size: int) -> bool:
         """Return whether the blob is here with this size; if so it is wanted, and `prune` keeps it for longer."""
@@ -127,11 +127,11 @@ class BlobStore:
 class PartialBlob:
     """A blob while its bytes arrive; bytes of an earlier attempt count. For one user at a time, in a worker thread."""
 
-    def __init__(self, store: BlobStore, sha256: str, size: int) -> None:
+    def __init__(self, store: BlobStore, sha256: str, size: int, sender: str) -> None:
         self._store = store
         self._sha256 = sha256
         self._size = size
-        self._path = store.partial(sha256)
+        self._path = store.partial(sha256, sender)
         self._digest = hashlib.sha256()
         self._file = self._path.open("ab")
         self.received = self._file.tell()
