@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -106,6 +107,16 @@ def test_blobs_that_were_not_used_for_longest_make_room(tmp_path: Path) -> None:
     assert store.has(blobs[0], 100)  # used: younger than b now
     store.prune(max_bytes=200)
     assert [store.has(blob, 100) for blob in blobs] == [True, False, True]
+
+
+def test_parts_of_blobs_that_nobody_goes_on_with_are_removed(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    old, young = store.partial("0" * 64, "daemon"), store.partial("1" * 64, "daemon")
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    store.prune()
+    assert [part.exists() for part in (old, young)] == [False, True]
 
 
 def test_more_bytes_than_announced_are_refused(tmp_path: Path) -> None:

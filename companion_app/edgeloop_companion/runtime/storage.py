@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from edgeloop_shared.errors import InvalidInputError, TransferError
 
 CHUNK_BYTES = 1024 * 1024
 MAX_STORE_BYTES = 4 * 1024**3
+PARTIAL_SECONDS = 24 * 3600.0
 
 
 class StateFolder:
@@ -91,7 +94,14 @@ class BlobStore:
         file.replace(self.path(sha256))
 
     def prune(self, max_bytes: int = MAX_STORE_BYTES) -> None:
-        """Remove the blobs that were not used for longest, until the others fit into `max_bytes`."""
+        """Remove the blobs that were not used for longest, until the others fit into `max_bytes`.
+
+        Parts of blobs that nobody has gone on with for `PARTIAL_SECONDS` go as well.
+        """
+        for path in self._partial.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # it has become whole just now
+                if path.stat().st_mtime < time.time() - PARTIAL_SECONDS:
+                    path.unlink()
         blobs = [(path, path.stat()) for path in self._folder.iterdir() if path.is_file()]
         total = sum(status.st_size for _, status in blobs)
         for path, status in sorted(blobs, key=lambda blob: blob[1].st_mtime_ns):
