@@ -77,7 +77,13 @@ class Deploys:
         await run("rsync", "--version")
         started = time.perf_counter() - begin
         before, begin = self._theirs.carried, time.perf_counter()
-        await run("rsync", "--archive", "--exclude=.git", f"{self._daemon.root}/", f"rsync://{ADDRESS}:{self._theirs.port}/workspace")
+        await run(
+            "rsync",
+            "--archive",
+            "--exclude=.git",
+            f"{self._daemon.root}/",
+            f"rsync://{ADDRESS}:{self._theirs.port}/workspace",
+        )
         taken = time.perf_counter() - begin - started
         self.sent["rsync"].append(self._theirs.carried - before)
         return taken * 1e3

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from cable_parts import Cable, laid
 from daemon_parts import ADDRESS, Daemon, Device, DiskOutbox, linked, running_daemon
 from figures import Figure, interleaved_async, percentile, publish, ratio, spread
 from link_parts import DEVICE, FRAME, LENGTH, RawProtocol, read_frame
@@ -272,75 +273,38 @@ async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int) ->
     return Figure("reconnect, p50", middle, 10.0, unit="ms", spread=spread(taken["ours"]), measured=measured)
 
 
-class Cable:
-    """Carries bytes between a device and the daemon's port; it can be pulled out."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-        self.carried = 0
-        self.cuts: list[int] = []
-        """After how many carried bytes it is pulled out next, the nearest last."""
-
-    async def lay(self) -> int:
-        """Return the port at which it begins."""
-        self._server = await asyncio.start_server(self._carry, ADDRESS, 0)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(ADDRESS, self._target)
-        self._writers |= {writer, back}
-        with contextlib.suppress(asyncio.CancelledError):  # the end of the benchmark
-            await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await source.read(FRAME):
-                self.carried += len(data)
-                if self.cuts and self.carried >= self.cuts[-1]:
-                    self.cuts.pop()
-                    for writer in self._writers:
-                        writer.transport.abort()
-                    self._writers.clear()
-                sink.write(data)
-                await sink.drain()
-        sink.transport.abort()
-
-
 async def resume_figures(daemon: Daemon, pairing: Pairing, store: BlobStore) -> list[Figure]:
     """Pull the cable out a few times in each direction; what is carried beyond the file itself was sent again, or is TLS."""
-    cable = Cable(pairing.port)
-    through_cable = replace(pairing, port=await cable.lay())
     outbox, transfers = DiskOutbox(Path(tempfile.mkdtemp(dir=store.path("").parent))), Transfers(store, "benchmark")
     devices: asyncio.Queue[Device] = asyncio.Queue()
 
-    async def stay_linked() -> None:
+    async def stay_linked(through_cable: Pairing) -> None:
         while True:
             with contextlib.suppress(EdgeloopError):
                 async with linked(through_cable, store, outbox=outbox, transfers=transfers) as device:
                     devices.put_nowait(device)
                     await asyncio.wait({device.ended})
 
-    async def sent_again(transfer: Coroutine[Any, Any, None]) -> float:
+    async def sent_again(cable: Cable, transfer: Coroutine[Any, Any, None]) -> float:
         before = cable.carried
         cable.cuts = [before + RESUMED * number // (CUTS + 1) for number in range(CUTS, 0, -1)]
         await transfer
         assert not cable.cuts
         return (cable.carried - before - RESUMED) / MIB / CUTS
 
-    staying = asyncio.create_task(stay_linked())
-    try:
-        device = await devices.get()
-        (daemon.root / "model.bin").write_bytes(content := secrets.token_bytes(RESUMED))
-        run = await start(daemon, device, "model.bin")
-        sha256 = hashlib.sha256(content).hexdigest()
-        down = await sent_again(transfers.fetch(sha256, RESUMED, lambda _: None))
-        sha256 = await announce(device, run, secrets.token_bytes(RESUMED))
-        up = await sent_again(transfers.upload(sha256, RESUMED))
-    finally:
-        staying.cancel()
-        await asyncio.gather(staying, return_exceptions=True)
+    async with laid(pairing.port) as cable:
+        staying = asyncio.create_task(stay_linked(replace(pairing, port=cable.port)))
+        try:
+            device = await devices.get()
+            (daemon.root / "model.bin").write_bytes(content := secrets.token_bytes(RESUMED))
+            run = await start(daemon, device, "model.bin")
+            sha256 = hashlib.sha256(content).hexdigest()
+            down = await sent_again(cable, transfers.fetch(sha256, RESUMED, lambda _: None))
+            sha256 = await announce(device, run, secrets.token_bytes(RESUMED))
+            up = await sent_again(cable, transfers.upload(sha256, RESUMED))
+        finally:
+            staying.cancel()
+            await asyncio.gather(staying, return_exceptions=True)
     measured = {"file_MiB": RESUMED / MIB, "cuts": CUTS}
     return [
         Figure("sent again after a cut, GET", down, RESEND_BAR, unit="MiB", measured=measured),

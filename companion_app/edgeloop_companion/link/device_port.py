@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -77,11 +78,7 @@ class DevicePort:
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
-        # The certificate is judged by its fingerprint alone: names and issuers mean nothing in a home network.
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self.context.check_hostname = False
-        self.context.verify_mode = ssl.CERT_NONE
-        self.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self.context = _context()
 
     @contextlib.asynccontextmanager
     async def request(
@@ -114,6 +111,16 @@ class DevicePort:
                 if 300 <= response.status < 400:
                     raise MessageError(f"The daemon at {url} answered with a redirect, which is never followed.")
                 yield response
+
+
+@functools.cache  # to make one takes longer than the handshake's messages
+def _context() -> ssl.SSLContext:
+    # The certificate is judged by its fingerprint alone: names and issuers mean nothing in a home network.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
 
 
 async def read_body(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
 import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from edgeloop_daemon.store.files import write_atomically
 from edgeloop_shared.proofs import fingerprint
 
-_BEGIN = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)  # phones with a wrong clock still accept it
 _log = logging.getLogger(__name__)
-_END = datetime.datetime(2099, 12, 31, tzinfo=datetime.UTC)
 
 
 @dataclass(frozen=True)
@@ -41,7 +32,9 @@ def load_or_create_certificate(certificate: Path, key: Path) -> Certificate:
             _log.error("The device port's certificate cannot be read, so a new one is made: %s", error)
             for path in (certificate, key):
                 path.replace(path.with_name(f"{path.name}.damaged"))
-    _create(certificate, key)
+    from edgeloop_daemon.devices.certificate_creation import create_certificate  # a tenth of what a start takes
+
+    create_certificate(certificate, key)
     return _load(certificate, key)
 
 
@@ -52,24 +45,3 @@ def _load(certificate: Path, key: Path) -> Certificate:
     context.num_tickets = 0  # a revoked phone could resume a session by its ticket
     context.load_cert_chain(certificate, key)
     return Certificate(fingerprint(ssl.PEM_cert_to_DER_cert(certificate.read_text())), context)
-
-
-def _create(certificate: Path, key: Path) -> None:
-    private_key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edgeloop device port")])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(private_key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_BEGIN)
-        .not_valid_after(_END)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .sign(private_key, hashes.SHA256())
-    )
-    private_bytes = private_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_atomically(key, private_bytes)  # first: a certificate without its key would look finished
-    write_atomically(certificate, signed.public_bytes(serialization.Encoding.PEM), mode=0o644)

@@ -153,7 +153,6 @@ class Links:
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
-        await self._registry.linked(device_id, proved.address, hello.info)
         inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
         link.send(Acknowledge(positions))
         if self._links.get(device_id) is not link:
@@ -164,6 +163,7 @@ class Links:
         for helper in helpers:
             helper.add_done_callback(link.helper_ended)
         try:
+            await self._registry.linked(device_id, proved.address, hello.info)  # the device need not wait for the disk
             await self._receive(link, device_id, inbox)
         finally:
             for helper in helpers:

@@ -36,6 +36,8 @@ class RecordLog:
     async def positions(self, device_id: str, epoch: str, streams: Iterable[str]) -> dict[str, int]:
         """Return the last stored sequence number of each stream; zero where there is nothing."""
         names = tuple(streams)
+        if not names:
+            return {}
         sql = "select coalesce(max(sequence), 0) from records where device = ? and epoch = ? and stream = ?"
 
         def query(db: Tables) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -28,28 +29,28 @@ def add_routes(application: web.Application, routes: Iterable[Route], keys: Idem
     listed = tuple(routes)
     for route in listed:
         application.router.add_route(route.method, PREFIX + route.path, _bound(route, keys))
-    document = encode_json(openapi_document(listed, PREFIX))
+    document: bytes | None = None
 
     async def openapi(_: web.Request) -> web.Response:
+        nonlocal document
+        if document is None:  # not at the start, which somebody waits for
+            document = await asyncio.to_thread(lambda: encode_json(openapi_document(listed, PREFIX)))
         return web.Response(body=document, content_type="application/json")
 
     application.router.add_get(f"{PREFIX}/openapi.json", openapi)
 
 
 def _bound(route: Route, keys: IdempotencyKeys | None) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    body_adapter: TypeAdapter[Any] | None = TypeAdapter(route.body) if route.body else None
-    query_adapter: TypeAdapter[Any] | None = TypeAdapter(route.query) if route.query else None
-    result_adapter: TypeAdapter[Any] | None = TypeAdapter(route.result) if route.result else None
-
     async def handler(request: web.Request) -> web.StreamResponse:
-        raw = await _body(request) if body_adapter else b""
+        raw = await _body(request) if route.body else b""
         call = Call(
             path=dict(request.match_info),
-            body=validate_json(body_adapter, raw) if body_adapter else None,
-            query=validate_query(query_adapter, request) if query_adapter else None,
+            body=validate_json(_adapter(route.body), raw) if route.body else None,
+            query=validate_query(_adapter(route.query), request) if route.query else None,
             request=request,
         )
         key = request.headers.get(HEADER) if route.status == 202 else None
+        result_adapter = _adapter(route.result) if route.result else None
         if key is None or keys is None:
             return _response(route, result_adapter, await route.handle(call))
         async with keys.attempt(request[TOKEN_NAME], key, request.path, raw) as attempt:
@@ -57,6 +58,11 @@ def _bound(route: Route, keys: IdempotencyKeys | None) -> Callable[[web.Request]
             return _response(route, result_adapter, answer)
 
     return handler
+
+
+@functools.cache  # made when it is first needed: all of them together take as long as a third of the daemon's start
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _response(route: Route, adapter: TypeAdapter[Any] | None, answer: Any) -> web.StreamResponse:
