@@ -19,7 +19,7 @@ import reference
 import edgeloop
 from edgeloop_daemon.http.api import PREFIX
 from edgeloop_daemon.http.openapi import openapi_document
-from edgeloop_shared import bundles, messages, models, traces
+from edgeloop_shared import bundles, messages, models, operator_hits, traces
 
 DOCS = Path(__file__).parent
 _REGION = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -28,6 +28,7 @@ _PAIRING = (messages.PairStart, messages.PairStarted, messages.PairFinish, messa
 _PARTS = (
     models.DeviceInfo,
     traces.Operator,
+    operator_hits.TensorSummary,
     messages.LogLine,
     messages.Gap,
     bundles.BundleManifest,

@@ -11,20 +11,33 @@ A few lines run a model on the real device::
 
 from edgeloop_task.memory_use import MemoryUse, memory
 from edgeloop_task.model import Model, load_model
+from edgeloop_task.operator_breakpoint import OperatorBreakpoint, Recording, break_on, record, watch
+from edgeloop_task.operator_hit import HitTensor, OperatorHit
 from edgeloop_task.reporting import report_file, report_metric, report_result
+from edgeloop_task.tensor_comparison import TensorComparison
+from edgeloop_task.tensor_statistics import TensorStatistics
 from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.timing import Timing
 from edgeloop_task.tracing import trace
 
 __all__ = [
+    "HitTensor",
     "MemoryUse",
     "Model",
+    "OperatorBreakpoint",
+    "OperatorHit",
+    "Recording",
+    "TensorComparison",
     "TensorInfo",
+    "TensorStatistics",
     "Timing",
+    "break_on",
     "load_model",
     "memory",
+    "record",
     "report_file",
     "report_metric",
     "report_result",
     "trace",
+    "watch",
 ]

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeloop_shared.errors import ModelError
+from edgeloop_task.callbacks import Callback, held_interrupts
 from edgeloop_task.engine import mnn
 from edgeloop_task.model_file import ModelFile
 from edgeloop_task.native_output import capture
+from edgeloop_task.native_tensors import copy_of, dtype_of, write
+from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, model_error, ordered
 from edgeloop_task.tensors import TensorInfo
-from edgeloop_task.tracing import Tracer
+from edgeloop_task.tracing import Resume, Tracer
 
 _MEMORY, _FLOPS, _BACKEND = (
     0,
@@ -24,7 +26,6 @@ _MEMORY, _FLOPS, _BACKEND = (
 )  # indices of `getSessionInfo`: MiB, millions of operations, MNN's number of a backend
 _CPU_BACKENDS = (0, 13)  # plain, and with the processor's vector extensions
 _NEEDS_MODULE = "please use module api"
-_DTYPES = {"Float": "float32", "Int": "int32", "Uint8": "uint8", "Int64": "int64", "Double": "float64"}
 
 
 class NeedsModuleError(Exception):
@@ -64,14 +65,14 @@ class InterpreterSession:
         self._inputs = {name: inputs[name] for name in names}
         self._outputs = {name: outputs[name] for name in ordered(outputs, file.outputs)}
         self._shapes = {name: tuple(tensor.getShape()) for name, tensor in self._inputs.items()}
-        self.inputs = tuple(TensorInfo(name, self._shapes[name], _dtype(inputs[name])) for name in names)
+        self.inputs = tuple(TensorInfo(name, self._shapes[name], dtype_of(inputs[name])) for name in names)
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:
         """The outputs for the present input shapes; of the shape (-1,) while those are open."""
         is_open = any(size < 0 for shape in self._shapes.values() for size in shape)
         return tuple(
-            TensorInfo(name, (-1,) if is_open else tuple(tensor.getShape()), _dtype(tensor))
+            TensorInfo(name, (-1,) if is_open else tuple(tensor.getShape()), dtype_of(tensor))
             for name, tensor in self._outputs.items()
         )
 
@@ -80,28 +81,35 @@ class InterpreterSession:
         shapes = {name: array.shape for name, array in arrays.items()}
         if shapes != self._shapes:
             self._resize(shapes)
-        engine = mnn()
         for name, tensor in self._inputs.items():
-            array = arrays[name]
-            host = engine.Tensor(array.shape, tensor.getDataType(), array, _layout(tensor))
-            if not tensor.copyFrom(host):
-                raise ModelError(f"MNN did not take the array for the input {name!r} of {self._path}.")
+            write(tensor, arrays[name], f"the input {name!r} of {self._path}")
 
     def run(self) -> None:
         """Compute; other threads of Python run meanwhile."""
         if (code := self._interpreter.runSession(self._session)) != 0:
             raise self._run_error(code)
 
-    def run_traced(self, tracer: Tracer, /) -> None:
+    def run_observed(self, tracer: Tracer | None, observer: Observer | None) -> None:
         """Compute under callbacks; MNN holds the GIL while an operator runs."""
-        run = self._interpreter.runSessionWithCallBackInfo
-        code = tracer.run(self._shapes, lambda begin, end: run(self._session, begin, end))
+
+        def execute(begin: Callback | None, end: Callback | None) -> int:
+            if end is None:
+                return int(self._interpreter.runSession(self._session))
+            with held_interrupts():
+                return int(self._interpreter.runSessionWithCallBackInfo(self._session, begin, end))
+
+        def observed(begin: Callback | None, end: Callback | None, resume: Resume) -> int:
+            return observer.run(self._shapes, execute, begin, end, resume) if observer else execute(begin, end)
+
+        code = tracer.run(self._shapes, observed) if tracer else observed(None, None, lambda: None)
+        if observer:
+            observer.raise_failure()
         if code != 0:
             raise self._run_error(code)
 
     def results(self) -> dict[str, NDArray[Any]]:
         """Return copies: what MNN hands over is a view of memory that the next run overwrites."""
-        return {name: self._copy(name, tensor) for name, tensor in self._outputs.items()}
+        return {name: copy_of(tensor, f"the output {name!r} of {self._path}") for name, tensor in self._outputs.items()}
 
     @property
     def memory_bytes(self) -> int:
@@ -125,16 +133,6 @@ class InterpreterSession:
         self._printed = printed.lines
         self._shapes = dict(shapes)
 
-    def _copy(self, name: str, tensor: Any) -> NDArray[Any]:
-        engine, shape = mnn(), tuple(tensor.getShape())
-        array = np.zeros(shape, _dtype(tensor))
-        if array.size == 0:
-            return array
-        host = engine.Tensor(shape, tensor.getDataType(), array, _layout(tensor))
-        if not tensor.copyToHostTensor(host):
-            raise ModelError(f"MNN did not hand out the output {name!r} of {self._path}.")
-        return np.array(host.getNumpyData(), copy=True).reshape(shape)
-
     def _run_error(self, code: int) -> ModelError:
         """Run once more and listen: MNN's code alone says next to nothing."""
         with capture() as printed:
@@ -147,18 +145,3 @@ class InterpreterSession:
             f"Its inputs had the shapes {shapes}; see with `edgeloop inspect` what it takes and whether it is whole.",
             code,
         )
-
-
-def _layout(tensor: Any) -> Any:
-    """Return the order of axes in which `tensor`'s shape is told: channels last only where the model has them last."""
-    engine = mnn()
-    last = engine.Tensor_DimensionType_Tensorflow
-    return last if tensor.getDimensionType() == last else engine.Tensor_DimensionType_Caffe
-
-
-def _dtype(tensor: Any) -> str:
-    engine, kind = mnn(), tensor.getDataType()
-    for name, dtype in _DTYPES.items():
-        if kind == getattr(engine, f"Halide_Type_{name}"):
-            return dtype
-    raise ModelError("A tensor of the model has a dtype that MNN cannot hand to Python.")

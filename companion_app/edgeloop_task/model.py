@@ -16,6 +16,7 @@ from edgeloop_task import tracing
 from edgeloop_task.interpreter_session import InterpreterSession, NeedsModuleError
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.module_session import ModuleSession
+from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, Session
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 from edgeloop_task.timing import Timing
@@ -66,6 +67,7 @@ class Model:
         self._session: Session | None = session
         self._lock = threading.Lock()
         self._tracer = tracing.Tracer(path.name, backend)
+        self._observer = Observer(path.name)
         self._inputs = session.inputs
 
     @property
@@ -83,12 +85,15 @@ class Model:
 
         Inputs are given in the order of `inputs` or by name. They are converted where no number changes (float64 to
         float32 may round); the first axis, and sizes that the model leaves open, may have any size. Raises
-        `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails.
+        `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails, `RunAbortedError` where a breakpoint asked
+        for it, and what a breakpoint's action raised.
         """
         with self._lock:
             session = self._feed(arrays, named)
-            if tracing.is_enabled():
-                session.run_traced(self._tracer)
+            tracer = self._tracer if tracing.is_enabled() else None
+            observer = self._observer if self._observer.begins_run() else None
+            if tracer or observer:
+                session.run_observed(tracer, observer)
             else:
                 session.run()
             return session.results()
@@ -107,7 +112,7 @@ class Model:
     def time(self, *arrays: ArrayLike, repeats: int = 100, warmup: int = 10, **named: ArrayLike) -> Timing:
         """Run the model `warmup + repeats` times on the same inputs and time each of the latter, never traced.
 
-        Copying the inputs in and the outputs out is not timed.
+        Copying the inputs in and the outputs out is not timed, and no breakpoint stops these runs.
         """
         if repeats < 1 or warmup < 0:
             raise InvalidInputError(

@@ -17,6 +17,7 @@ from edgeloop_shared.errors import InvalidInputError, ModelError
 from edgeloop_task.engine import mnn_modules
 from edgeloop_task.model_file import ModelFile
 from edgeloop_task.native_output import capture
+from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, model_error
 from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.tracing import Tracer
@@ -82,9 +83,15 @@ class ModuleSession:
             for name, array in zip(self._output_names, found, strict=True)
         )
 
-    def run_traced(self, _tracer: Tracer, /) -> None:
-        """Compute, and say once that there is nothing to trace."""
-        if not self._has_told:
+    def run_observed(self, tracer: Tracer | None, observer: Observer | None) -> None:
+        """Compute, and say once that there is nothing to trace. Raises `ModelError` where a breakpoint asks for more."""
+        if observer:
+            raise ModelError(
+                f"The operators of {self._path.name} cannot be observed: it has control flow, or shapes that depend on its "
+                "numbers, and MNN shows no single operators of such models.",
+                hint="Name other models with `in`, as in 'op:* in other.mnn', or break on a part exported without control flow.",
+            )
+        if tracer and not self._has_told:
             self._has_told = True
             sys.stderr.write(
                 f"edgeloop: {self._path.name} has control flow, or shapes that depend on its numbers; "

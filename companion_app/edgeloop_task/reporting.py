@@ -19,6 +19,7 @@ from edgeloop_shared.chrome_trace import chrome_trace
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, ResultReported
+from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 _Report = TypeVar("_Report", MetricReported, ResultReported)
@@ -46,6 +47,9 @@ class Reporter(Protocol):
 
     def trace_batch(self, data: bytes) -> None:
         """Take a packed batch."""
+
+    def operator_hit(self, hit: OperatorHitReported) -> None:
+        """Take what was found at an operator with a breakpoint."""
 
     def close(self) -> None:
         """The task has ended."""
@@ -81,6 +85,10 @@ class ConsoleReporter:
     def trace_batch(self, data: bytes) -> None:
         """Keep the batch for the trace."""
         self._batches.append(unpack_batch(data))
+
+    def operator_hit(self, hit: OperatorHitReported) -> None:
+        """Print the hit for a reader, on stderr: stdout holds JSON."""
+        sys.stderr.write("".join(f"{line}\n" for line in hit_lines(hit)))
 
     def close(self) -> None:
         """Write the trace, if there is one."""
@@ -120,6 +128,10 @@ class ChannelReporter:
     def trace_batch(self, data: bytes) -> None:
         """Send the batch."""
         self._send(TRACE_FRAME, data)
+
+    def operator_hit(self, hit: OperatorHitReported) -> None:
+        """Send the hit."""
+        self._send_json({"type": "operator-hit", **encode(hit)})
 
     def close(self) -> None:
         """Push out what is still buffered."""

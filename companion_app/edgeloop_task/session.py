@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from edgeloop_shared.errors import ModelError
+from edgeloop_task.operator_observer import Observer
 from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.tracing import Tracer
 
@@ -32,8 +33,12 @@ class Session(Protocol):
     def run(self) -> None:
         """Compute. Raises `ModelError` with MNN's code and lines."""
 
-    def run_traced(self, tracer: Tracer, /) -> None:
-        """Compute and let `tracer` record every operator."""
+    def run_observed(self, tracer: Tracer | None, observer: Observer | None) -> None:
+        """Compute, let `tracer` record every operator and let `observer` stop at those with breakpoints.
+
+        Raises what a breakpoint's action raised, `RunAbortedError` where one aborted the run, and `ModelError` for a model
+        whose operators cannot be observed.
+        """
 
     def results(self) -> dict[str, NDArray[Any]]:
         """Return copies of all outputs."""

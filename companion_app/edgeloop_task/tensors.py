@@ -73,7 +73,8 @@ def fitting_array(tensor: TensorInfo, value: ArrayLike) -> NDArray[Any]:
         )
     if array.dtype == tensor.dtype:
         return np.ascontiguousarray(array).reshape(array.shape)  # which makes a single number an axis
-    return np.ascontiguousarray(_converted(tensor, array)).reshape(array.shape)
+    what = f"The input {tensor.name!r}"
+    return np.ascontiguousarray(converted(array, tensor.dtype, what)).reshape(array.shape)
 
 
 def _shape_hint(tensor: TensorInfo, array: NDArray[Any]) -> str:
@@ -84,26 +85,30 @@ def _shape_hint(tensor: TensorInfo, array: NDArray[Any]) -> str:
     return "-1 stands for any size, and the first axis may have another one."
 
 
-def _converted(tensor: TensorInfo, array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind not in "biuf" or tensor.dtype == "unknown":
-        raise _wrong_dtype(tensor, array, "")
+def converted(array: NDArray[Any], dtype: str, what: str) -> NDArray[Any]:
+    """Return `array` in `dtype` if no number changes by it (float64 to float32 may round).
+
+    Raises `InvalidInputError` that begins with `what`.
+    """
+    if array.dtype.kind not in "biuf" or dtype == "unknown":
+        raise _wrong_dtype(array, dtype, what, "")
     with np.errstate(all="ignore"):
-        converted = array.astype(tensor.dtype)
-        if array.dtype.kind == "f" and converted.dtype.kind == "f":
-            kept = bool((np.isfinite(converted) == np.isfinite(array)).all())
+        result = array.astype(dtype)
+        if array.dtype.kind == "f" and result.dtype.kind == "f":
+            kept = bool((np.isfinite(result) == np.isfinite(array)).all())
         else:
-            kept = array.dtype.kind != "f" and bool((converted.astype(array.dtype) == array).all())
+            kept = array.dtype.kind != "f" and bool((result.astype(array.dtype) == array).all())
     # Back and forth hides a sign that was lost: -1 becomes 4294967295 becomes -1.
-    if kept and array.dtype.kind != "b" and converted.dtype.kind in "iu":
-        limits = np.iinfo(converted.dtype)
+    if kept and array.size and array.dtype.kind != "b" and result.dtype.kind in "iu":
+        limits = np.iinfo(result.dtype)
         kept = int(array.min()) >= limits.min and int(array.max()) <= limits.max
     if not kept:
-        raise _wrong_dtype(tensor, array, ", and its numbers would change")
-    return converted
+        raise _wrong_dtype(array, dtype, what, ", and its numbers would change")
+    return result
 
 
-def _wrong_dtype(tensor: TensorInfo, array: NDArray[Any], why: str) -> InvalidInputError:
+def _wrong_dtype(array: NDArray[Any], dtype: str, what: str, why: str) -> InvalidInputError:
     return InvalidInputError(
-        f"The input {tensor.name!r} is {array.dtype}, but the model takes {tensor.dtype}{why}.",
-        hint=f"If that is meant, convert it: array.astype({tensor.dtype!r}).",
+        f"{what} is {array.dtype}, but the model takes {dtype}{why}.",
+        hint=f"If that is meant, convert it: array.astype({dtype!r}).",
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-import signal
 import threading
 import time
 from array import array
@@ -14,9 +13,11 @@ from typing import Any, TypeAlias
 
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
 from edgeloop_task import reporting
+from edgeloop_task.callbacks import Callback, name_and_type
 
-Callback: TypeAlias = Callable[[Sequence[Any], Any], bool]
-RunWith: TypeAlias = Callable[[Callback | None, Callback], int]
+Resume: TypeAlias = Callable[[], None]
+RunWith: TypeAlias = Callable[[Callback | None, Callback, Resume], int]
+"""Runs the model under a tracer's callbacks; whoever spends time between two operators calls the third when that is over."""
 
 _MAX_NAME, _MAX_TYPE = 1024, 256  # what an `Operator` may hold
 _sessions = itertools.count(1)
@@ -72,7 +73,7 @@ class Tracer:
         self._iteration = 0
 
     def run(self, input_shapes: object, run_with: RunWith) -> int:
-        """Trace one run with inputs of these shapes. `run_with(begin, end)` executes it and returns MNN's code; so does this."""
+        """Trace one run with inputs of these shapes. Return MNN's code, as `run_with` does."""
         reporter = reporting.current()
         if self._reporter is not reporter or self._input_shapes != input_shapes:
             return self._describe(reporter, input_shapes, run_with)
@@ -84,12 +85,15 @@ class Tracer:
             record(now())  # where the next operator begins: a callback of its own for that would double the cost
             return True
 
+        def resume() -> None:
+            times[-1] = now()
+
         record(now())
-        code = _execute(run_with, None, end)
+        code = run_with(None, end, resume)
         times.pop()
-        if code == 0 and len(times) != 2 * len(self._operators):  # MNN has changed its plan
-            return self._describe(reporter, input_shapes, run_with)
         self._send(reporter, times)
+        if code == 0 and len(times) != 2 * len(self._operators):  # MNN has changed its plan: the next run tells it
+            self._reporter = None
         return code
 
     def _describe(self, reporter: reporting.Reporter, input_shapes: object, run_with: RunWith) -> int:
@@ -110,12 +114,15 @@ class Tracer:
             operators.append(_described(operator, inputs, _shapes(tensors)))
             return True
 
-        code = _execute(run_with, begin, end)
+        code = run_with(begin, end, lambda: None)
         self._operators = tuple(operators)
         self._session, self._iteration = next(_sessions), 0
         offset = time.time_ns() - time.perf_counter_ns()
         reporter.operator_table(OperatorTable(self._session, self._model, self._backend, offset, self._operators))
-        self._reporter, self._input_shapes = reporter, input_shapes
+        self._reporter, self._input_shapes = (
+            (reporter if code == 0 else None),
+            input_shapes,
+        )  # one cut short is not whole
         self._send(reporter, times)
         return code
 
@@ -136,28 +143,8 @@ class Tracer:
             reporter.trace_batch(pack_batch(batch))
 
 
-def _execute(run_with: RunWith, begin: Callback | None, end: Callback) -> int:
-    """Run while Ctrl-C waits: an exception that it raises inside a callback would be lost in MNN."""
-    in_main = threading.current_thread() is threading.main_thread()  # where alone Python handles signals
-    handler = signal.getsignal(signal.SIGINT) if in_main else None
-    if not callable(handler):
-        return int(run_with(begin, end))
-    received: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
-    try:
-        code = int(run_with(begin, end))
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if received:
-        signal.raise_signal(signal.SIGINT)
-    return code
-
-
 def _described(operator: Any, inputs: tuple[tuple[int, ...], ...], outputs: tuple[tuple[int, ...], ...]) -> Operator:
-    try:
-        name, kind = str(operator.getName()), str(operator.getType())
-    except ValueError:  # not UTF-8; an exception must not leave a callback
-        name, kind = "(unreadable)", "(unreadable)"
+    name, kind = name_and_type(operator)
     flops = float(operator.getFlops())
     return Operator(name[:_MAX_NAME], kind[:_MAX_TYPE], inputs, outputs, flops if math.isfinite(flops) else 0.0)
 

@@ -255,6 +255,13 @@ class ModelError(EdgeloopError):
     http_status = 422
 
 
+class RunAbortedError(ModelError):
+    """A breakpoint on an operator ended a run; `details` holds `model`, `operator`, `type`, `index`, `iteration`, `breakpoint`."""
+
+    code = "run-aborted"
+    http_status = 409
+
+
 class ConversionError(ModelError):
     """A model tool did not do what it was asked to do.
 

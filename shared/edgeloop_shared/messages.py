@@ -16,6 +16,7 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bu
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
+from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.records import stream_priority
 from edgeloop_shared.traces import OperatorTable
 
@@ -238,6 +239,7 @@ Event = (
     | ResultReported
     | FileAnnounced
     | OperatorTable
+    | OperatorHitReported
 )
 
 EVENT_KINDS: dict[str, type[Event]] = {
@@ -249,6 +251,7 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "result": ResultReported,
     "file": FileAnnounced,
     "operator_table": OperatorTable,
+    "operator-hit": OperatorHitReported,
 }
 """The events by their `type`."""
 

@@ -5,6 +5,7 @@ Each has one reason to exist: an order of inputs, a layout, a dtype, open sizes,
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,26 @@ def save_all(folder: Path) -> None:
         [value("x", FLOAT, [2, 3])],
         [value("places", INT64, None)],
     )
+    save(
+        folder,
+        "planted",
+        [
+            node("Sin", ["x"], ["wave"]),
+            node("Sqrt", ["wave"], ["root"]),
+            node("Cos", ["root"], ["again"]),
+            node("Neg", ["again"], ["y"]),
+        ],
+        [value("x", FLOAT, [2, 3])],
+        [value("y", FLOAT, [2, 3])],
+    )
+    save(
+        folder,
+        "largest",
+        [node("TopK", ["x", "k"], ["values", "places"])],
+        [value("x", FLOAT, [2, 5])],
+        [value("values", FLOAT, [2, 2]), value("places", INT64, [2, 2])],
+        k=np.array([2], np.int64),
+    )
     then = helper.make_graph([node("Add", ["x", "x"], ["twice"])], "then", [], [value("twice", FLOAT, [2, 3])])
     other = helper.make_graph([node("Neg", ["x"], ["negated"])], "else", [], [value("negated", FLOAT, [2, 3])])
     save(
@@ -119,6 +140,28 @@ def convert_all(folder: Path) -> None:
     for source in sorted(folder.glob("*.onnx")):
         convert(source, source.with_suffix(".mnn"))
     convert(folder / "network.onnx", folder / "beside.mnn", "--saveExternalData")
+    convert(folder / "network.onnx", folder / "weights8.mnn", "--weightQuantBits", "8")
+    quantise_activations(folder)
+
+
+def quantise_activations(folder: Path) -> None:
+    """Make of `network` a model that computes in 8-bit integers, calibrated on random images."""
+    import _tools
+
+    samples = folder / "samples"
+    for number in range(2):
+        sample = samples / str(number)
+        sample.mkdir(parents=True)
+        np.savetxt(sample / "image.txt", random(1, 3, 8, 8).ravel())
+        described = {"inputs": [{"name": "image", "shape": [1, 3, 8, 8]}], "outputs": ["pooled"]}
+        (sample / "input.json").write_text(json.dumps(described))
+    options = {"path": f"{samples}/", "used_sample_num": 2, "input_type": "sequence", "format": "RGB"}
+    methods = {"feature_quantize_method": "KL", "weight_quantize_method": "MAX_ABS"}
+    configuration = folder / "quantise.json"
+    configuration.write_text(json.dumps(options | methods))
+    target = folder / "integers.mnn"
+    _tools.mnnquant(["MNNQuant", str(folder / "network.mnn"), str(target), str(configuration)])
+    assert target.is_file()
 
 
 def save_layouts(folder: Path) -> None:

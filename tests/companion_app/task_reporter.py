@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 
@@ -18,6 +19,7 @@ class Remembered:
     files: list[tuple[Path, str]] = field(default_factory=list)
     tables: list[OperatorTable] = field(default_factory=list)
     batches: list[TraceBatch] = field(default_factory=list)
+    hits: list[OperatorHitReported] = field(default_factory=list)
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         self.metrics.append((name, value, step))
@@ -33,6 +35,9 @@ class Remembered:
 
     def trace_batch(self, data: bytes) -> None:
         self.batches.append(unpack_batch(data))
+
+    def operator_hit(self, hit: OperatorHitReported) -> None:
+        self.hits.append(hit)
 
     def close(self) -> None:
         pass

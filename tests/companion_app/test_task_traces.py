@@ -179,7 +179,7 @@ class OddTensor:
 
 
 def test_a_name_that_is_no_text_does_not_end_the_run(reported: Remembered) -> None:
-    def run_with(begin: Any, end: Any) -> int:
+    def run_with(begin: Any, end: Any, _resume: Any) -> int:
         return 0 if begin([OddTensor()], OddOperator()) and end([OddTensor()], OddOperator()) else 11
 
     assert tracing.Tracer("odd.mnn", "cpu").run((), run_with) == 0

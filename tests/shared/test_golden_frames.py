@@ -47,6 +47,7 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo, RunState
+from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.records import Record, pack_record, unpack_record
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
 
@@ -123,6 +124,20 @@ EVENTS: dict[str, Event] = {
         backend="cpu",
         clock_offset_ns=-5,
         operators=(Operator("conv1", "Convolution", ((1, 1, 8, 8),), ((1, 16, 8, 8),), 0.25),),
+    ),
+    "operator hit": OperatorHitReported(
+        time_ns=3,
+        breakpoint="op:conv* when nan_count > 0",
+        model="digits.mnn",
+        operator="conv1",
+        operator_type="Convolution",
+        index=1,
+        iteration=4,
+        phase="after",
+        answer="continue",
+        hit=2,
+        tensor=0,
+        tensors=(TensorSummary((1, 3), "float32", 3, 1, 1, 0.5, 0.5, 0.5, 0.0, 0.5, 0.5, (0.5, "nan", "-inf")),),
     ),
 }
 LOG_LINES = {"line": LogLine(time_ns=2, source="stderr", text="Grüße\tend")}

@@ -157,7 +157,7 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
             if not event.state.is_terminal:
                 raise MessageError(f"The device said that the task is finished, and {event.state} at that.")
             return replace(reported, finished=event)
-    return reported  # a table of operators: the export of traces reads it from the records
+    return reported  # a table or a hit of operators: whoever asks for them reads the records
 
 
 def _gap(db: Tables, run_id: str, record: Record, quotas: Quotas) -> None:
