@@ -308,6 +308,16 @@ async def test_a_full_disk_without_a_link_drops_output_with_a_gap_and_recovers(p
     assert decode_json(Gap, sent[1].payload, max_bytes=1000).reason == "disk-full"
 
 
+async def test_a_full_disk_does_not_hold_up_a_link_over_which_nothing_waits(phone: Phone) -> None:
+    run = await phone.run("a")
+    phone.outbox.resume({})
+    with no_file_beyond(2000):
+        async with asyncio.timeout(10):
+            await run.append([(LOGS, b"l" * 3000)])
+    await run.append([(LOGS, b"after")])
+    assert [record.is_gap for record in await phone.sendable()] == [True, False]
+
+
 async def test_a_full_disk_makes_an_event_wait_until_there_is_room(phone: Phone) -> None:
     run = await phone.run("a")
     await run.append([(EVENTS, b"before")])

@@ -192,6 +192,11 @@ class Outbox:
         await self._until(lambda: fits() or not (self.is_linked or priority is Priority.EVENTS))
         return fits()
 
+    @property
+    def will_free(self) -> bool:
+        """Whether disk space can be hoped for: records wait, and there is a link over which they go."""
+        return self.is_linked and any(stream.records for stream in self._streams.values())
+
     def add(self, stream: _Stream, records: Iterable[SpooledRecord]) -> None:
         """Let records go that are on disk."""
         for record in records:
@@ -381,7 +386,7 @@ class RunRecords:
                 if error.errno not in FULL_DISK:
                     raise
             droppable = {record.priority for record in draft.records} - {Priority.EVENTS} - set(dropped)
-            if droppable and not self._outbox.is_linked:
+            if droppable and not self._outbox.will_free:
                 dropped |= dict.fromkeys(droppable, "disk-full")
             else:
                 await self._renew()
