@@ -257,9 +257,11 @@ async def frame_figures(framed: Framed, raw: Raw) -> list[Figure]:
 async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int) -> Figure:
     """Link anew again and again: TCP, TLS, both proofs, the introduction and the positions."""
 
+    outbox = DiskOutbox(Path(tempfile.mkdtemp(dir=store.path("").parent)))  # as an app that goes on has it
+
     async def reconnect() -> float:
         begin = time.perf_counter()
-        async with linked(pairing, store):
+        async with linked(pairing, store, outbox=outbox):
             return (time.perf_counter() - begin) * 1e3
 
     async def connect() -> float:
