@@ -92,7 +92,11 @@ class Recorder:
 
     def post(self, path: str, body: Any = None) -> dict[str, Any]:
         self.posted.append((path, body))
-        return {"id": "w1", "path": "/w"} if path == "/workspaces" else {"answer": 42}
+        return {"id": "w1", "path": "/w"}
+
+    def start(self, path: str, body: Any) -> dict[str, Any]:
+        self.posted.append((path, body))
+        return {"answer": 42}
 
 
 class RecordedSession(Session):
