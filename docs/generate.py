@@ -58,6 +58,9 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "api-reference": lambda: api_reference.api_reference(openapi_document(tuple(reference.local_api()), PREFIX)),
     "settings": reference.settings_table,
     "benchmarks": performance.figures_table,
+    "selectors": reference.selectors_table,
+    "condition-names": reference.condition_names_table,
+    "actions": reference.actions_table,
 }
 
 

@@ -32,7 +32,8 @@ from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.workspaces import settings
-from edgeloop_shared import bundles, codec, errors, messages, models, pairing, records, traces
+from edgeloop_shared import bundles, codec, errors, messages, models, operator_hits, pairing, records, traces
+from edgeloop_task import conditions, operator_breakpoint, operator_selector
 
 _PATTERNS = {
     models.NAME_PATTERN: "printable text",
@@ -63,6 +64,10 @@ _LIMITS: tuple[tuple[types.ModuleType, str, str], ...] = (
     (bundles, "MAX_PATH_PARTS", "parts of a path"),
     (traces, "MAX_BATCH_EVENTS", "executed operators in one trace batch"),
     (traces, "MAX_OPERATORS", "operators in one table"),
+    (operator_hits, "MAX_HIT_TENSORS", "tensors of an operator in the report of a hit"),
+    (operator_hits, "FIRST_VALUES", "first values of a tensor in its summary"),
+    (conditions, "MAX_CHARACTERS", "characters of a condition"),
+    (operator_selector, "MAX_CHARACTERS", "characters of a selector"),
     (codec, "MAX_DEPTH", "levels of nested JSON"),
     (codec, "MAX_TEXT", "characters of a string that names no limit of its own"),
     (codec, "MAX_ITEMS", "entries of an array or object that names no limit of its own"),
@@ -101,6 +106,24 @@ def limits_table() -> str:
         for module, name, meaning in _LIMITS
     )
     return _table(("constant", "value", "holds for"), rows)
+
+
+def selectors_table() -> str:
+    """Return the parts of an operator selector."""
+    return _table(("part", "means"), operator_selector.SYNTAX.items())
+
+
+def condition_names_table() -> str:
+    """Return the names that a condition may use."""
+    functions = {f"{name}(...)": meaning for name, meaning in conditions.FUNCTIONS.items()}
+    names = {**conditions.STATISTICS, **conditions.TENSORS, **conditions.RUN_NAMES, **functions}
+    return _table(("name", "is"), ((f"`{name}`", meaning) for name, meaning in names.items()))
+
+
+def actions_table() -> str:
+    """Return the named actions of a breakpoint."""
+    actions = operator_breakpoint.ACTIONS.items()
+    return _table(("action", "does"), ((f"`{name}`", meaning) for name, (meaning, _) in actions))
 
 
 def patterns_table() -> str:

@@ -25,7 +25,8 @@ SYNTAX: dict[str, str] = {
     '`op:"a name"`': 'the same for a name with spaces, or one that begins like the next two; `\\` stands before `"` and `\\`',
     "`op:type:Conv*`": "operators whose type matches",
     "`op:#12`": "the operator with this number, from 0 in the order of execution",
-    "`before`, `after`": "before the operator runs, with its inputs, or after it, with its outputs (unless it says: after)",
+    "`before`, `after`": "before the operator runs, with its inputs, or after it, with its outputs; "
+    "without a word it is after, and before for the action `skip`",
     "`@3`, `@10..20`, `@10..`": "only in these runs of the model, counted from 0 since it was loaded; the last one is included",
     "`every 5`": "in every fifth run, from the first one that `@` allows",
     "`in digits*.mnn`": "only in models whose file name matches",

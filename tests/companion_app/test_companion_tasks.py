@@ -16,6 +16,7 @@ from edgeloop_shared.messages import (
     TaskStarted,
 )
 from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.traces import TraceBatch, pack_batch
 
 from .companion_fixtures import linked_companion
@@ -63,6 +64,20 @@ edgeloop_task.report_result(accuracy=0.5)
     assert kinds[-6:] == [TaskStarted, MetricReported, MetricReported, MetricReported, ResultReported, TaskFinished]
     metrics = [event for event in run.events() if isinstance(event, MetricReported)]
     assert [(metric.step, metric.value) for metric in metrics] == [(0, 1.0), (1, 0.5), (2, 1.0 / 3)]
+
+
+async def test_a_breakpoint_on_an_operator_is_an_event_and_its_dump_a_file(peer: LinkPeer, models: Path) -> None:
+    script = f"""
+import edgeloop_task
+model = edgeloop_task.load_model({str(models / "planted.mnn")!r})
+with edgeloop_task.watch("nan_count > 0", action="dump"):
+    model([[0.5, 1.0, 1.5], [2.0, -1.0, 3.0]])
+"""
+    run = await peer.run({"task.py": script})
+    (hit,) = [event for event in run.events() if isinstance(event, OperatorHitReported)]
+    assert (hit.operator, hit.index, hit.tensors[0].nan_count) == ("root", 1, 1)
+    (file,) = [event for event in run.events() if isinstance(event, FileAnnounced)]
+    assert file.name == "operators/planted.mnn/0-1-root.out0.npy"
 
 
 async def test_an_exception_names_the_users_file_and_line(peer: LinkPeer) -> None:

@@ -523,6 +523,16 @@ def test_a_hit_is_a_line_on_a_pc(
     assert last == "op:* when nan_count > 0: 1 hits; further ones are counted, not told"
 
 
+def test_the_example_of_the_documentation_finds_the_nan(
+    models: Path, reported: Remembered, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/operators.md").read_text()
+    monkeypatch.chdir(models)
+    exec(page.partition("```python\n")[2].partition("```")[0], {})
+
+    assert capsys.readouterr().out == "root (UnaryOp) is the first with a NaN\n"
+
+
 def test_a_hit_reaches_the_companion(planted: edgeloop_task.Model, reported: Remembered) -> None:
     stream = io.BytesIO()
     edgeloop_task.reporting.use(ChannelReporter(stream))
