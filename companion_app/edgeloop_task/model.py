@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -66,6 +68,7 @@ class Model:
         self.backend = backend
         self._session: Session | None = session
         self._lock = threading.Lock()
+        self._runner: int | None = None  # the thread whose turn it is
         self._tracer = tracing.Tracer(path.name, backend)
         self._observer = Observer(path.name)
         self._inputs = session.inputs
@@ -88,7 +91,7 @@ class Model:
         `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails, `RunAbortedError` where a breakpoint asked
         for it, and what a breakpoint's action raised.
         """
-        with self._lock:
+        with self._turn():
             session = self._feed(arrays, named)
             tracer = self._tracer if tracing.is_enabled() else None
             observer = self._observer if self._observer.begins_run() else None
@@ -119,7 +122,7 @@ class Model:
                 f"A timing cannot have {repeats} repeats and {warmup} warm-up runs.",
                 hint="It needs at least one repeat.",
             )
-        with self._lock:
+        with self._turn():
             session = self._feed(arrays, named)
             run, now = session.run, time.perf_counter_ns
             for _ in range(warmup):
@@ -146,7 +149,7 @@ class Model:
 
     def close(self) -> None:
         """Give the model's memory back; it cannot be run any more."""
-        with self._lock:
+        with self._turn():
             self._session = None
 
     def __enter__(self) -> Self:
@@ -156,6 +159,20 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._runner == threading.get_ident():
+            raise ModelError(
+                f"{self.path.name} runs already, and this was called from within that run.",
+                hint="The action of a breakpoint may run other models, but not the one that it stopped.",
+            )
+        with self._lock:
+            self._runner = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._runner = None
 
     def _open_session(self) -> Session:
         if self._session is None:

@@ -190,6 +190,11 @@ class _On:
             cls.breakpoints = to(cls.breakpoints)
 
 
+def are_any_on() -> bool:
+    """Return whether any breakpoint is on."""
+    return bool(_On.breakpoints)
+
+
 def breakpoints_of(model: str, iteration: int) -> tuple[OperatorBreakpoint, ...]:
     """Return those that are on for this run of the model in the file `model`."""
     return tuple(

@@ -17,7 +17,7 @@ from edgeloop_task import native_tensors, reporting
 from edgeloop_task.callbacks import Callback, Execute, interrupts_again, name_and_type
 from edgeloop_task.conditions import COMPARISONS
 from edgeloop_task.native_tensors import HostMemory
-from edgeloop_task.operator_breakpoint import OperatorBreakpoint, breakpoints_of
+from edgeloop_task.operator_breakpoint import OperatorBreakpoint, are_any_on, breakpoints_of
 from edgeloop_task.operator_hit import HitTensor, OperatorHit, Place
 from edgeloop_task.references import References, reference_key
 from edgeloop_task.tensor_comparison import TensorComparison
@@ -68,6 +68,8 @@ class Observer:
         """Count a run; return whether a breakpoint is on for it. To be asked once before each."""
         self._iteration += 1
         self._breakpoints = breakpoints_of(self._model, self._iteration)
+        if not are_any_on():
+            self._plans.clear()  # and let the breakpoints in it go, with what they have recorded
         return bool(self._breakpoints)
 
     def run(

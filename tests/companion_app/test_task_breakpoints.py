@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -248,6 +250,33 @@ def test_control_c_ends_an_action(network: edgeloop_task.Model, reported: Rememb
     ):
         network(IMAGE)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_action_runs_other_models_but_not_its_own(
+    network: edgeloop_task.Model, models: Path, reported: Remembered
+) -> None:
+    results: list[NDArray[Any]] = []
+    other = edgeloop_task.load_model(models / "weights8.mnn")
+    with edgeloop_task.break_on("conv in network.mnn", action=lambda _hit: results.append(other(IMAGE))):
+        network(IMAGE)
+    with (
+        edgeloop_task.break_on("conv", action=lambda _hit: results.append(network(IMAGE))),
+        pytest.raises(ModelError, match="called from within that run"),
+    ):
+        network(IMAGE)
+
+    np.testing.assert_array_equal(results, [other(IMAGE)])
+
+
+def test_a_recording_is_let_go(network: edgeloop_task.Model, reported: Remembered) -> None:
+    with edgeloop_task.record() as recording:
+        network(IMAGE)
+    kept = weakref.ref(recording)
+    del recording
+    network(IMAGE)
+
+    gc.collect()
+    assert kept() is None
 
 
 def test_dumped_tensors_are_files_of_the_run(network: edgeloop_task.Model, tmp_path: Path) -> None:
