@@ -13,6 +13,7 @@ from pathlib import Path
 from edgeloop import trial
 from edgeloop_daemon.app import Options, run_daemon
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugin_output import named_output
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
@@ -42,7 +43,10 @@ def _run(arguments: argparse.Namespace, folders: Folders) -> int:
     try:
         if arguments.write_declarations:
             disabled = DisabledPlugins(folders.disabled_plugins)
-            plugins = load_plugins(installed_plugins(), disabled=disabled, seconds=options.plugin_seconds)
+            passed = PassedTrials(folders.passed_trials)
+            plugins = load_plugins(
+                installed_plugins(), disabled=disabled, passed=passed, seconds=options.plugin_seconds
+            )
             plugins.write_declarations(folders.declarations)
         else:
             asyncio.run(run_daemon(folders, options))

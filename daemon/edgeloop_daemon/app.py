@@ -38,6 +38,7 @@ from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.job import Job
 from edgeloop_daemon.jobs.jobs import open_jobs
+from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.retention.leftovers import TrainingLeftovers
 from edgeloop_daemon.retention.retention import open_retention
@@ -97,6 +98,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         load_plugins,
         installed_plugins(),
         disabled=DisabledPlugins(folders.disabled_plugins),
+        passed=PassedTrials(folders.passed_trials),
         seconds=options.plugin_seconds,
     )
     plugins.write_declarations(folders.declarations)

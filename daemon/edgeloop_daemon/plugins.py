@@ -22,6 +22,7 @@ from edgeloop.hookspecs import PROJECT
 from edgeloop.parameters import describe_parameters
 from edgeloop.trial import Trial, failure_text, try_plugin
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugin_output import printable_lines, spoken_by
 from edgeloop_daemon.queries import Queries
 from edgeloop_daemon.store.files import write_atomically
@@ -140,19 +141,27 @@ def installed_plugins() -> tuple[EntryPoint, ...]:
 
 
 def load_plugins(
-    entries: Iterable[EntryPoint], *, disabled: DisabledPlugins | None = None, seconds: float = trial.SECONDS
+    entries: Iterable[EntryPoint],
+    *,
+    disabled: DisabledPlugins | None = None,
+    passed: PassedTrials | None = None,
+    seconds: float = trial.SECONDS,
 ) -> Plugins:
     """Load plugins in the given order; one that cannot be loaded is named, listed and left out.
 
     Those of third parties are tried in processes of their own first, so that one that crashes or hangs while it is imported does
-    not do it here. None may take more than `seconds`.
+    not do it here; one that has not changed since it `passed` is not tried again. None may take more than `seconds`.
     """
     listed_entries = tuple(entries)
     off = disabled or DisabledPlugins(None)
     off_names = off.names()
-    trials = _try([entry for entry in listed_entries if not _is_own(entry) and entry.name not in off_names], seconds)
+    foreign = [entry for entry in listed_entries if not _is_own(entry) and entry.name not in off_names]
+    passed = passed or PassedTrials(None)
+    trials = passed.take(foreign)
+    trials |= _try([entry for entry in foreign if entry not in trials], seconds)
     names = _Names(_commands() if trials else ())
     declared: list[Declared] = []
+    loaded: dict[EntryPoint, Trial] = {}
     listed: list[PluginInfo] = []
     for entry in listed_entries:
         remarks: tuple[str, ...] = ()
@@ -173,6 +182,9 @@ def load_plugins(
         else:
             declared.append(one)
             listed.append(_info(entry, one, "loaded", "", remarks))
+            if entry in trials:
+                loaded[entry] = trials[entry]
+    passed.keep(loaded)
     return Plugins(declared, listed, off)
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -35,19 +35,26 @@ HEAVY = frozenset({
 # fmt: on
 _KEPT_OUTPUT = 4096
 _RECORD_BYTES = 64 * 1024  # what a pipe holds, so that the process never waits for a reader
+_MAX_FILES_BYTES = 48 * 1024  # of the record; a module that is light imports no more files than fit
 _MAX_ERROR = 2000
+
+
+FileStamp = tuple[str, int, int]
+"""A path, the size of what is there in bytes, and when that changed last, in nanoseconds; (path, -1, -1) where nothing is."""
 
 
 @dataclass(frozen=True)
 class Trial:
     """How a trial went. `error` says why the plugin cannot be loaded; it is empty for one that can.
 
-    `remarks` are sentences on what a declaration module should not do. `output` is the beginning of what it printed.
+    `remarks` are sentences on what a declaration module should not do. `output` is the beginning of what it printed. `files` are
+    the stamps of the files that were imported; None when they are too many to tell.
     """
 
     error: str
     remarks: tuple[str, ...]
     output: str
+    files: tuple[FileStamp, ...] | None
 
 
 def try_plugin(entry: EntryPoint, *, seconds: float = SECONDS) -> Trial:
@@ -77,7 +84,19 @@ def try_plugin(entry: EntryPoint, *, seconds: float = SECONDS) -> Trial:
         remarks.append("It starts a process while it is imported.")
     if size and not error:
         remarks.append(f"It prints {size} bytes while it is imported.")
-    return Trial(error or str(record.get("error", "It ended the process that imported it.")), tuple(remarks), text)
+    files = None if record.get("files") is None else tuple((path, size, time) for path, size, time in record["files"])
+    return Trial(
+        error or str(record.get("error", "It ended the process that imported it.")), tuple(remarks), text, files
+    )
+
+
+def file_stamp(path: str) -> FileStamp:
+    """Return the stamp of a file or folder, which tells whether it has changed."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return path, -1, -1
+    return path, status.st_size, status.st_mtime_ns
 
 
 def failure_text(error: BaseException) -> str:
@@ -157,6 +176,12 @@ def _is_plugins(filename: str) -> bool:
     )
 
 
+def _imported_files(modules: Iterable[str]) -> list[FileStamp] | None:
+    paths = {getattr(sys.modules[name], "__file__", None) for name in modules}
+    files = [file_stamp(path) for path in sorted(path for path in paths if isinstance(path, str))]
+    return files if len(json.dumps(files)) <= _MAX_FILES_BYTES else None
+
+
 def _main(arguments: Sequence[str]) -> None:
     request, descriptor = json.loads(arguments[0]), int(arguments[1])
     sys.path[:] = request["path"]  # a plugin is found here where it is found there
@@ -177,7 +202,8 @@ def _main(arguments: Sequence[str]) -> None:
         remarks.append(f"It starts the thread {threads[0]!r} while it is imported.")
     with contextlib.suppress(Exception):
         sys.stdout.flush()
-    os.write(descriptor, json.dumps({"error": error, "remarks": remarks})[:_RECORD_BYTES].encode())
+    record = {"error": error, "remarks": remarks, "files": _imported_files(set(sys.modules) - before)}
+    os.write(descriptor, json.dumps(record)[:_RECORD_BYTES].encode())
     os._exit(0)  # threads that it has left must not keep the process
 
 

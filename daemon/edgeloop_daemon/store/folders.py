@@ -99,6 +99,11 @@ class Folders:
         return self.root / "disabled-plugins.json"
 
     @property
+    def passed_trials(self) -> Path:
+        """The plugins of third parties that have been tried and loaded, and what they were then."""
+        return self.root / "passed-trials.json"
+
+    @property
     def declarations(self) -> Path:
         """What the plugins of the last daemon declared, for the command line."""
         return self.root / "declarations.json"

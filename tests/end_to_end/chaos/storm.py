@@ -27,7 +27,6 @@ from end_to_end.chaos import works
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.daemon_process import daemon_command
 from edgeloop_daemon.store.folders import Folders
-from edgeloop_shared import process_lock
 from edgeloop_shared.errors import DaemonUnreachableError, EdgeloopError
 
 Victim = Literal["daemon", "companion"]
@@ -37,6 +36,7 @@ START_SECONDS = 60.0
 SETTLE_SECONDS = 120.0
 AT_ONCE = {"tool": 1, "train": 1, "run": 1}
 _POLL_SECONDS = 0.01
+_LOOK_SECONDS = 0.05
 
 # A virtual device as it is, but one that dials again soon: between two kills the daemon lives for less than a second.
 _COMPANION = """
@@ -46,6 +46,19 @@ reconnect.LAST_BOUND_SECONDS = 0.2
 from edgeloop_companion.main import main
 sys.exit(main())
 """
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A request for work, which may be sent any number of times."""
+
+    kind: str
+    key: str
+    path: str
+    body: dict[str, Any]
+
+    def send(self, client: Client) -> Record:
+        return client.call("POST", self.path, self.body, {"Idempotency-Key": self.key})
 
 
 @dataclass
@@ -58,11 +71,14 @@ class Storm:
     killed: Counter[Victim] = field(default_factory=Counter)
     begun: dict[str, str] = field(default_factory=dict)
     """The works that the daemon has confirmed: their kinds by id."""
-    unconfirmed: int = 0
-    """Requests for work that the daemon was killed over."""
+    repeated: int = 0
+    """Requests for work that were sent again, because the daemon was killed over them or just so."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
+        self._work_random = random.Random(self.seed)  # of its own: how much work begins must not shift the strikes
+        self._asked: list[_Request] = []
+        self._found: list[str] = []
         self._truth = self.folder / "truth"
         self._truth.mkdir()
         self._workspace = self.folder / "workspace"
@@ -95,13 +111,14 @@ class Storm:
                     process.wait(30)
 
     def strike(self) -> None:
-        """Let work go on, kill a victim at a random moment, and start it again."""
+        """Let work go on, kill a victim at a random moment, and start it again.
+
+        Only half of the strikes wait until the daemon serves: the others may come in the middle of its start, or of theirs.
+        """
         victim = self._random.choice(tuple(self.victims))
-        if victim == "companion" or self._random.random() < 0.75:
-            with contextlib.suppress(DaemonUnreachableError), contextlib.closing(self._await_daemon()) as client:
-                self._top_up(client, until=time.monotonic() + self._random.uniform(0.0, 0.6))
-        else:  # in the middle of its start
-            time.sleep(self._random.uniform(0.0, 0.5))
+        if victim == "daemon" and self._random.random() < 0.6:
+            self._await_daemon()
+        self._top_up(until=time.monotonic() + self._random.uniform(0.0, 0.6))
         self.killed[victim] += 1
         if victim == "daemon":
             assert self._daemon is not None
@@ -117,13 +134,16 @@ class Storm:
     def losses(self) -> list[str]:
         """Wait until everything has ended; return what is missing or doubled then, one sentence each."""
         with contextlib.closing(self._await_daemon()) as client:
+            self._ask_again(client)
             self._until(lambda: not any(_unfinished(client)), "all work ends", SETTLE_SECONDS)
             return self._losses(client)
 
     def _losses(self, client: Client) -> list[str]:
         jobs = client.items("/jobs", limit=1000)
         runs = client.items("/runs", limit=1000)
-        found = [f"{key} ({kind}) is unknown" for key, kind in self.begun.items() if key not in _ids(jobs, runs)]
+        known = {record["id"] for record in (*jobs, *runs)}
+        found = [*self._found, *(f"{key} ({kind}) is unknown" for key, kind in self.begun.items() if key not in known)]
+        found += [f"{key} was never asked for" for key in known - self.begun.keys()]
         for job in jobs:
             key = job["id"] if job["kind"] == "train" else job["parameters"]["key"]
             found += [f"{job['kind']} {job['id']} (key {key}): {loss}" for loss in self._of_job(client, job, key)]
@@ -177,47 +197,62 @@ class Storm:
                 yield f"a worktree was left behind: {folder}"
         for draft in self._workspace.glob("artifacts/.*.new"):
             yield f"half an artifact was left behind: {draft}"
-        names = [path.name for path in self._truth.iterdir()]
-        listed = self.begun.keys() | known
-        if len(names) > len(listed) + self.unconfirmed:
-            yield f"{len(names)} works were begun, of {len(listed)} that are known"
+        yield from _difference("works done", len(self.begun), len(list(self._truth.iterdir())))
 
     # Processes and requests
 
-    def _top_up(self, client: Client, until: float) -> None:
+    def _top_up(self, until: float) -> None:
+        """Keep some work of every kind going, whenever the daemon serves."""
         while time.monotonic() < until:
-            active = Counter(kind for kind in _unfinished(client))
-            wanted = [kind for kind, count in AT_ONCE.items() if active[kind] < count]
-            if "run" in wanted and not _is_linked(client):
-                wanted.remove("run")
-            if wanted:
-                self._begin(client, self._random.choice(wanted))
-            else:
-                time.sleep(_POLL_SECONDS)
+            with contextlib.suppress(DaemonUnreachableError), contextlib.closing(Client(self._home)) as client:
+                if client.is_running():
+                    self._ask_again(client)
+                    active = Counter(_unfinished(client))
+                    wanted = [kind for kind, count in AT_ONCE.items() if active[kind] < count]
+                    if "run" in wanted and not _is_linked(client):
+                        wanted.remove("run")
+                    for kind in self._work_random.sample(wanted, len(wanted)):
+                        self._ask(client, self._request(kind))
+            time.sleep(max(0.0, min(_LOOK_SECONDS, until - time.monotonic())))
 
-    def _begin(self, client: Client, kind: str) -> None:
+    def _request(self, kind: str) -> _Request:
         self._keys += 1
         key = f"k{self._keys}x"
         at = f"/workspaces/{self._workspace_id}"
+        match kind:
+            case "tool":
+                body = {"truth": str(self._truth), "key": key, "lines": works.LINES}
+                return _Request(kind, key, f"{at}/tools/recount", body)
+            case "train":
+                return _Request(kind, key, f"{at}/train", {})
+            case _:
+                traced = self._work_random.random() < 0.3
+                arguments = [str(self._truth), key, "traced" if traced else "plain"]
+                return _Request(kind, key, f"{at}/runs", {"script": "task.py", "arguments": arguments, "trace": traced})
+
+    def _ask(self, client: Client, request: _Request) -> None:
+        """Send a request; one that is not answered waits to be sent again, whatever became of it."""
+        self._asked.append(request)
         try:
-            match kind:
-                case "tool":
-                    body = {"truth": str(self._truth), "key": key, "lines": works.LINES}
-                    answer = client.post(f"{at}/tools/recount", body)
-                case "train":
-                    answer = client.post(f"{at}/train", {})
-                case _:
-                    traced = self._random.random() < 0.3
-                    arguments = [str(self._truth), key, "traced" if traced else "plain"]
-                    answer = client.post(f"{at}/runs", {"script": "task.py", "arguments": arguments, "trace": traced})
+            answer = request.send(client)
         except DaemonUnreachableError:
-            self.unconfirmed += 1
             raise
         except EdgeloopError as error:
             if error.code != "device-unavailable":  # it may have gone in this moment
                 raise
         else:
-            self.begun[answer["id"]] = kind
+            self.begun[answer["id"]] = request.kind
+            if self._work_random.random() < 0.1:
+                self.repeated += 1
+                again = request.send(client)["id"]
+                self._found += _difference(f"the answer to {request.key} sent again", answer["id"], again)
+        self._asked.remove(request)
+
+    def _ask_again(self, client: Client) -> None:
+        for request in tuple(self._asked):
+            self.repeated += 1
+            self._asked.remove(request)
+            self._ask(client, request)
 
     def _start_daemon(self) -> None:
         self._home.runtime.unlink(missing_ok=True)
@@ -241,7 +276,7 @@ class Storm:
 
     def _await_daemon(self) -> Client:
         client = Client(self._home)
-        self._until(lambda: self._home.runtime.exists() and process_lock.is_held(self._home.lock), "the daemon starts")
+        self._until(client.is_running, "the daemon starts")
         return client
 
     def _until(self, is_so: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
@@ -293,10 +328,6 @@ def _unfinished(client: Client) -> Iterator[str]:
     for state in ("queued", "running"):
         yield from (str(job["kind"]) for job in client.items("/jobs", state=state))
     yield from ("run" for run in client.items("/runs", limit=20) if run["ended_at"] is None)
-
-
-def _ids(*records: list[Record]) -> set[str]:
-    return {record["id"] for listed in records for record in listed}
 
 
 def _lines(key: str) -> list[str]:
