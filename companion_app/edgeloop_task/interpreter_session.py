@@ -15,7 +15,7 @@ from edgeloop_task.model_file import ModelFile
 from edgeloop_task.native_output import capture
 from edgeloop_task.native_tensors import copy_of, dtype_of, write
 from edgeloop_task.operator_observer import Observer
-from edgeloop_task.session import Precision, model_error, ordered
+from edgeloop_task.session import Precision, lacks_backend, model_error, ordered
 from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.tracing import Resume, Tracer
 
@@ -54,12 +54,7 @@ class InterpreterSession:
                 raise NeedsModuleError
             raise model_error(path, "cannot be loaded", (*printed.lines, str(failure)), "Convert or export it again.")
         if backend != "cpu" and self._info(_BACKEND) in _CPU_BACKENDS:
-            raise model_error(
-                path,
-                f"cannot run on the backend {backend!r}, which this build of MNN or this device lacks",
-                printed.lines,
-                "Use backend='cpu'.",
-            )
+            raise lacks_backend(path, backend, printed.lines)
         described = {tensor.name: tensor for tensor in file.inputs}
         names = ordered(inputs, [*described])
         self._inputs = {name: inputs[name] for name in names}

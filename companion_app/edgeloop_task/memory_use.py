@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import resource
 import sys
 from dataclasses import dataclass
@@ -39,3 +41,10 @@ def memory(*, reset_peak: bool = False) -> MemoryUse:
             _CLEAR.write_text("5")  # proc(5): resets the high-water mark of the resident set
     current = kib.get("VmRSS", 0) * 1024
     return MemoryUse(current, max(current, kib.get("VmHWM", 0) * 1024))
+
+
+def give_back() -> None:
+    """Return freed memory to the system where the C library can, so that the next use of it is seen as one."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)

@@ -14,7 +14,7 @@ from typing import Any, Self, get_args
 from numpy.typing import ArrayLike, NDArray
 
 from edgeloop_shared.errors import InvalidInputError, ModelError
-from edgeloop_task import tracing
+from edgeloop_task import run_times, tracing
 from edgeloop_task.interpreter_session import InterpreterSession, NeedsModuleError
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.module_session import ModuleSession
@@ -53,7 +53,7 @@ def load_model(
             session = InterpreterSession(source, file, threads=threads, precision=precision, backend=backend)
         except NeedsModuleError:
             session = ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
-    return Model(source, backend, session)
+    return Model(source, backend, session, threads=threads, precision=precision)
 
 
 class Model:
@@ -63,9 +63,11 @@ class Model:
     end of a `with` block.
     """
 
-    def __init__(self, path: Path, backend: str, session: Session) -> None:
+    def __init__(self, path: Path, backend: str, session: Session, *, threads: int, precision: Precision) -> None:
         self.path = path
         self.backend = backend
+        self.threads = threads
+        self.precision = precision
         self._session: Session | None = session
         self._lock = threading.Lock()
         self._runner: int | None = None  # the thread whose turn it is
@@ -91,15 +93,22 @@ class Model:
         `InvalidInputError` for inputs that do not fit, `ModelError` if MNN fails, `RunAbortedError` where a breakpoint asked
         for it, and what a breakpoint's action raised.
         """
+        watch = run_times.Stopwatch()
         with self._turn():
+            watch.lap()
             session = self._feed(arrays, named)
             tracer = self._tracer if tracing.is_enabled() else None
             observer = self._observer if self._observer.begins_run() else None
+            watch.lap()
             if tracer or observer:
                 session.run_observed(tracer, observer)
             else:
                 session.run()
-            return session.results()
+            watch.lap()
+            results = session.results()
+            watch.lap()
+        run_times.record(self, arrays, named, watch)
+        return results
 
     def __call__(self, *arrays: ArrayLike, **named: ArrayLike) -> NDArray[Any]:
         """Run the model once and return its only output. Raises `InvalidInputError` if it has several."""

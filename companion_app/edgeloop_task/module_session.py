@@ -5,6 +5,7 @@ MNN gives them no callbacks in Python, so their runs cannot be traced per operat
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +19,11 @@ from edgeloop_task.engine import mnn_modules
 from edgeloop_task.model_file import ModelFile
 from edgeloop_task.native_output import capture
 from edgeloop_task.operator_observer import Observer
-from edgeloop_task.session import Precision, model_error
+from edgeloop_task.session import Precision, lacks_backend, model_error
 from edgeloop_task.tensors import TensorInfo
 from edgeloop_task.tracing import Tracer
+
+_ELSEWHERE = re.compile(r"Can't Find type=\d+ backend, use \d+ instead")  # all that tells where a module runs
 
 
 class ModuleSession:
@@ -58,6 +61,8 @@ class ModuleSession:
         if failure is not None or self._module is None:
             lines = (*printed.lines, *([str(failure)] if failure else []))
             raise model_error(path, "cannot be loaded as a module", lines, "Convert or export it again.")
+        if any(_ELSEWHERE.search(line) for line in printed.lines):
+            raise lacks_backend(path, backend, printed.lines)
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:

@@ -62,6 +62,14 @@ def model_error(path: Path, problem: str, lines: Sequence[str], hint: str, code:
     return ModelError(f"The model {path} {problem}.{said}", hint=hint, details=details)
 
 
+def lacks_backend(path: Path, backend: str, lines: Sequence[str]) -> ModelError:
+    """Return the error for a model that MNN would silently run on another backend than the one that was asked for."""
+    what = f"cannot run on the backend {backend!r}, which this build of MNN or this device lacks"
+    error = model_error(path, what, lines, "Use backend='cpu'.")
+    error.details["lacks_backend"] = True
+    return error
+
+
 def ordered(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """Return those of `names` that are `wanted`, in that order; all of them if none is."""
     available = list(names)

@@ -21,6 +21,7 @@ from edgeloop_daemon.doctor.checks import Examination, examine
 from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped, Occurrence
+from edgeloop_daemon.http.bench_routes import bench_routes
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
@@ -173,6 +174,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
+            *bench_routes(devices.runs, run_workspace),
             *token_routes(named),
             *storage_routes(retention),
         )

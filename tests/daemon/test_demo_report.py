@@ -11,7 +11,7 @@ import pytest
 from edgeloop_daemon.cli.demo_result import CurvePoint, DemoResult, Latency, OperatorTime, Training, Variant
 from edgeloop_daemon.cli.report import report_page
 from edgeloop_daemon.cli.report_plots import Scale, curve, escaped
-from edgeloop_daemon.cli.significance import Difference
+from edgeloop_shared.significance import Difference
 
 HOSTILE = "</title></style><script>alert(1)</script><img src=x onerror='alert(2)'>\"&\x00\u202e"
 VOID = {"meta", "br", "img", "link", "input", "hr"}

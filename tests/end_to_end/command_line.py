@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,27 @@ class CommandLine:
             timeout=timeout,
             stdin=subprocess.DEVNULL,
         )
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a command whose output nobody reads."""
+        return subprocess.Popen(
+            [str(self.command), *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.variables, "EDGELOOP_HOME": str(self.home)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def wait_for_run(self, state: str, seconds: float = 60) -> dict[str, Any]:
+        """Return the newest run once it is in a state."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            run: dict[str, Any] = self.api("/runs?limit=1")["items"][0]
+            if run["state"] == state:
+                return run
+            time.sleep(0.05)
+        raise AssertionError(f"no run was {state} within {seconds:g} s")
 
     def run(self, *arguments: str, timeout: float = 90) -> str:
         """Run a command that must succeed; return its standard output."""

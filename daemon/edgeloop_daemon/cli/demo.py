@@ -23,10 +23,10 @@ from edgeloop_daemon.cli.demo_result import CurvePoint, DemoResult, Latency, Ope
 from edgeloop_daemon.cli.device_commands import start_virtual_device
 from edgeloop_daemon.cli.following import follow_job, follow_run
 from edgeloop_daemon.cli.report import report_page
-from edgeloop_daemon.cli.significance import accuracy_difference, latency_difference
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.errors import ConflictError, JobFailedError
+from edgeloop_shared.significance import accuracy_difference, latency_difference
 
 TEMPLATE = "digits-mnn"
 ROUNDS = 3  # of latency, interleaved over the variants, so that a slow moment hits all of them

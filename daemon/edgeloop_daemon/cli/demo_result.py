@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgeloop_daemon.cli.significance import Difference
+from edgeloop_shared.significance import Difference
 
 
 @dataclass(frozen=True)

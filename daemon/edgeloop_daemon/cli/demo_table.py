@@ -8,7 +8,7 @@ import click
 
 from edgeloop_daemon.cli.demo_result import DemoResult, Variant
 from edgeloop_daemon.cli.output import print_table, size
-from edgeloop_daemon.cli.significance import Difference
+from edgeloop_shared.significance import Difference
 
 _COLUMNS = ("variant", "accuracy", "agrees", "size", "p50 ms", "p90 ms", "session", "peak")
 

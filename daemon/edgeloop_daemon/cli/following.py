@@ -11,7 +11,7 @@ import click
 
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import ProgressLine, clean, clean_lines, size
-from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
+from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, TaskFailedError, error_from_dict
 
 _PROGRESS_SECONDS = 1
 
@@ -36,8 +36,13 @@ def follow_job(client: Client, job: Record, label: str, *, show_log: bool) -> Re
     return job
 
 
-def follow_run(client: Client, run: Record, label: str, *, show_log: bool, to_stdout: bool = True) -> Record:
-    """Wait until a run on a device ends and return it; its output goes where the script sent it. Ctrl-C cancels it."""
+def follow_run(
+    client: Client, run: Record, label: str, *, show_log: bool, to_stdout: bool = True, show_last: bool = False
+) -> Record:
+    """Wait until a run on a device ends and return it; its output goes where the script sent it. Ctrl-C cancels it.
+
+    With `show_last` the progress line shows the last line of output.
+    """
     line = ProgressLine(label)
     line.show(None, run["state"])
     offset = 0
@@ -50,13 +55,27 @@ def follow_run(client: Client, run: Record, label: str, *, show_log: bool, to_st
                 line.clear()
                 for item in page["items"]:
                     click.echo(clean(item["text"]), file=_target(item, to_stdout))
-            if not ended and not (page["items"] and show_log):
+            if show_last and page["items"]:
+                line.show(None, page["items"][-1]["text"])
+            elif not ended and not (page["items"] and show_log):
                 run = client.get(f"/runs/{run['id']}")
                 line.show(*_progress_of(run))
     run = client.get(f"/runs/{run['id']}", wait=30)
     line.clear()
     raise_error_of(run)
     return run
+
+
+def follow_tool(client: Client, run: Record, label: str) -> Record:
+    """Wait as `follow_run` does, for a tool of edgeloop's own on a device: its progress is the last line that it said.
+
+    Raises what the tool raised, not that a task raised it.
+    """
+    try:
+        return follow_run(client, run, label, show_log=False, show_last=True)
+    except TaskFailedError as error:
+        cause = error.details.get("cause")
+        raise error_from_dict(cause) if cause else error from None
 
 
 def raise_error_of(work: Record) -> None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from edgeloop_daemon.cli.demo_result import DemoResult, Variant
 from edgeloop_daemon.cli.output import size
 from edgeloop_daemon.cli.report_plots import Scale, axis, bar, box, curve, dot, escaped
-from edgeloop_daemon.cli.significance import Difference
+from edgeloop_shared.significance import Difference
 
 _MOST_OPERATORS = 14
 

@@ -58,7 +58,7 @@ def run(
     client = session.daemon()
     root = Path(workspace["path"])
     body = {
-        "script": _inside(root, session.folder / script),
+        "script": workspace_path(root, session.folder / script),
         "arguments": [_argument(root, session.folder, text) for text in arguments],
         "device": device,
         "include": list(include),
@@ -141,7 +141,7 @@ def export(session: Session, run_id: str, output: str | None) -> None:
         click.echo(f"{target}: {events} operator runs, {size(len(data))}. Open it in Perfetto or chrome://tracing.")
 
 
-def _inside(root: Path, path: Path) -> str:
+def workspace_path(root: Path, path: Path) -> str:
     """Return `path` relative to the workspace; a path outside of it stays absolute, for the daemon to refuse clearly."""
     try:
         return path.resolve().relative_to(root).as_posix()

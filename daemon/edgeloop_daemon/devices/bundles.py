@@ -46,6 +46,37 @@ class RunWorkspace:
 
 
 @dataclass(frozen=True)
+class DeviceTool:
+    """Work of edgeloop's own on a device: the module of `edgeloop_task` that does it, and its parameters (any dataclass).
+
+    It travels as a script of one line. `files` of the workspace go with it; with a `script` of the workspace also what a run of
+    that script with `script_arguments` would take along.
+    """
+
+    name: str
+    module: str
+    parameters: object
+    files: tuple[str, ...] = ()
+    script: str | None = None
+    script_arguments: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where its script lies in the bundle."""
+        return tool_path(self.name)
+
+    @property
+    def source(self) -> bytes:
+        """The script."""
+        return f"import runpy\n\nrunpy.run_module({self.module!r}, run_name='__main__')\n".encode()
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The script's arguments: the parameters as JSON."""
+        return (encode_json(self.parameters).decode(),)
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A collected bundle: `manifest` and all `blobs` (SHA-256, the manifest's included) are in the store.
 
@@ -77,20 +108,33 @@ class BundleCollector:
         """
         return await asyncio.to_thread(self._collect, workspace, script, arguments, include)
 
+    async def collect_tool(self, workspace: RunWorkspace, tool: DeviceTool, include: tuple[str, ...]) -> Bundle:
+        """Return the bundle of a tool. Raises as `collect` does, `NotFoundError` also for a file of the tool that is not there."""
+        return await asyncio.to_thread(self._collect_tool, workspace, tool, include)
+
     def _collect(
         self, workspace: RunWorkspace, script: str, arguments: tuple[str, ...], include: tuple[str, ...]
     ) -> Bundle:
-        root = workspace.root.resolve()
-        selection = _Selection(root)
-        script_path = selection.add_script(script)
-        selection.add_python_files()
-        for pattern in workspace.include:
-            selection.add_glob(pattern)
-        for pattern in include:
-            if not selection.add_glob(pattern):
-                raise InvalidInputError(f"Nothing in the workspace matches the include {pattern!r}.")
+        selection = _Selection(workspace.root.resolve())
+        path = selection.add_run(script, workspace.include, include)
         travelling = tuple(selection.add_argument(argument) for argument in arguments)
-        files = tuple(self._store(path, source) for path, source in sorted(selection.files.items()))
+        return self._bundle(selection, path, travelling)
+
+    def _collect_tool(self, workspace: RunWorkspace, tool: DeviceTool, include: tuple[str, ...]) -> Bundle:
+        selection = _Selection(workspace.root.resolve())
+        if tool.script is not None:
+            selection.add_run(tool.script, workspace.include, include)
+            for argument in tool.script_arguments:
+                selection.add_argument(argument)
+        for file in tool.files:
+            selection.add_file(file)
+        source = BundleFile(tool.path, self._blobs.add_bytes(tool.source), len(tool.source))
+        return self._bundle(selection, tool.path, tool.arguments, source)
+
+    def _bundle(
+        self, selection: _Selection, script_path: str, travelling: tuple[str, ...], *others: BundleFile
+    ) -> Bundle:
+        files = (*others, *(self._store(path, source) for path, source in sorted(selection.files.items())))
         manifest = BundleManifest(files)
         content = encode_json(manifest)
         if len(content) > MAX_MANIFEST_BYTES:
@@ -125,16 +169,21 @@ class _Selection:
         self._bytes = 0
         self.files: dict[str, Path] = {}
 
-    def add_script(self, script: str) -> str:
-        path = self._inside(script)
-        if path is None:
-            raise BundleError(
-                f"The script {script!r} is outside the workspace {self._root}.",
-                hint="Only files of the workspace travel to a device.",
-                details={"path": script},
-            )
+    def add_run(self, script: str, usual: tuple[str, ...], include: tuple[str, ...]) -> str:
+        """Add what a run of `script` takes along; return the script's path from the root."""
+        path = self.add_file(script, "script")
+        self.add_python_files()
+        for pattern in usual:
+            self.add_glob(pattern)
+        for pattern in include:
+            if not self.add_glob(pattern):
+                raise InvalidInputError(f"Nothing in the workspace matches the include {pattern!r}.")
+        return path
+
+    def add_file(self, name: str, noun: str = "file") -> str:
+        path = bundle_path(self._root, name, noun)
         if not (self._root / path).is_file():
-            raise NotFoundError(f"There is no script {path} in the workspace {self._root}.")
+            raise NotFoundError(f"There is no {noun} {path} in the workspace {self._root}.")
         self._add(path)
         return path
 
@@ -179,7 +228,7 @@ class _Selection:
         option, equals, value = argument.partition("=")
         if equals and option.startswith("-"):
             return f"{option}={self.add_argument(value)}"
-        path = self._inside(argument)
+        path = _inside(self._root, argument)
         try:
             if path is None or path == "." or self._is_skipped(path) or not (self._root / path).is_file():
                 return argument
@@ -187,13 +236,6 @@ class _Selection:
             return argument
         self._add(path)
         return path if Path(argument).is_absolute() else argument
-
-    def _inside(self, text: str) -> str | None:
-        """Return the path from the root that `text` spells, or None for one that leads outside (links not considered)."""
-        if not text or "\0" in text:
-            return None
-        path = os.path.relpath(os.path.normpath(self._root / text), self._root)
-        return None if path == ".." or path.startswith("../") else path
 
     def _walk(self, folder: Path) -> Iterator[str]:
         """Yield the files below `folder`, without hidden folders, caches and virtual environments."""
@@ -239,6 +281,30 @@ class _Selection:
                 hint="Name fewer files under [run] include in edgeloop.toml.",
                 details={"limit": MAX_BUNDLE_BYTES},
             )
+
+
+def tool_path(name: str) -> str:
+    """Return where the script of a tool lies in a bundle: in a hidden folder, so no file of a workspace is ever there."""
+    return f".edgeloop/{name}.py"
+
+
+def bundle_path(root: Path, name: str, noun: str = "file") -> str:
+    """Return the path from `root` that `name` spells (links not considered). Raises `BundleError` if it leads out of there."""
+    path = _inside(root, name)
+    if path is None:
+        raise BundleError(
+            f"The {noun} {name[:200]!r} is outside the workspace {root}.",
+            hint="Only files of the workspace travel to a device.",
+            details={"path": name[:200]},
+        )
+    return path
+
+
+def _inside(root: Path, text: str) -> str | None:
+    if not text or "\0" in text:
+        return None
+    path = os.path.relpath(os.path.normpath(root / text), root)
+    return None if path == ".." or path.startswith("../") else path
 
 
 def missing_file_hint(error: EdgeloopError, root: Path) -> str:

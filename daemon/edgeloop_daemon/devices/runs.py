@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlite_utils import Database as Tables
 
 from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns, cancelled
-from edgeloop_daemon.devices.bundles import BundleCollector, RunWorkspace
+from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
@@ -75,6 +75,33 @@ class Runs:
         """
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect(workspace, script, arguments, include)
+        return await self._begin(workspace, target, bundle, trace=trace, memory_mb=memory_mb, also=also)
+
+    async def start_tool(
+        self,
+        workspace: RunWorkspace,
+        tool: DeviceTool,
+        *,
+        device: str | None = None,
+        include: tuple[str, ...] = (),
+        memory_mb: int | None = None,
+        also: Callable[[Tables, str], None] | None = None,
+    ) -> Run:
+        """Send a tool of edgeloop's own to a device, as `start` does a script."""
+        target = self._device(device or workspace.device)
+        bundle = await self._bundles.collect_tool(workspace, tool, include)
+        return await self._begin(workspace, target, bundle, trace=False, memory_mb=memory_mb, also=also)
+
+    async def _begin(
+        self,
+        workspace: RunWorkspace,
+        target: PairedDevice,
+        bundle: Bundle,
+        *,
+        trace: bool,
+        memory_mb: int | None,
+        also: Callable[[Tables, str], None] | None,
+    ) -> Run:
         memory_mb = memory_mb or workspace.memory_mb
         memory_bytes = None if memory_mb is None else memory_mb * 1024**2
         run_id = new_id("r")

@@ -8,14 +8,15 @@ from pathlib import Path
 import edgeloop_task
 from edgeloop import JobContext, ModelPath
 from edgeloop_plugins.model_tools.convert import convert
-from edgeloop_plugins.model_tools.differences import Difference
-from edgeloop_plugins.model_tools.latency import interleaved_latency, verdict
+from edgeloop_plugins.model_tools.latency import latencies, verdict
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.parameters import CompareParameters, ConvertParameters
 from edgeloop_plugins.model_tools.paths import in_workspace
-from edgeloop_plugins.model_tools.results import CompareResult, OutputDifference, VariantComparison
-from edgeloop_plugins.model_tools.sample_inputs import Sample, in_order, random_samples, stored_samples
+from edgeloop_plugins.model_tools.results import CompareResult, VariantComparison
 from edgeloop_shared.errors import ModelError
+from edgeloop_shared.output_difference import OutputDifference
+from edgeloop_task.differences import Difference
+from edgeloop_task.sample_inputs import Sample, in_order, random_samples, stored_samples
 
 
 def compare(parameters: CompareParameters, context: JobContext) -> CompareResult:
@@ -42,15 +43,13 @@ def compare(parameters: CompareParameters, context: JobContext) -> CompareResult
                 "The inputs are random numbers: agreement on real data can differ. Give real ones with --inputs."
             )
         differences = _differences(reference, variants, samples, context)
-        latencies = interleaved_latency(
-            {str(index): model for index, model in enumerate(models)},
-            samples[0],
-            lambda fraction: context.progress(0.5 + fraction / 2, "measuring the latency"),
-        )
+    measured = latencies(
+        paths, samples[0], lambda fraction: context.progress(0.5 + fraction / 2, "measuring the latency")
+    )
     return CompareResult(
         reference=str(paths[0]),
         reference_bytes=sizes[0],
-        reference_latency=latencies["0"],
+        reference_latency=measured[0],
         samples=len(samples),
         inputs=described,
         variants=tuple(
@@ -58,11 +57,11 @@ def compare(parameters: CompareParameters, context: JobContext) -> CompareResult
                 model=str(path),
                 bytes=size,
                 ratio=size / sizes[0],
-                latency=latencies[str(index)],
-                latency_verdict=verdict(latencies[str(index)], latencies["0"]),
+                latency=latency,
+                latency_verdict=verdict(latency, measured[0]),
                 differences=found,
             )
-            for index, (path, size, found) in enumerate(zip(paths[1:], sizes[1:], differences, strict=True), 1)
+            for path, size, found, latency in zip(paths[1:], sizes[1:], differences, measured[1:], strict=True)
         ),
         notes=tuple(notes),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeloop_shared.output_difference import OutputDifference
+
 
 @dataclass(frozen=True)
 class TensorSummary:
@@ -114,39 +116,20 @@ class InspectResult:
 
 
 @dataclass(frozen=True)
-class OutputDifference:
-    """How far one output is from the reference's over all samples.
-
-    `cosine` and `snr_db` are None where they are not defined (nothing but zeros; no difference at all for the ratio).
-    `top1_agreement` is the part of the samples whose largest score is the same, None for outputs that are no scores.
-    `not_finite` counts values that are NaN or infinite on either side; the other figures leave them out.
-    """
-
-    output: str
-    max_abs: float
-    mean_abs: float
-    cosine: float | None
-    snr_db: float | None
-    top1_agreement: float | None
-    not_finite: int
-
-
-@dataclass(frozen=True)
 class Latency:
-    """Time per run on this computer in milliseconds, one thread."""
+    """Time per run on this computer in milliseconds, one thread: over all runs, and the median of each interleaved round."""
 
-    p25_ms: float
     p50_ms: float
-    p75_ms: float
     p90_ms: float
+    rounds_p50_ms: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class VariantComparison:
     """A variant beside the reference. `ratio` is its size over the reference's.
 
-    `latency_verdict` is `faster`, `slower`, or `below the noise` where the middle halves of both measurements overlap
-    or the medians differ by less than 3 %.
+    `latency_verdict` is `faster`, `slower`, or `below the noise` where the ranges of both models' rounds overlap or the
+    medians differ by less than 3 %.
     """
 
     model: str

@@ -8,12 +8,12 @@ import pytest
 
 from edgeloop import DataPath, JobContext, ModelPath
 from edgeloop_plugins.model_tools.compare import compare
-from edgeloop_plugins.model_tools.differences import Difference
-from edgeloop_plugins.model_tools.latency import verdict
+from edgeloop_plugins.model_tools.latency import ROUNDS, verdict
 from edgeloop_plugins.model_tools.parameters import CompareParameters, QuantizeParameters
 from edgeloop_plugins.model_tools.quantize import quantize
 from edgeloop_plugins.model_tools.results import Latency
 from edgeloop_shared.errors import InvalidInputError, ModelError, NotFoundError
+from edgeloop_task.differences import Difference
 
 
 def compared(context: JobContext, *variants: str, inputs: str | None = None, samples: int = 4) -> Any:
@@ -30,7 +30,8 @@ def test_a_model_agrees_with_itself_and_is_not_faster_than_itself(context: JobCo
     assert (difference.output, difference.max_abs, difference.mean_abs) == ("scores", 0.0, 0.0)
     assert (difference.cosine, difference.snr_db, difference.top1_agreement) == (pytest.approx(1.0), None, 1.0)
     assert variant.ratio == 1.0
-    assert 0 < variant.latency.p25_ms <= variant.latency.p50_ms <= variant.latency.p90_ms
+    assert 0 < variant.latency.p50_ms <= variant.latency.p90_ms
+    assert len(variant.latency.rounds_p50_ms) == ROUNDS
     assert result.samples == 4
     assert "random numbers" in result.inputs
 
@@ -157,13 +158,13 @@ def test_only_scores_have_a_top_1() -> None:
 @pytest.mark.parametrize(
     ("variant", "expected"),
     [
-        (Latency(0.5, 0.6, 0.7, 0.8), "faster"),
-        (Latency(1.5, 1.6, 1.7, 1.8), "slower"),
-        (Latency(0.8, 0.9, 1.0, 1.2), "below the noise"),
-        (Latency(1.0201, 1.0202, 1.0203, 1.03), "below the noise"),
+        (Latency(0.6, 0.8, (0.5, 0.6, 0.7)), "faster"),
+        (Latency(1.6, 1.8, (1.5, 1.6, 1.7)), "slower"),
+        (Latency(0.9, 1.2, (0.8, 0.9, 1.0)), "below the noise"),
+        (Latency(1.0202, 1.03, (1.0201, 1.0202, 1.0203)), "below the noise"),
     ],
 )
 def test_a_difference_in_latency_counts_only_beyond_the_noise(variant: Latency, expected: str) -> None:
-    reference = Latency(0.99, 1.0, 1.01, 1.1)
+    reference = Latency(1.0, 1.1, (0.99, 1.0, 1.01))
 
     assert verdict(variant, reference) == expected

@@ -40,7 +40,6 @@ from edgeloop_daemon.workspaces.settings import load_settings
 from edgeloop_plugins.git_flow.examination import examine
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.onnx_file import read_onnx
-from edgeloop_plugins.model_tools.sample_inputs import stored_samples
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, SettingsError, error_from_dict
@@ -60,6 +59,7 @@ from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import Priority, join, pack_record, unpack_record
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 from edgeloop_task.model_file import read_model_file
+from edgeloop_task.sample_inputs import stored_samples
 from edgeloop_task.tensors import TensorInfo
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "v1"

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from edgeloop_shared.errors import InvalidInputError, NotFoundError, TooLargeError
-from edgeloop_task import Model, TensorInfo
+from edgeloop_task.model import Model
+from edgeloop_task.tensors import TensorInfo
 
 MAX_BYTES = 4 * 1024**3
 Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
@@ -51,7 +52,14 @@ def random_samples(inputs: Sequence[TensorInfo], count: int, seed: int) -> list[
     return [{tensor.name: _random(tensor, generator) for tensor in inputs} for _ in range(count)]
 
 
-def in_order(sample: Sample, model: Model) -> list[Array]:
+def first_sample(path: Path | None, inputs: Sequence[TensorInfo]) -> tuple[Sample, str]:
+    """Return the first sample of a file, or of random ones without it, and words that say which. Raises as both others do."""
+    if path is None:
+        return random_samples(inputs, 1, 0)[0], "random numbers, seed 0"
+    return stored_samples(path, inputs, 1)[0], f"the first sample of {path}"
+
+
+def in_order(sample: Mapping[str, Array], model: Model) -> list[Array]:
     """Return the sample's arrays in the order of the model's inputs."""
     return [sample[tensor.name] for tensor in model.inputs]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeloop_daemon.cli.significance import accuracy_difference, latency_difference
+from edgeloop_shared.significance import accuracy_difference, latency_difference
 
 
 def answers(right: int, wrong: int) -> list[bool]:

@@ -1,0 +1,1 @@
+"""What edgeloop itself measures on devices: benchmarks, and a workspace's checks with their baselines."""
