@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,12 @@ from edgeloop_shared.codec import decode_json, encode
 from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.messages import MAX_FRAME_BYTES
 from edgeloop_task.benchmarking import MeasuredRound, Subject, all_runs, in_rounds, noise
-from edgeloop_task.differences import Difference
 from edgeloop_task.inside_use import Recorded, compare_inside, record_script
 from edgeloop_task.model import Model, load_model
 from edgeloop_task.processor_state import processor_state
 from edgeloop_task.reporting import report_result
 from edgeloop_task.sample_inputs import first_sample, in_order
+from edgeloop_task.tensor_comparison import TensorComparison
 from edgeloop_task.tensors import fitting_arrays
 from edgeloop_task.throttling import throttling
 
@@ -62,17 +63,14 @@ def run_bench(task: BenchTask, say: Callable[[str], None]) -> BenchResult:
     return BenchResult(described, results, throttling(medians, readings), inside)
 
 
+@dataclass(frozen=True)
 class _Usable:
     """A cell that runs: how to measure it, and what its outputs are worth."""
 
-    def __init__(self, subject: Subject, differences: Sequence[Difference], *, is_exact: bool, note: str) -> None:
-        self.subject = subject
-        self.is_exact = is_exact
-        self.note = note
-        found = [difference.summary() for difference in differences]
-        cosines = [one.cosine for one in found if one.cosine is not None]
-        self.cosine = min(cosines, default=None)
-        self.not_finite = sum(one.not_finite for one in found)
+    subject: Subject
+    cosine: float
+    not_finite: int
+    is_exact: bool
 
 
 def _try(cell: Cell, sample: Sample, expected: Outputs) -> _Usable | str:
@@ -94,20 +92,20 @@ def _try(cell: Cell, sample: Sample, expected: Outputs) -> _Usable | str:
         return f"the device has {cores} core{'s' * (cores > 1)}"
     if {name: array.shape for name, array in found.items()} != {name: array.shape for name, array in expected.items()}:
         return "its outputs have other names or shapes than the reference's"
-    differences = [Difference(name) for name in expected]
-    for difference in differences:
-        difference.add(expected[difference.output], found[difference.output])
-    is_exact = all(found[name].tobytes() == array.tobytes() for name, array in expected.items())
-    note = ""
-    if is_exact and cell.precision == "low":
-        note = "no bit differs from fp32: this backend computes in fp32 whatever precision is asked for"
-    return _Usable(Subject(load, arrays), differences, is_exact=is_exact, note=note)
+    return _Usable(
+        Subject(load, arrays),
+        cosine=min(TensorComparison(found[name], array).cosine for name, array in expected.items()),
+        not_finite=sum(int(np.count_nonzero(~np.isfinite(array))) for array in found.values()),
+        is_exact=all(found[name].tobytes() == array.tobytes() for name, array in expected.items()),
+    )
 
 
 def _result(cell: Cell, found: _Usable, rounds: Sequence[MeasuredRound]) -> CellResult:
     timing = all_runs(rounds)
     unstable = sum(not one.is_stable for one in rounds)
-    notes = [found.note] if found.note else []
+    notes = []
+    if found.is_exact and cell.precision == "low":
+        notes.append("no bit differs from fp32: this backend computes in fp32 whatever precision is asked for")
     if unstable:
         notes.append(f"did not settle while warming up in {unstable} of {len(rounds)} rounds")
     measurement = Measurement(

@@ -72,7 +72,7 @@ class Measurement:
 
     `noise` is the part of the median below which a difference to another measurement means nothing. `session_memory_bytes` is
     what MNN says its session takes (0: it does not say), `peak_memory_bytes` the worker's peak over what it took before
-    the model was loaded. `cosine` is that of the outputs to the reference's, the worst one of several outputs (None: not defined);
+    the model was loaded. `cosine` is that of the outputs to the reference's, the worst one of several outputs;
     `not_finite` counts NaN and infinite values in them; `is_exact` says that no bit of them differs.
     """
 
@@ -83,7 +83,7 @@ class Measurement:
     noise: float
     session_memory_bytes: int
     peak_memory_bytes: int
-    cosine: float | None
+    cosine: float
     not_finite: int
     is_exact: bool
 

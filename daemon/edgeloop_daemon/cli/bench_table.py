@@ -57,7 +57,7 @@ def _row(cell: Cell, found: Measurement) -> tuple[str, ...]:
         _ms(found.p99_ms),
         f"{found.noise:.0%}",
         size(found.peak_memory_bytes),
-        "-" if found.cosine is None else "exact" if found.is_exact else f"{found.cosine:.4f}",
+        "exact" if found.is_exact else f"{found.cosine:.4f}",
     )
 
 
@@ -91,7 +91,7 @@ def _words(one: CellResult) -> Iterator[str]:
         yield one.note
     if found.not_finite:
         yield f"{found.not_finite} values of the outputs are NaN or infinite"
-    if found.cosine is not None and found.cosine < _POOR_COSINE:
+    if found.cosine < _POOR_COSINE:
         yield "the outputs are far from fp32's: a speed at which they are wrong is worth nothing"
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import edgeloop_task
 from edgeloop import JobContext, ModelPath
 from edgeloop_plugins.model_tools.convert import convert
+from edgeloop_plugins.model_tools.differences import Difference
 from edgeloop_plugins.model_tools.latency import latencies, verdict
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.parameters import CompareParameters, ConvertParameters
 from edgeloop_plugins.model_tools.paths import in_workspace
-from edgeloop_plugins.model_tools.results import CompareResult, VariantComparison
+from edgeloop_plugins.model_tools.results import CompareResult, OutputDifference, VariantComparison
 from edgeloop_shared.errors import ModelError
-from edgeloop_shared.output_difference import OutputDifference
-from edgeloop_task.differences import Difference
 from edgeloop_task.sample_inputs import Sample, in_order, random_samples, stored_samples
 
 

@@ -8,12 +8,12 @@ import pytest
 
 from edgeloop import DataPath, JobContext, ModelPath
 from edgeloop_plugins.model_tools.compare import compare
+from edgeloop_plugins.model_tools.differences import Difference
 from edgeloop_plugins.model_tools.latency import ROUNDS, verdict
 from edgeloop_plugins.model_tools.parameters import CompareParameters, QuantizeParameters
 from edgeloop_plugins.model_tools.quantize import quantize
 from edgeloop_plugins.model_tools.results import Latency
 from edgeloop_shared.errors import InvalidInputError, ModelError, NotFoundError
-from edgeloop_task.differences import Difference
 
 
 def compared(context: JobContext, *variants: str, inputs: str | None = None, samples: int = 4) -> Any:

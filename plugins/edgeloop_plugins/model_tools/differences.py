@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeloop_shared.output_difference import OutputDifference
+from edgeloop_plugins.model_tools.results import OutputDifference
 
 MIN_CLASSES = 2
 
