@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-import numpy as np
-
-from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, OperatorHitReported, Phase, TensorSummary
-from edgeloop_task import native_tensors, reporting
-from edgeloop_task.callbacks import Callback, Execute, interrupts_again, name_and_type
-from edgeloop_task.conditions import COMPARISONS
+from edgeloop_task.callbacks import Callback, Execute, name_and_type
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint, are_any_on, breakpoints_of
-from edgeloop_task.operator_hit import HitTensor, OperatorHit, Place
-from edgeloop_task.references import References, reference_key
-from edgeloop_task.tensor_comparison import TensorComparison
+from edgeloop_task.operator_stops import Operator, Site, Stops
 
 _MAX_PLANS = 16  # kept per shapes of the inputs: one for each set of breakpoints
-
-
-@dataclass(frozen=True)
-class _Operator:
-    """An operator of the model, as the first observed run has shown it."""
-
-    name: str
-    type: str
-    index: int
-    occurrence: int
-
-
-@dataclass(frozen=True)
-class _Site:
-    """An operator at which a run stops, and for which breakpoints."""
-
-    operator: _Operator
-    before: tuple[OperatorBreakpoint, ...]
-    after: tuple[OperatorBreakpoint, ...]
-
-    @property
-    def needs_begin(self) -> bool:
-        return bool(self.before) or any(one.needs_inputs for one in self.after)
 
 
 Breakpoints: TypeAlias = tuple[OperatorBreakpoint, ...]
@@ -59,10 +26,10 @@ class Observer:
         self._iteration = -1
         self._breakpoints: Breakpoints = ()
         self._shapes: object = None
-        self._operators: tuple[_Operator, ...] | None = None
-        self._plans: dict[Breakpoints, tuple[_Site | None, ...]] = {}
+        self._operators: tuple[Operator, ...] | None = None
+        self._plans: dict[Breakpoints, tuple[Site | None, ...]] = {}
         self._memory = HostMemory()
-        self._stops: _Stops | None = None
+        self._stops: Stops | None = None
 
     def begins_run(self) -> bool:
         """Count a run; return whether a breakpoint is on for it. To be asked once before each."""
@@ -88,7 +55,7 @@ class Observer:
             self._shapes, self._operators = input_shapes, None
             self._plans.clear()
             self._memory = HostMemory()
-        self._stops = stops = _Stops(self._model, self._iteration, self._memory)
+        self._stops = stops = Stops(self._model, self._iteration, self._memory)
         if self._operators is None:
             return self._learn(stops, execute, begin, end, resume)
         plan = self._plan(self._operators)
@@ -123,16 +90,16 @@ class Observer:
             raise stops.failure
 
     def _learn(
-        self, stops: _Stops, execute: Execute, begin: Callback | None, end: Callback | None, resume: Callable[[], None]
+        self, stops: Stops, execute: Execute, begin: Callback | None, end: Callback | None, resume: Callable[[], None]
     ) -> int:
         """Run for the first time with these shapes, and learn what the operators are as they come."""
-        operators: list[_Operator] = []
+        operators: list[Operator] = []
         names: Counter[str] = Counter()
 
         def at_begin(tensors: Sequence[Any], operator: Any) -> bool:
             name, kind = name_and_type(operator)
             names[name] += 1
-            operators.append(_Operator(name, kind, len(operators), names[name]))
+            operators.append(Operator(name, kind, len(operators), names[name]))
             site = self._site(operators[-1])
             goes_on = site is None or stops.before(site, tensors)
             resume()
@@ -151,7 +118,7 @@ class Observer:
             self._plan(self._operators)
         return code
 
-    def _plan(self, operators: tuple[_Operator, ...]) -> tuple[_Site | None, ...]:
+    def _plan(self, operators: tuple[Operator, ...]) -> tuple[Site | None, ...]:
         plan = self._plans.get(self._breakpoints)
         if plan is None:
             if len(self._plans) >= _MAX_PLANS:
@@ -162,7 +129,7 @@ class Observer:
                 one.resolve(self._model, tuple(matched))
         return plan
 
-    def _site(self, operator: _Operator) -> _Site | None:
+    def _site(self, operator: Operator) -> Site | None:
         matched = [
             one
             for one in self._breakpoints
@@ -171,167 +138,4 @@ class Observer:
         if not matched:
             return None
         before = tuple(one for one in matched if one.phase == "before")
-        return _Site(operator, before, tuple(one for one in matched if one.phase == "after"))
-
-
-class _Stops:
-    """The stops of one run. Nothing is raised in here: an exception must not leave a callback, so it waits as `failure`."""
-
-    def __init__(self, model: str, iteration: int, memory: HostMemory) -> None:
-        self.failure: BaseException | None = None
-        self._model = model
-        self._iteration = iteration
-        self._memory = memory
-        self._inputs: Sequence[Any] = ()
-        self._is_skipped = False
-        self._fired: set[OperatorBreakpoint] = set()  # those that stop once per run
-
-    def before(self, site: _Site, tensors: Sequence[Any]) -> bool:
-        """Stop before an operator; return whether it shall run."""
-        self._inputs = tensors  # MNN keeps their memory until the operator has run
-        if site.before:
-            self._is_skipped = self._stop(site, "before", tensors, ()) == "skip"
-        return not self._is_skipped and self.failure is None
-
-    def after(self, site: _Site, tensors: Sequence[Any]) -> bool:
-        """Stop after an operator; return whether the run shall go on."""
-        inputs, self._inputs = self._inputs, ()
-        if self.failure is None and self._is_skipped:
-            self._is_skipped = False
-            self._pass_through(site, inputs, tensors)
-        if self.failure is None and site.after:
-            self._stop(site, "after", inputs, tensors)
-        return self.failure is None
-
-    def _stop(self, site: _Site, phase: Phase, inputs: Sequence[Any], outputs: Sequence[Any]) -> str:
-        """Do what the breakpoints of the phase ask for, in their order, and return the answer."""
-        name, answer = site.operator.name, "continue"
-        hit_inputs = [HitTensor(one, f"input {n} of {name}", self._memory) for n, one in enumerate(inputs)]
-        hit_outputs = [HitTensor(one, f"output {n} of {name}", self._memory) for n, one in enumerate(outputs)]
-        place = Place(
-            self._model, name, site.operator.type, site.operator.index, site.operator.occurrence, self._iteration, phase
-        )
-        try:
-            for one in site.before if phase == "before" else site.after:
-                hit = None if one in self._fired else _hit(one, place, hit_inputs, hit_outputs)
-                if hit is not None:
-                    if one.first_only:
-                        self._fired.add(one)
-                    _act(one, hit)
-                    answer = "skip" if hit.answer == "skip" else answer
-        except BaseException as error:
-            self.failure = error
-        finally:
-            for tensor in (*hit_inputs, *hit_outputs):
-                tensor.close()
-            self._memory.take_back()
-        return answer
-
-    def _pass_through(self, site: _Site, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        """Fill the outputs of a skipped operator: MNN leaves in them what stood there before."""
-        try:
-            source = native_tensors.copy_of(inputs[0], f"input 0 of {site.operator.name}") if inputs else None
-            for number, tensor in enumerate(outputs):
-                what = f"output {number} of {site.operator.name}"
-                empty = np.zeros(tuple(tensor.getShape()), native_tensors.dtype_of(tensor))
-                fits = source is not None and (source.shape, source.dtype) == (empty.shape, empty.dtype)
-                if empty.size:
-                    native_tensors.write(tensor, source if source is not None and fits else empty, what)
-        except BaseException as error:
-            self.failure = error
-
-
-def _hit(
-    one: OperatorBreakpoint, place: Place, inputs: Sequence[HitTensor], outputs: Sequence[HitTensor]
-) -> OperatorHit | None:
-    """Return the hit, or None where the breakpoint's condition does not hold."""
-    number = 0
-    if one.condition is not None:
-        look = _Look(one, place, inputs, outputs)
-        # A bare statistic is that of any tensor: of one after the other, then.
-        count = len(look.tensors) if one.condition.is_of_any_tensor else 1
-        held = (number for number in range(count) if one.condition.holds(look.at(number)))
-        first = next(held, None)
-        if first is None:
-            return None
-        number = first
-    return OperatorHit(place, str(one), one.count_hit(), number, inputs, outputs)
-
-
-def _act(one: OperatorBreakpoint, hit: OperatorHit) -> None:
-    """Do the action and report the hit, with the statistics from before it."""
-    is_told = hit.number <= one.reports
-    summaries = tuple(tensor.statistics.summary() for tensor in hit.tensors[:MAX_HIT_TENSORS]) if is_told else ()
-    now = time.time_ns()
-    try:
-        with interrupts_again():
-            one.action(hit)
-    finally:
-        if is_told:
-            report = _report(one, hit, now, summaries)
-            one.keep(report)
-            reporting.current().operator_hit(report)
-
-
-def _report(
-    one: OperatorBreakpoint, hit: OperatorHit, time_ns: int, tensors: tuple[TensorSummary, ...]
-) -> OperatorHitReported:
-    return OperatorHitReported(
-        time_ns=time_ns,
-        breakpoint=hit.breakpoint,
-        model=hit.model[:1024],
-        operator=hit.name[:1024],
-        operator_type=hit.type[:256],
-        index=hit.index,
-        iteration=hit.iteration,
-        phase=hit.phase,
-        answer=hit.answer,
-        hit=hit.number,
-        tensor=hit.tensor_index,
-        tensors=tensors,
-        is_last=hit.number == one.reports,
-    )
-
-
-class _Look:
-    """What a condition sees; see `conditions.Values`."""
-
-    def __init__(
-        self, one: OperatorBreakpoint, place: Place, inputs: Sequence[HitTensor], outputs: Sequence[HitTensor]
-    ) -> None:
-        self.tensors = inputs if place.phase == "before" else outputs
-        self._one = one
-        self._place = place
-        self._sides = {"in": inputs, "out": outputs}
-        self._current: tuple[str, int] = ("in" if place.phase == "before" else "out", 0)
-        self._comparisons: dict[int, TensorComparison | None] = {}
-
-    def at(self, number: int) -> _Look:
-        """Look at this tensor."""
-        self._current = (self._current[0], number)
-        return self
-
-    def statistic(self, name: str, tensor: tuple[str, int] | None, /) -> float:
-        """Return a statistic; NaN for a tensor that the operator has not, or for a reference that does not exist."""
-        side, number = tensor or self._current
-        if number >= len(self._sides[side]):
-            return math.nan
-        if name in COMPARISONS:
-            comparison = self._comparison(number)
-            return math.nan if comparison is None else float(getattr(comparison, COMPARISONS[name]))
-        return float(getattr(self._sides[side][number].statistics, name))
-
-    def run_value(self, name: str, /) -> float:
-        """Return a number of the run."""
-        values = {"iteration": self._place.iteration, "index": self._place.index, "hits": self._one.hit_count}
-        return float(values[name])
-
-    def _comparison(self, number: int) -> TensorComparison | None:
-        if number not in self._comparisons:
-            references: References | None = self._one.references
-            key = reference_key(self._place.name, self._place.occurrence, number)
-            reference = references.output(key) if references else None
-            tensor = self._sides["out"][number]
-            fits = reference is not None and reference.shape == tensor.shape
-            self._comparisons[number] = tensor.compare(reference) if fits and reference is not None else None
-        return self._comparisons[number]
+        return Site(operator, before, tuple(one for one in matched if one.phase == "after"))
