@@ -15,7 +15,7 @@ from edgeloop_daemon.cli.command_list import BUILT_IN, Listed
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_shared import process_lock
 
-HEAVY = {"aiohttp", "pydantic", "cryptography", "segno", "numpy", "sqlite3", "sqlite_utils", "pluggy", "asyncio", "ssl"}
+HEAVY = {"aiohttp", "pydantic", "cryptography", "segno", "numpy", "sqlite3", "pluggy", "asyncio", "ssl"}
 MODULES = (
     "import sys; from edgeloop_daemon.cli.main import command_line; "
     "command_line.main({!r}, prog_name='edgeloop', standalone_mode=False); "

@@ -9,20 +9,20 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-import sqlite_utils
 
 from edgeloop_daemon.store.database import Database, open_database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import StorageBusyError, StorageDamagedError, StorageFullError
 
 ROWS = 400
 
 
-def names(db: sqlite_utils.Database) -> list[str]:
+def names(db: Tables) -> list[str]:
     return [name for (name,) in db.execute("select name from settings order by name")]
 
 
 async def add(database: Database, name: str, value: str = "1") -> None:
-    await database.write(lambda db: db.table("settings").insert({"name": name, "value_json": value}))
+    await database.write(lambda db: db.insert("settings", {"name": name, "value_json": value}))
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ async def path(tmp_path: Path) -> Path:
     path = tmp_path / "edgeloop.db"
     async with open_database(path) as database:
         await database.write(
-            lambda db: db.table("settings").insert_all(
-                {"name": f"name-{number:04}", "value_json": f'"{"v" * 200}"'} for number in range(ROWS)
+            lambda db: db.insert(
+                "settings", *({"name": f"name-{number:04}", "value_json": f'"{"v" * 200}"'} for number in range(ROWS))
             )
         )
     return path
@@ -63,7 +63,7 @@ async def test_a_damaged_database_is_read_and_not_written(path: Path) -> None:
         with pytest.raises(StorageDamagedError, match="is damaged") as refused:
             await add(database, "new")
         with pytest.raises(StorageDamagedError):
-            await database.read(lambda db: list(db["devices"].rows))
+            await database.read(lambda db: list(db.query("select * from devices")))
     (copy,) = path.parent.glob("edgeloop.db.damaged-*Z")
 
     assert refused.value.details == {"path": str(path), "copy": str(copy)}
@@ -105,7 +105,7 @@ async def test_damage_that_shows_later_ends_the_writing(path: Path, monkeypatch:
     async with open_database(path) as database:
         assert database.problem is None
         with pytest.raises(StorageDamagedError):
-            await database.read(lambda db: list(db["devices"].rows))
+            await database.read(lambda db: list(db.query("select * from devices")))
         with pytest.raises(StorageDamagedError):
             await add(database, "new")
         assert len(await database.read(names)) == ROWS

@@ -7,8 +7,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import sqlite_utils
-from sqlite_utils import Migrations
 
 from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
@@ -16,6 +14,7 @@ from edgeloop_daemon.devices.run_table import RunFile, RunTable
 from edgeloop_daemon.jobs.jobs import Jobs
 from edgeloop_daemon.store.database import open_database
 from edgeloop_daemon.store.migrations import migrations
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import StorageError
 
 FIRST = (Path(__file__).parent / "golden" / "first-version.sql").read_text()
@@ -50,7 +49,10 @@ async def test_everything_of_the_first_version_is_there_after_its_migration(old:
         registry = Registry(database)
         await registry.load()
         rest = await database.read(
-            lambda db: (list(db["settings"].rows), list(db.query("select id, path, is_trusted from workspaces")))
+            lambda db: (
+                list(db.query("select * from settings")),
+                list(db.query("select id, path, is_trusted from workspaces")),
+            )
         )
 
     assert [(job.id, job.kind, job.state, job.created_at) for job in jobs] == [
@@ -71,8 +73,11 @@ async def test_everything_of_the_first_version_is_there_after_its_migration(old:
 
 
 async def test_a_migrated_database_has_the_tables_of_a_new_one(old: Path, tmp_path: Path) -> None:
-    def shape(db: sqlite_utils.Database) -> dict[str, list[tuple[str, str]]]:
-        return {table.name: [(column.name, column.type) for column in table.columns] for table in db.tables}
+    def shape(db: Tables) -> dict[str, list[tuple[str, str]]]:
+        return {
+            name: [(column, kind) for _, column, kind, *_ in db.execute(f"pragma table_info({name})")]
+            for (name,) in db.execute("select name from sqlite_master where type in ('table', 'index')").fetchall()
+        }
 
     async with open_database(old) as database, open_database(tmp_path / "new.db") as new:
         assert await database.read(shape) == await new.read(shape)
@@ -98,18 +103,13 @@ async def test_a_new_database_needs_no_backup(tmp_path: Path) -> None:
 
 
 async def test_a_migration_that_fails_leaves_the_old_database_as_it_was(old: Path) -> None:
-    steps = Migrations("edgeloop")
-    for step in migrations._migrations:
-        steps(name=step.name)(step.fn)
-
-    @steps()
-    def m999_broken(database: sqlite_utils.Database) -> None:
+    def m999_broken(database: Tables) -> None:
         database.execute("alter table jobs add column half text")
         raise RuntimeError("in the middle")
 
     before = dump(old)
     with pytest.raises(RuntimeError, match="in the middle"):
-        async with open_database(old, migrations=steps):
+        async with open_database(old, migrations=[*migrations, m999_broken]):
             raise AssertionError("a half migrated database was opened")
     assert dump(old) == before
 
@@ -118,7 +118,7 @@ async def test_a_database_of_a_newer_edgeloop_is_refused_and_left_alone(tmp_path
     path = tmp_path / "edgeloop.db"
     async with open_database(path) as database:
         row = {"migration_set": "edgeloop", "name": "m999_future", "applied_at": "later"}
-        await database.write(lambda db: db.table("_sqlite_migrations").insert(row))
+        await database.write(lambda db: db.insert("_sqlite_migrations", row))
     before = dump(path)
     with pytest.raises(StorageError, match="newer edgeloop: it has the step m999_future") as refused:
         async with open_database(path):

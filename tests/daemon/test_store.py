@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import sqlite_utils
 
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.files import write_atomically
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import NotFoundError, TransferError
 
 
@@ -23,18 +23,18 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
         yield opened
 
 
-def names(database: sqlite_utils.Database) -> list[str]:
-    return [row["name"] for row in database["settings"].rows]
+def names(database: Tables) -> list[str]:
+    return [name for (name,) in database.execute("select name from settings")]
 
 
 async def test_what_was_written_is_read(database: Database) -> None:
-    await database.write(lambda db: db.table("settings").insert({"name": "colour", "value_json": "1"}))
+    await database.write(lambda db: db.insert("settings", {"name": "colour", "value_json": "1"}))
     assert await database.read(names) == ["colour"]
 
 
 async def test_a_change_that_raises_leaves_nothing(database: Database) -> None:
-    def half(db: sqlite_utils.Database) -> None:
-        db.table("settings").insert({"name": "half", "value_json": "1"})
+    def half(db: Tables) -> None:
+        db.insert("settings", {"name": "half", "value_json": "1"})
         raise RuntimeError("in the middle")
 
     with pytest.raises(RuntimeError, match="in the middle"):
@@ -50,7 +50,7 @@ async def test_the_reader_cannot_write(database: Database) -> None:
 async def test_the_database_outlives_its_daemon_and_belongs_to_its_user(tmp_path: Path) -> None:
     path = tmp_path / "edgeloop.db"
     async with open_database(path) as database:
-        await database.write(lambda db: db.table("settings").insert({"name": "kept", "value_json": "1"}))
+        await database.write(lambda db: db.insert("settings", {"name": "kept", "value_json": "1"}))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     async with open_database(path) as database:
         assert await database.read(names) == ["kept"]

@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.devices.bundles import missing_file_hint
 from edgeloop_daemon.devices.commands import Commands, device_error
 from edgeloop_daemon.devices.records import RecordLog
@@ -21,6 +19,7 @@ from edgeloop_daemon.devices.run_table import RunTable, Unfinished
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, NotFoundError, TaskFailedError

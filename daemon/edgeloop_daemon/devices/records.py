@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
 from edgeloop_shared.records import Priority, Record, join, stream_priority
@@ -74,7 +73,7 @@ class RecordLog:
 
 def insert_records(db: Tables, device_id: str, epoch: str, records: Iterable[Record]) -> None:
     """Store records. In the writer's transaction, together with what they mean."""
-    db.conn.executemany(
+    db.executemany(
         "insert into records (device, epoch, stream, sequence, is_continued, is_gap, payload) values (?, ?, ?, ?, ?, ?, ?)",
         [
             (device_id, epoch, record.stream, record.sequence, record.continued, record.is_gap, record.payload)

@@ -7,12 +7,11 @@ import secrets
 import time
 from dataclasses import dataclass, field, replace
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import DeviceLinked, DevicePaired, DeviceRevoked, DeviceUnlinked
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import NotFoundError, StorageError
 from edgeloop_shared.models import DeviceInfo

@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
 from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.devices.records import last_payload, unfinished_parts
 from edgeloop_daemon.devices.run_events import Reported
 from edgeloop_daemon.devices.run_table import Run
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import TaskFinished, TransferProgress, decode_event
 from edgeloop_shared.records import Priority, stream_name

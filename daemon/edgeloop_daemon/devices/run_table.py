@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import RunQueued, run_ended
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
 from edgeloop_shared.models import RunState
@@ -190,7 +189,7 @@ class RunTable:
     async def file_received(self, run_ids: tuple[str, ...], sha256: str) -> None:
         """Note that the bytes of a reported file are here."""
         sql = "update run_files set is_received = 1 where run = ? and sha256 = ?"
-        await self._database.write(lambda db: db.conn.executemany(sql, [(run_id, sha256) for run_id in run_ids]))
+        await self._database.write(lambda db: db.executemany(sql, [(run_id, sha256) for run_id in run_ids]))
 
     async def metrics(self, run_id: str) -> tuple[Metric, ...]:
         """Return a run's metrics by name and step. Raises `NotFoundError`."""

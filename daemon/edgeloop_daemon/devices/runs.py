@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns, cancelled
 from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
@@ -19,6 +17,7 @@ from edgeloop_daemon.devices.run_table import Metric, NewRun, Run, RunFile, RunT
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
     DeviceUnavailableError,

@@ -16,10 +16,9 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.events.kinds import Occurrence
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 
 MAX_EVENTS = 100_000
 MAX_AGE_SECONDS = 30 * 24 * 3600.0

@@ -13,10 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.http.routes import Accepted
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import InvalidInputError, KeyReusedError
 
 HEADER = "Idempotency-Key"

@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import TokenCreated, TokenRevoked
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens, token_hash
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import ConflictError, NotFoundError
 
 MAX_TOKENS = 100
@@ -107,7 +106,7 @@ class NamedTokens:
         changed = [(at, name) for name, at in used.items() if at != self._known[name].last_used]
         if changed:
             sql = "update tokens set last_used = ? where name = ?"
-            await self._database.write(lambda db: db.conn.executemany(sql, changed))
+            await self._database.write(lambda db: db.executemany(sql, changed))
             self._known = {one.name: one for one in self.list()}
 
     async def _flush_regularly(self) -> None:

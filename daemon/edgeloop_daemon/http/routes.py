@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
 from aiohttp import web
-from sqlite_utils import Database as Tables
 
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import EdgeloopError
 
 T = TypeVar("T")

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlite_utils
-
 from edgeloop.handlers import reference_to
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
 from edgeloop_daemon.events.kinds import JobProgressed, JobQueued, JobStarted, job_ended
@@ -28,6 +26,7 @@ from edgeloop_daemon.jobs.log_page import LogPage, read_log_page
 from edgeloop_daemon.jobs.sightings import JobEnd, Sighting, look_at
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared import process_lock
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import EdgeloopError, JobFailedError, NotFoundError
@@ -77,7 +76,7 @@ class Jobs:
         handler: str,
         parameters: Any,
         result: type = object,
-        also: Callable[[sqlite_utils.Database, str], None] | None = None,
+        also: Callable[[Tables, str], None] | None = None,
     ) -> Job:
         """Queue a job and return it.
 
@@ -101,9 +100,9 @@ class Jobs:
             "created_at": time.time(),
         }
 
-        def insert(database: sqlite_utils.Database) -> None:
+        def insert(database: Tables) -> None:
             ((number,),) = database.execute("select coalesce(max(number), 0) + 1 from jobs").fetchall()
-            database.table("jobs").insert({**row, "number": number})
+            database.insert("jobs", {**row, "number": number})
             record_event(database, JobQueued(job, name, kind), workspace)
             if also is not None:
                 also(database, job)
@@ -272,8 +271,8 @@ class Jobs:
         await self._note_begin(job, active)
 
     async def _note_begin(self, job: str, active: _Active) -> None:
-        def change(database: sqlite_utils.Database) -> None:
-            database.table("jobs").update(job, {"state": JobState.RUNNING.value, "started_at": time.time()})
+        def change(database: Tables) -> None:
+            database.update("jobs", job, {"state": JobState.RUNNING.value, "started_at": time.time()})
             record_event(database, JobStarted(job), active.workspace)
 
         await self._database.write(change)
@@ -317,8 +316,8 @@ class Jobs:
             "error_json": None if end.error is None else json.dumps(end.error),
         }
 
-        def write(database: sqlite_utils.Database) -> None:
-            database.table("jobs").update(job, change)
+        def write(database: Tables) -> None:
+            database.update("jobs", job, change)
             (workspace,) = database.execute("select workspace from jobs where id = ?", [job]).fetchone()
             record_event(database, job_ended(job, end.state, end.error), workspace)
 
@@ -390,7 +389,7 @@ def _look_at(job: str, active: _Active) -> Sighting | None:
     return sighting
 
 
-def _add_metrics(database: sqlite_utils.Database, job: str, metrics: Sequence[Metric]) -> None:
+def _add_metrics(database: Tables, job: str, metrics: Sequence[Metric]) -> None:
     # A look that is repeated after a crash brings points that are stored already: the first one stays.
     statement = "insert or ignore into metrics (run, tag, step, value, time) values (?, ?, ?, ?, ?)"
-    database.conn.executemany(statement, [(job, m.tag, m.step, m.value, m.time) for m in metrics])
+    database.executemany(statement, [(job, m.tag, m.step, m.value, m.time) for m in metrics])

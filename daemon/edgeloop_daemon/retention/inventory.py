@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.jobs.job_folder import JobFolder
 from edgeloop_daemon.jobs.training import tree_of
 from edgeloop_daemon.retention.policy import Kept
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError

@@ -12,8 +12,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import StoragePruned
 from edgeloop_daemon.jobs.job_folder import JobFolder
@@ -23,6 +21,7 @@ from edgeloop_daemon.retention.policy import DAY, Removal, RetentionPolicy, choo
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import EdgeloopError, MessageError
 from edgeloop_shared.records import Priority, stream_name

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-import sqlite_utils
-from sqlite_utils import Migrations
-
+from edgeloop_daemon.store.applied_migrations import Migration, applied_migrations, apply_migrations
 from edgeloop_daemon.store.backups import back_up, keep_damaged
 from edgeloop_daemon.store.failures import damaged, database_failure, is_damage
 from edgeloop_daemon.store.migrations import migrations as all_migrations
+from edgeloop_daemon.store.tables import Tables, connect
 from edgeloop_shared.errors import StorageDamagedError, StorageError
 
 BUSY_SECONDS = 10.0
@@ -34,20 +33,20 @@ class Database:
     `StorageFullError`, `StorageBusyError`, `StorageDamagedError` or `StorageError` when the disk or the file refuses.
     """
 
-    def __init__(self, path: Path, migrations: Migrations, busy_seconds: float) -> None:
+    def __init__(self, path: Path, migrations: Sequence[Migration], busy_seconds: float) -> None:
         self._path = path
         self._migrations = migrations
         self._busy_seconds = busy_seconds
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
-        self._writing: sqlite_utils.Database
-        self._reading: sqlite_utils.Database
-        self._after_commit: list[Callable[[sqlite_utils.Database], None]] = []
+        self._writing: Tables
+        self._reading: Tables
+        self._after_commit: list[Callable[[Tables], None]] = []
         self.problem: StorageDamagedError | None = None
         """Why the database is only read: it is damaged."""
 
     @contextmanager
-    def after_commit(self, look: Callable[[sqlite_utils.Database], None]) -> Iterator[None]:
+    def after_commit(self, look: Callable[[Tables], None]) -> Iterator[None]:
         """For the block, call `look` in the writer thread after every transaction, before its `write` returns."""
         self._after_commit.append(look)
         try:
@@ -55,13 +54,13 @@ class Database:
         finally:
             self._after_commit.remove(look)
 
-    async def write(self, change: Callable[[sqlite_utils.Database], T]) -> T:
+    async def write(self, change: Callable[[Tables], T]) -> T:
         """Run `change` in the writer thread, in a transaction, and return its result once that is committed."""
 
         def transaction() -> T:
             if self.problem is not None:
                 raise self.problem
-            with _transaction(self._writing.conn):
+            with _transaction(self._writing):
                 result = change(self._writing)
             for look in self._after_commit:
                 look(self._writing)
@@ -69,7 +68,7 @@ class Database:
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded(transaction))
 
-    async def read(self, query: Callable[[sqlite_utils.Database], T]) -> T:
+    async def read(self, query: Callable[[Tables], T]) -> T:
         """Run `query` in the reader thread; it sees everything that was committed before the call."""
         ask = self._guarded(lambda: query(self._reading))
         return await asyncio.get_running_loop().run_in_executor(self._reader, ask)
@@ -105,17 +104,16 @@ class Database:
         if reason := _damage(self._path):
             self._found_damaged(reason)
             return
-        self._writing = _connect(self._path, self._busy_seconds)
+        self._writing = connect(self._path, self._busy_seconds)
         self._writing.execute("pragma journal_mode = wal")
         self._migrate()
         self._writing.execute("pragma foreign_keys = on")
 
     def _migrate(self) -> None:
         """Apply what is missing, in one transaction and with a backup of what was there."""
-        steps = self._migrations
-        pending = steps.pending(self._writing)
-        known = {step.name for step in steps._migrations}
-        applied = [step.name for step in steps.applied(self._writing)]
+        applied = applied_migrations(self._writing)
+        pending = [step for step in self._migrations if step.__name__ not in applied]
+        known = {step.__name__ for step in self._migrations}
         newer = [name for name in applied if name not in known]
         if newer:
             raise StorageError(
@@ -124,24 +122,24 @@ class Database:
                 details={"unknown_steps": newer},
             )
         if pending and applied:
-            copy = back_up(self._writing.conn, self._path, f"before-{pending[0].name}")
+            copy = back_up(self._writing, self._path, f"before-{pending[0].__name__}")
             _log.info("The database is migrated by %d steps; a backup is kept as %s", len(pending), copy)
         if pending:
-            with _transaction(self._writing.conn):
-                steps.apply(self._writing)
+            with _transaction(self._writing):
+                apply_migrations(self._writing, pending)
 
     def _open_reader(self) -> None:
         if self.problem is None:
-            self._reading = _connect(self._path, self._busy_seconds)
+            self._reading = connect(self._path, self._busy_seconds)
         else:
-            self._reading = _connect(self._path, self._busy_seconds, read_only=True)
+            self._reading = connect(self._path, self._busy_seconds, read_only=True)
             self._reading.execute("select count(*) from sqlite_master").fetchone()  # nothing can be read: say so now
         self._reading.execute("pragma query_only = on")
 
 
 @asynccontextmanager
 async def open_database(
-    path: Path, *, migrations: Migrations = all_migrations, busy_seconds: float = BUSY_SECONDS
+    path: Path, *, migrations: Sequence[Migration] = all_migrations, busy_seconds: float = BUSY_SECONDS
 ) -> AsyncIterator[Database]:
     """Open (or create) the database at `path` for the block.
 
@@ -193,14 +191,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path, busy_seconds: float, *, read_only: bool = False) -> sqlite_utils.Database:
-    mode = "ro" if read_only else "rwc"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy_seconds)
-    connection.execute("pragma synchronous = normal")
-    return sqlite_utils.Database(connection)
-
-
-def _close(database: sqlite_utils.Database | None) -> None:
+def _close(database: Tables | None) -> None:
     if database is not None:
         with suppress(sqlite3.Error):  # the last checkpoint may find no room: the next daemon makes it
-            database.conn.close()
+            database.close()

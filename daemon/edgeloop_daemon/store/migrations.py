@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from sqlite_utils import Database, Migrations
+from edgeloop_daemon.store.applied_migrations import Migration
+from edgeloop_daemon.store.tables import Tables
 
-migrations = Migrations("edgeloop")
 
-
-@migrations()
-def m001_first_tables(database: Database) -> None:
+def m001_first_tables(tables: Tables) -> None:
     """Create the tables of the first version. Times are seconds since the UNIX epoch; `*_json` columns hold JSON text."""
     for statement in _FIRST_TABLES.split(";"):
         if statement.strip():
-            database.execute(statement)
+            tables.execute(statement)
 
 
-@migrations()
-def m002_events_and_tokens(database: Database) -> None:
+def m002_events_and_tokens(tables: Tables) -> None:
     """Create the log of events, named tokens and the keys of requests that must not be done twice.
 
     Cursors of events are never used again (`autoincrement`). Of tokens only the SHA-256 is kept.
     """
     for statement in _EVENTS_AND_TOKENS.split(";"):
         if statement.strip():
-            database.execute(statement)
+            tables.execute(statement)
 
 
-@migrations()
-def m003_gaps_and_queues(database: Database) -> None:
+def m003_gaps_and_queues(tables: Tables) -> None:
     """Keep what devices had to drop, what runs wait for and how much memory they may use."""
-    database.execute("alter table records add column is_gap integer not null default 0")
-    database.execute("alter table runs add column waits_behind integer")
-    database.execute("alter table runs add column memory_bytes integer")
-    database.execute(
+    tables.execute("alter table records add column is_gap integer not null default 0")
+    tables.execute("alter table runs add column waits_behind integer")
+    tables.execute("alter table runs add column memory_bytes integer")
+    tables.execute(
         "create table run_gaps ("
         " run text not null references runs(id), stream text not null, sequence integer not null, items integer not null,"
         " bytes integer not null, reason text not null, begun_at real not null, ended_at real not null,"
@@ -40,17 +36,16 @@ def m003_gaps_and_queues(database: Database) -> None:
     )
 
 
-@migrations()
-def m004_durability(database: Database) -> None:
+def m004_durability(tables: Tables) -> None:
     """Number jobs and runs in the order in which they came, whatever the clock says; keep that a run's end was asked for."""
     for table in ("jobs", "runs"):
-        database.execute(f"alter table {table} add column number integer not null default 0")
-        database.execute(
+        tables.execute(f"alter table {table} add column number integer not null default 0")
+        tables.execute(
             f"update {table} set number = ("  # noqa: S608 - names of this function
             f"select count(*) from {table} as other where (other.created_at, other.id) <= ({table}.created_at, {table}.id))"
         )
-        database.execute(f"create index {table}_by_number on {table} (number)")
-    database.execute("alter table runs add column is_cancel_requested integer not null default 0")
+        tables.execute(f"create index {table}_by_number on {table} (number)")
+    tables.execute("alter table runs add column is_cancel_requested integer not null default 0")
 
 
 _FIRST_TABLES = """
@@ -115,3 +110,10 @@ create table idempotency_keys (
     key text primary key, request_hash blob not null, location text not null, created_at real not null
 ) without rowid
 """
+
+migrations: tuple[Migration, ...] = (
+    m001_first_tables,
+    m002_events_and_tokens,
+    m003_gaps_and_queues,
+    m004_durability,
+)

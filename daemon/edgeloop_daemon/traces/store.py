@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlite_utils import Database as Tables
-
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import MAX_EVENT_BYTES, Gap, decode_event

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database as Tables
-
 from edgeloop.declarations import ProjectTemplate
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import WorkspaceClosed, WorkspaceDistrusted, WorkspaceOpened, WorkspaceTrusted
 from edgeloop_daemon.plugins import Plugins
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_daemon.workspaces.settings import SETTINGS_FILE, Settings, load_settings
 from edgeloop_daemon.workspaces.templates import check_requirements, copy_template
 from edgeloop_shared.codec import decode
@@ -117,7 +116,7 @@ class Workspaces:
         await self.get(workspace)
 
         def change(db: Tables) -> None:
-            db.table("workspaces").update(workspace, {"is_open": 0})
+            db.update("workspaces", workspace, {"is_open": 0})
             record_event(db, WorkspaceClosed(workspace), workspace)
 
         await self._database.write(change)
@@ -138,7 +137,7 @@ class Workspaces:
         known = await self.get(workspace)
 
         def change(db: Tables) -> None:
-            db.table("workspaces").update(workspace, {"is_trusted": int(is_trusted)})
+            db.update("workspaces", workspace, {"is_trusted": int(is_trusted)})
             if is_trusted != known.is_trusted:
                 event = WorkspaceTrusted(workspace) if is_trusted else WorkspaceDistrusted(workspace)
                 record_event(db, event, workspace)

@@ -42,7 +42,7 @@ async def test_events_have_strictly_increasing_cursors_and_are_read_behind_one(
 
 async def test_an_event_and_its_change_are_there_together_or_not_at_all(database: Database, log: EventLog) -> None:
     def half(db):  # type: ignore[no-untyped-def]
-        db.table("settings").insert({"name": "half", "value_json": "1"})
+        db.insert("settings", {"name": "half", "value_json": "1"})
         record_event(db, JobStarted("j1"))
         raise RuntimeError("in the middle")
 
@@ -50,7 +50,7 @@ async def test_an_event_and_its_change_are_there_together_or_not_at_all(database
         await database.write(half)
     await record(database, JobStarted("j2"))
     assert [event.data["job"] for event in (await log.page()).items] == ["j2"]
-    assert not await database.read(lambda db: list(db["settings"].rows_where("name = 'half'")))
+    assert not await database.read(lambda db: list(db.query("select * from settings where name = 'half'")))
 
 
 @pytest.mark.parametrize("is_reopened", [False, True], ids=["from memory", "from the database"])

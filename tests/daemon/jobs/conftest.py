@@ -65,7 +65,7 @@ def workspace(tmp_path: Path) -> Path:
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     async with open_database(tmp_path / "edgeloop.db") as database:
         rows = [{"id": name, "path": f"/{name}", "name": name, "opened_at": 0.0} for name in ("w1", "w2")]
-        await database.write(lambda db: db.table("workspaces").insert_all(rows))
+        await database.write(lambda db: db.insert("workspaces", *rows))
         yield database
 
 

@@ -207,7 +207,7 @@ async def test_a_job_whose_folder_is_gone_has_failed(
     async with opened(limit=1) as jobs:
         job = await start(jobs, "echo")
         await jobs.wait(job.id, SECONDS)
-        await database.write(lambda db: db.table("jobs").update(job.id, {"state": "running"}))
+        await database.write(lambda db: db.update("jobs", job.id, {"state": "running"}))
     JobFolder(tmp_path / "jobs" / job.id).root.rename(tmp_path / "elsewhere")
     async with opened() as jobs:
         ended = await jobs.wait(job.id, SECONDS)

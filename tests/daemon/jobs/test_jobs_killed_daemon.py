@@ -72,7 +72,7 @@ async def test_an_end_that_cannot_be_read_is_a_failure_that_says_so(
         job = await start(jobs, "echo")
         await jobs.wait(job.id, SECONDS)
     JobFolder(tmp_path / "jobs" / job.id).status.write_text(spoiled)
-    await database.write(lambda db: db.table("jobs").update(job.id, {"state": "running"}))
+    await database.write(lambda db: db.update("jobs", job.id, {"state": "running"}))
     async with opened() as jobs:
         ended = await jobs.wait(job.id, SECONDS)
     assert ended.error is not None

@@ -63,8 +63,8 @@ class State:
         }
         row |= {"state": "succeeded" if ended_at else "running", "created_at": OLD, "ended_at": ended_at}
         point = {"run": folder.root.name, "tag": "loss", "step": 1, "value": 1.0, "time": OLD}
-        await self.database.write(lambda db: db.table("jobs").insert(row | {"number": self._count}))
-        await self.database.write(lambda db: db.table("metrics").insert(point))
+        await self.database.write(lambda db: db.insert("jobs", row | {"number": self._count}))
+        await self.database.write(lambda db: db.insert("metrics", point))
         return folder
 
     async def run(self, model: bytes, *, ended_at: float | None = OLD) -> str:
@@ -84,11 +84,9 @@ class State:
             "payload": b"x",
         }
         file = {"run": run, "name": "out", "sha256": self.blob(f"out of {run}".encode()), "size": 1, "is_received": 1}
-        await self.database.write(
-            lambda db: db.table("runs").insert(row | {"ended_at": ended_at, "number": self._count})
-        )
-        await self.database.write(lambda db: db.table("records").insert(record))
-        await self.database.write(lambda db: db.table("run_files").insert(file))
+        await self.database.write(lambda db: db.insert("runs", row | {"ended_at": ended_at, "number": self._count}))
+        await self.database.write(lambda db: db.insert("records", record))
+        await self.database.write(lambda db: db.insert("run_files", file))
         return run
 
     def blob(self, content: bytes) -> str:
@@ -97,7 +95,7 @@ class State:
         return sha256
 
     async def rows(self, table: str) -> int:
-        return await self.database.read(lambda db: db.table(table).count)
+        return await self.database.read(lambda db: db.execute(f"select count(*) from {table}").fetchone()[0])
 
 
 @pytest.fixture
@@ -108,8 +106,8 @@ async def state(tmp_path: Path) -> AsyncIterator[State]:
     async with open_database(folders.database) as database:
         workspace = {"id": "w1", "path": "/w", "name": "w", "opened_at": 0.0}
         device = {"id": "d1", "device_key": b"", "info_json": "{}", "paired_at": 0.0}
-        await database.write(lambda db: db.table("workspaces").insert(workspace))
-        await database.write(lambda db: db.table("devices").insert(device))
+        await database.write(lambda db: db.insert("workspaces", workspace))
+        await database.write(lambda db: db.insert("devices", device))
         trainings = Trainings()
         retention = Retention(folders, database, blobs, trainings)
         await retention.set_policy(RetentionPolicy(keep_newest=0))
