@@ -210,7 +210,7 @@ class DeviceUnavailableError(EdgeloopError):
 
 
 class DeviceVanishedError(EdgeloopError):
-    """The device was lost while it ran a task and did not come back in time."""
+    """The device was lost while it ran a task and did not come back in time. The run may return with it, see `may_return`."""
 
     code = "device-vanished"
     http_status = 502

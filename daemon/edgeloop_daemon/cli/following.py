@@ -60,6 +60,7 @@ def follow_run(
             elif not ended and not (page["items"] and show_log):
                 run = client.get(f"/runs/{run['id']}")
                 line.show(*_progress_of(run))
+                ended = run["may_return"] and not page["items"]  # nobody knows when
     run = client.get(f"/runs/{run['id']}", wait=30)
     line.clear()
     raise_error_of(run)

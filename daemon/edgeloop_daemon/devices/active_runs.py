@@ -11,9 +11,10 @@ from pathlib import Path
 
 from edgeloop_daemon.devices.bundles import missing_file_hint
 from edgeloop_daemon.devices.commands import Commands, device_error
+from edgeloop_daemon.devices.lost_runs import LostRun, LostRuns
 from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
-from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_loss, store_records
+from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_final_loss, describe_loss, store_records
 from edgeloop_daemon.devices.run_restore import restore_reported
 from edgeloop_daemon.devices.run_table import RunTable, Unfinished
 from edgeloop_daemon.store.blobs import BlobStore
@@ -22,7 +23,13 @@ from edgeloop_daemon.store.ids import new_id
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, NotFoundError, TaskFailedError
+from edgeloop_shared.errors import (
+    CancelledByUserError,
+    DeviceVanishedError,
+    EdgeloopError,
+    NotFoundError,
+    TaskFailedError,
+)
 from edgeloop_shared.messages import CancelTask, Hello, RunTask
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record
@@ -56,7 +63,8 @@ class ActiveRun:
 class ActiveRuns:
     """It is the `LinkUser` of the links: what devices say of runs comes in here.
 
-    A device whose link is gone for `vanish_seconds` has lost its runs.
+    A run whose device's link is gone for `vanish_seconds` has ended for whoever waits for it. When the device is back and
+    still has the run, the run goes on.
     """
 
     def __init__(
@@ -70,6 +78,10 @@ class ActiveRuns:
         quotas: Quotas,
     ) -> None:
         self._table = RunTable(database)
+        self._lost = LostRuns(database)
+        self._losing = asyncio.Lock()
+        """Held while runs are lost, taken up again or given up: what is half lost could be neither."""
+        self._lost_changed = asyncio.Event()
         self._database = database
         self._blobs = blobs
         self._registry = registry
@@ -85,7 +97,7 @@ class ActiveRuns:
     async def watching(self) -> AsyncIterator[None]:
         """Take up the runs of an earlier daemon, and keep watch for the block."""
         for unfinished in await self._table.unfinished() if self._database.problem is None else ():
-            await self._restore(unfinished)
+            await self._restore(unfinished, is_on_device=False)
         for device_id in {active.device for active in self._runs.values()}:
             self.unlinked(device_id)
         try:
@@ -107,6 +119,11 @@ class ActiveRuns:
         """Return the run, or None when it has ended."""
         return self._runs.get(run_id)
 
+    def change(self, run_id: str) -> asyncio.Event:
+        """Return what is set when something about the run changes; of one that has ended: whether it may return."""
+        active = self._runs.get(run_id)
+        return self._lost_changed if active is None else active.changed
+
     def unfinished(self) -> tuple[str, ...]:
         """Return the ids of all runs that have not ended."""
         return tuple(self._runs)
@@ -115,10 +132,20 @@ class ActiveRuns:
         """Return the runs that a device has or is to have."""
         return tuple(active for active in self._runs.values() if active.device == device_id and not active.has_ended)
 
-    async def cancel(self, active: ActiveRun, error: EdgeloopError) -> None:
-        """End a run through its device; without its help when it is away or does not obey in time."""
-        await self._table.request_cancel(active.id)
-        await self._cancel(active, error)
+    async def cancel(self, run_id: str) -> None:
+        """End a run through its device; without its help when it is away or does not obey in time.
+
+        One that may return will not; one that has ended for good stays as it is.
+        """
+        async with self._losing:
+            if (active := self._runs.get(run_id)) is not None:
+                await self._table.request_cancel(run_id)
+                await self._cancel(active, cancelled(run_id))
+                return
+            run = await self._table.get(run_id)
+            if run.may_return and run.error is not None and run.error["code"] == DeviceVanishedError.code:
+                await self._table.end(run_id, RunState.CANCELLED, cancelled(run_id))
+                self._tell_lost_changed()
 
     async def _cancel(self, active: ActiveRun, error: EdgeloopError) -> None:
         if self._commands.is_linked(active.device):
@@ -161,16 +188,18 @@ class ActiveRuns:
 
     async def linked(self, device_id: str, hello: Hello) -> None:
         """The device is back: what it no longer knows of has ended, and what it should not do any more is cancelled."""
-        if (loss := self._losses.pop(device_id, None)) is not None:
-            loss.cancel()
         held = {stream.partition(".")[0] for stream in hello.streams} | set(hello.runs)
-        for active in self.on_device(device_id):
-            if active.id in held:
-                active.was_accepted = True
-                if active.reported.epoch not in (None, hello.epoch):
-                    await self._lose(active, "its app was started anew and had lost its records")
-            elif active.was_accepted:
-                await self._lose(active, "its app was started anew")
+        async with self._losing:
+            if (loss := self._losses.pop(device_id, None)) is not None:
+                loss.cancel()
+            await self._take_up(device_id, held, hello.epoch)
+            for active in self.on_device(device_id):
+                if active.id in held:
+                    active.was_accepted = True
+                    if active.reported.epoch not in (None, hello.epoch):
+                        await self._lose(active, "its app was started anew and had lost its records")
+                elif active.was_accepted:
+                    await self._lose(active, "its app was started anew")
         for run_id in hello.runs:
             known = self._runs.get(run_id)
             if known is None or known.device != device_id:
@@ -182,9 +211,11 @@ class ActiveRuns:
             self._losses[device_id] = asyncio.create_task(self._wait_for_return(device_id))
 
     async def revoked(self, device_id: str) -> None:
-        """The device is no longer paired: its runs have ended."""
-        for active in self.on_device(device_id):
-            await self._lose(active, "it was unpaired")
+        """The device is no longer paired: its runs have ended, and none returns."""
+        async with self._losing:
+            for active in self.on_device(device_id):
+                await self._lose(active, "it was unpaired")
+            await self._settle(await self._lost.of_device(device_id), "it was unpaired")
         self._commands.drop_all(device_id)
 
     # Blobs
@@ -244,7 +275,7 @@ class ActiveRuns:
         else:
             _notify(active)
 
-    async def _finish(self, active: ActiveRun) -> None:
+    async def _finish(self, active: ActiveRun, *, may_return: bool = False) -> None:
         finished = active.reported.finished
         assert finished is not None
         error: EdgeloopError | None = None
@@ -257,31 +288,63 @@ class ActiveRuns:
             error = TaskFailedError(f"{active.command.script} failed; the device did not say why.")
         if error is not None and active.root is not None:
             error.hint = await asyncio.to_thread(missing_file_hint, error, active.root) or error.hint
-        await self._end(active, finished.state, error)
+        await self._end(active, finished.state, error, may_return=may_return)
 
-    async def _lose(self, active: ActiveRun, reason: str) -> None:
+    async def _lose(self, active: ActiveRun, reason: str, *, may_return: bool = False) -> None:
         if active.reported.finished is not None:
-            await self._finish(active)  # the rest of its output is lost, its outcome is not
+            await self._finish(active, may_return=may_return)  # the rest of its output is missing, its outcome is known
             return
-        device = self._registry.find(active.device)
-        name = device.info.name if device is not None else active.device
         seconds = max(0.0, time.time() - active.started_at)  # the clock may have been set back
-        error = describe_loss(name, active.command.script, reason, active.reported, seconds)
-        await self._end(active, RunState.FAILED, error)
+        name, script = self._name(active.device), active.command.script
+        error = describe_loss(name, script, reason, active.reported, seconds)
+        if may_return:
+            error.hint = (
+                "If the device still has the run, it goes on there, and what it reports appears here when the device is back:"
+                f" `edgeloop logs -f {active.id}`. Check its power and network."
+            )
+        await self._end(active, RunState.FAILED, error, may_return=may_return)
 
     async def _wait_for_return(self, device_id: str) -> None:
         await asyncio.sleep(self._vanish_seconds)
-        self._losses.pop(device_id, None)
-        for active in self.on_device(device_id):
-            await self._lose(active, f"its link was gone for {self._vanish_seconds:g} s")
+        async with self._losing:  # here a device that is just linking cancels this
+            self._losses.pop(device_id, None)
+            for active in self.on_device(device_id):
+                await self._lose(active, f"its link was gone for {self._vanish_seconds:g} s", may_return=True)
 
-    async def _end(self, active: ActiveRun, state: RunState, error: EdgeloopError | None) -> None:
+    async def _take_up(self, device_id: str, held: set[str], epoch: str) -> None:
+        """Go on with the lost runs that the device still has, from what is stored of them; the others do not return."""
+        lost = await self._lost.of_device(device_id)
+        if not lost:
+            return
+        returning = {run.id for run in lost if run.id in held and run.epoch in (None, epoch)}
+        for unfinished in await self._lost.take_up(returning, lost):
+            await self._restore(unfinished, is_on_device=True)
+        await self._settle([run for run in lost if run.id not in returning], "its app was started anew")
+        self._tell_lost_changed()
+
+    async def _settle(self, lost: Iterable[LostRun], reason: str) -> None:
+        for run in lost:
+            await self._lost.settle(run.id, describe_final_loss(self._name(run.device), run.script, reason))
+            self._tell_lost_changed()
+
+    def _tell_lost_changed(self) -> None:
+        changed, self._lost_changed = self._lost_changed, asyncio.Event()
+        changed.set()
+
+    def _name(self, device_id: str) -> str:
+        device = self._registry.find(device_id)
+        return device.info.name if device is not None else device_id
+
+    async def _end(
+        self, active: ActiveRun, state: RunState, error: EdgeloopError | None, *, may_return: bool = False
+    ) -> None:
         if active.has_ended:
             return
         active.has_ended = True
         self._commands.drop(active.device, active.command.command_id)
-        await asyncio.to_thread(self._drop_partial_files, active.device, self._orphaned_uploads(active))
-        await self._table.end(active.id, state, error)
+        if not may_return:
+            await asyncio.to_thread(self._drop_partial_files, active.device, self._orphaned_uploads(active))
+        await self._table.end(active.id, state, error, may_return=may_return)
         del self._runs[active.id]
         _notify(active)
 
@@ -294,7 +357,7 @@ class ActiveRuns:
         for sha256 in files:
             self._blobs.partial(sha256, device_id).unlink(missing_ok=True)
 
-    async def _restore(self, unfinished: Unfinished) -> None:
+    async def _restore(self, unfinished: Unfinished, *, is_on_device: bool) -> None:
         run, manifest = unfinished.run, unfinished.manifest
         reported = await self._database.read(lambda db: restore_reported(db, run))
         try:
@@ -316,7 +379,7 @@ class ActiveRuns:
             memory_bytes=run.memory_bytes,
         )
         active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
-        active.was_accepted = reported.epoch is not None
+        active.was_accepted = is_on_device or reported.epoch is not None
         active.reported = reported
         active.received = {file.sha256 for file in run.files if file.is_received}
         active.started_at = run.started_at or run.created_at

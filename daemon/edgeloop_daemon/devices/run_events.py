@@ -242,6 +242,14 @@ def describe_gap(gap: Gap) -> str:
     return f"({lines} output are missing, {gap.bytes} bytes: {why[gap.reason]})"
 
 
+def describe_final_loss(device: str, script: str, reason: str) -> DeviceVanishedError:
+    """Return the error of a run that does not return, although its device was lost for a while only."""
+    return DeviceVanishedError(
+        f"The device {device} was lost while it worked on {script}, and the run does not return: {reason}.",
+        hint="What it had sent until then is kept. Run again.",
+    )
+
+
 def describe_loss(device: str, script: str, reason: str, reported: Reported, seconds: float) -> DeviceVanishedError:
     """Return the error of a run whose device was lost: it says where the run was. `seconds` is how long it had run."""
     match reported.state:

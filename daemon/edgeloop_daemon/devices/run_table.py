@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,8 @@ class RunGap:
 class Run:
     """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch.
 
-    `message` says what a run that has not begun waits for. `memory_bytes` is its memory limit (null: the device's own).
+    `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
+    on. `message` says what a run that has not begun waits for. `memory_bytes` is its memory limit (null: the device's own).
     """
 
     id: str
@@ -74,6 +75,7 @@ class Run:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    may_return: bool
     result: Mapping[str, Any]
     files: tuple[RunFile, ...]
     gaps: tuple[RunGap, ...]
@@ -159,27 +161,25 @@ class RunTable:
 
     async def unfinished(self) -> tuple[Unfinished, ...]:
         """Return the runs that have not ended, the oldest first."""
-        runs = await self._select("where state in ('queued', 'preparing', 'running') order by number", [])
-        sql = "select id, manifest, is_cancel_requested from runs where state in ('queued', 'preparing', 'running')"
-        rows = await self._database.read(lambda db: db.execute(sql).fetchall())
-        rest = {run_id: (manifest, bool(requested)) for run_id, manifest, requested in rows}
-        return tuple(Unfinished(run, *rest[run.id]) for run in runs)
+        return await self._database.read(
+            lambda db: select_unfinished(db, "state in ('queued', 'preparing', 'running') order by number")
+        )
 
     async def request_cancel(self, run_id: str) -> None:
         """Note that the end of a run was asked for, so that the next daemon asks for it as well."""
         sql = "update runs set is_cancel_requested = 1 where id = ?"
         await self._database.write(lambda db: db.execute(sql, [run_id]))
 
-    async def end(self, run_id: str, state: RunState, error: EdgeloopError | None) -> None:
-        """Note that a run has ended; one that had ended already stays as it was."""
+    async def end(self, run_id: str, state: RunState, error: EdgeloopError | None, *, may_return: bool = False) -> None:
+        """Note that a run has ended; one that had ended already, and for good, stays as it was."""
         record = None if error is None else error.as_dict()
         text = None if record is None else encode_json(record).decode()
 
         def update(db: Tables) -> None:
             ended = db.execute(
-                "update runs set state = ?, ended_at = ?, error_json = ?"
-                " where id = ? and state in ('queued', 'preparing', 'running') returning workspace",
-                [state.value, time.time(), text, run_id],
+                "update runs set state = ?, ended_at = ?, error_json = ?, may_return = ?"
+                " where id = ? and (state in ('queued', 'preparing', 'running') or may_return) returning workspace",
+                [state.value, time.time(), text, may_return, run_id],
             ).fetchone()
             if ended is not None:
                 record_event(db, run_ended(run_id, state.value, record), ended[0])
@@ -199,11 +199,15 @@ class RunTable:
         return tuple(Metric(tag, None if step == NO_STEP else step, value, at) for tag, step, value, at in rows)
 
     async def _select(self, where: str, values: list[Any]) -> tuple[Run, ...]:
-        def query(db: Tables) -> tuple[Run, ...]:
-            rows = list(db.query(f"select * from runs {where}", values))  # noqa: S608 - only our own clauses
-            return tuple(_run(row, _files(db, row["id"]), _gaps(db, row["id"])) for row in rows)
+        return await self._database.read(
+            lambda db: tuple(_run(db, row) for row in db.query(f"select * from runs {where}", values))  # noqa: S608 - our own clauses
+        )
 
-        return await self._database.read(query)
+
+def select_unfinished(db: Tables, condition: str, values: Sequence[Any] = ()) -> tuple[Unfinished, ...]:
+    """Return the runs for which an SQL `condition` of ours holds, with what it takes to go on with them."""
+    rows = db.query(f"select * from runs where {condition}", values)  # noqa: S608 - our own clauses
+    return tuple(Unfinished(_run(db, row), row["manifest"], bool(row["is_cancel_requested"])) for row in rows)
 
 
 def _files(db: Tables, run_id: str) -> tuple[RunFile, ...]:
@@ -227,7 +231,7 @@ def _message(row: Mapping[str, Any]) -> str | None:
     return f"waiting for a worker, {row['waits_behind']} before it"
 
 
-def _run(row: Mapping[str, Any], files: tuple[RunFile, ...], gaps: tuple[RunGap, ...]) -> Run:
+def _run(db: Tables, row: Mapping[str, Any]) -> Run:
     progress = json.loads(row["progress_json"]) if row["progress_json"] else None
     return Run(
         id=row["id"],
@@ -243,8 +247,9 @@ def _run(row: Mapping[str, Any], files: tuple[RunFile, ...], gaps: tuple[RunGap,
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
+        may_return=bool(row["may_return"]),
         result=json.loads(row["result_json"]),
-        files=files,
-        gaps=gaps,
+        files=_files(db, row["id"]),
+        gaps=_gaps(db, row["id"]),
         error=json.loads(row["error_json"]) if row["error_json"] else None,
     )

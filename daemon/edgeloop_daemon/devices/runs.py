@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns, cancelled
+from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns
 from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
@@ -138,18 +138,14 @@ class Runs:
         """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
         deadline = asyncio.get_running_loop().time() + wait
         while True:
-            changed = self._change(run_id)
+            changed = self._active.change(run_id)
             run = await self._table.get(run_id)
             if run.state.is_terminal or not await _is_set_by(changed, deadline):
                 return run
 
     async def cancel(self, run_id: str) -> Run:
-        """Ask for the end of a run and return it as it is now; nothing happens to one that has ended."""
-        run = await self._table.get(run_id)
-        active = self._active.find(run_id)
-        if active is None:
-            return run
-        await self._active.cancel(active, cancelled(run_id))
+        """Ask for the end of a run and return it as it is now; nothing happens to one that has ended for good."""
+        await self._active.cancel(run_id)
         return await self._table.get(run_id)
 
     async def stop_all(self) -> None:
@@ -167,13 +163,13 @@ class Runs:
         deadline = asyncio.get_running_loop().time() + wait
         stream = stream_name(run_id, Priority.LOGS)
         while True:
-            changed = self._change(run_id)
+            changed = self._active.change(run_id)
             run = await self._table.get(run_id)
             payloads = await self._records.payloads(stream, after=offset, max_bytes=limit)
             if payloads:
                 items = tuple(line for payload in payloads for line in _lines(payload))
                 return LogPage(items, payloads[-1].sequence, ended=False)
-            if run.state.is_terminal:
+            if run.state.is_terminal and not run.may_return:
                 return LogPage((), offset, ended=True)
             if not await _is_set_by(changed, deadline):
                 return LogPage((), offset, ended=False)
@@ -195,10 +191,6 @@ class Runs:
             else f"Run {run_id} has reported no file {name[:100]!r}.",
             hint="" if known else f"`edgeloop runs --json` lists the files of {run_id}.",
         )
-
-    def _change(self, run_id: str) -> asyncio.Event | None:
-        active = self._active.find(run_id)
-        return None if active is None else active.changed
 
     def _device(self, wanted: str | None) -> PairedDevice:
         paired = self._registry.list()
@@ -236,10 +228,8 @@ def _only(found: list[PairedDevice], none: Exception, several: Callable[[str], E
     return found[0]
 
 
-async def _is_set_by(event: asyncio.Event | None, deadline: float) -> bool:
-    """Wait for `event`; return False when there is none or the loop's time reaches `deadline` first."""
-    if event is None:
-        return False
+async def _is_set_by(event: asyncio.Event, deadline: float) -> bool:
+    """Wait for `event`; return False when the loop's time reaches `deadline` first."""
     try:
         async with asyncio.timeout_at(deadline):
             await event.wait()

@@ -143,6 +143,15 @@ class RunFileReported(Occurrence):
 
 
 @dataclass(frozen=True)
+class RunReturned(Occurrence):
+    """A run that had ended because its device was lost goes on: the device is back and still has it."""
+
+    kind = "run.returned"
+    subject = "run"
+    run: str
+
+
+@dataclass(frozen=True)
 class RunSucceeded(Occurrence):
     """A run has ended well, and all that it has reported is here."""
 
@@ -304,7 +313,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
     for one in (
         *(DaemonStarted, DaemonStopped),
         *(JobQueued, JobStarted, JobProgressed, JobSucceeded, JobFailed, JobCancelled),
-        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunSucceeded, RunFailed, RunCancelled),
+        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),

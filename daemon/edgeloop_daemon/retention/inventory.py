@@ -20,6 +20,9 @@ from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.records import Priority, stream_name
 
+RETURN_SECONDS = 7 * 24 * 3600.0
+"""For so long after its device was lost, a run that the device may bring back counts as active."""
+
 
 @dataclass(frozen=True)
 class Inventory:
@@ -61,7 +64,9 @@ def _inventory(db: Tables, folders: Folders, blobs: BlobStore) -> Inventory:
     manifests = _Manifests(blobs)
     held: list[str] = []
     for run, workspace, script, manifest, ended_at in db.execute(
-        "select id, workspace, script, manifest, ended_at from runs order by number"
+        "select id, workspace, script, manifest, case when may_return and ended_at > ? then null else ended_at end"
+        " from runs order by number",
+        [time.time() - RETURN_SECONDS],
     ).fetchall():
         files = db.execute("select sha256 from run_files where run = ?", [run]).fetchall()
         wanted = manifests.blobs(manifest) | {sha256 for (sha256,) in files}

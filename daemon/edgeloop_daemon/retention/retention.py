@@ -226,14 +226,17 @@ async def open_retention(
 
 
 def _delete(db: Tables, item: Removal) -> None:
-    db.execute("delete from metrics where run = ?", [item.id])
     if item.kind != "run":
+        db.execute("delete from metrics where run = ?", [item.id])
         db.execute("delete from jobs where id = ? and ended_at is not null", [item.id])
         return
+    if db.execute("select 1 from runs where id = ? and ended_at is not null", [item.id]).fetchone() is None:
+        return  # its device came back meanwhile
     streams = [stream_name(item.id, priority) for priority in Priority]
     db.execute(f"delete from records where stream in ({','.join('?' * len(streams))})", streams)  # noqa: S608
-    db.execute("delete from run_files where run = ?", [item.id])
-    db.execute("delete from runs where id = ? and ended_at is not null", [item.id])
+    for table in ("metrics", "run_files", "run_gaps"):
+        db.execute(f"delete from {table} where run = ?", [item.id])  # noqa: S608 - names of this function
+    db.execute("delete from runs where id = ?", [item.id])
 
 
 def _free_bytes(db: Tables) -> int:

@@ -36,6 +36,11 @@ def m003_gaps_and_queues(tables: Tables) -> None:
     )
 
 
+def m003_runs_that_return(tables: Tables) -> None:
+    """Keep of a run whose device was lost that the device may still bring it back."""
+    tables.execute("alter table runs add column may_return integer not null default 0")
+
+
 def m004_durability(tables: Tables) -> None:
     """Number jobs and runs in the order in which they came, whatever the clock says; keep that a run's end was asked for."""
     for table in ("jobs", "runs"):
@@ -115,5 +120,6 @@ migrations: tuple[Migration, ...] = (
     m001_first_tables,
     m002_events_and_tokens,
     m003_gaps_and_queues,
+    m003_runs_that_return,
     m004_durability,
 )

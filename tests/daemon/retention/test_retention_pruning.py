@@ -12,6 +12,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from edgeloop_daemon.jobs.job_folder import JobFolder
+from edgeloop_daemon.retention.inventory import RETURN_SECONDS
 from edgeloop_daemon.retention.leftovers import TrainingLeftovers
 from edgeloop_daemon.retention.policy import DAY, RetentionPolicy
 from edgeloop_daemon.retention.retention import BLOB_GRACE_SECONDS, Retention
@@ -67,7 +68,7 @@ class State:
         await self.database.write(lambda db: db.insert("metrics", point))
         return folder
 
-    async def run(self, model: bytes, *, ended_at: float | None = OLD) -> str:
+    async def run(self, model: bytes, *, ended_at: float | None = OLD, may_return: bool = False) -> str:
         """Add a run of a bundle that holds a model; return its id."""
         self._count += 1
         run = f"r{self._count}"
@@ -84,7 +85,9 @@ class State:
             "payload": b"x",
         }
         file = {"run": run, "name": "out", "sha256": self.blob(f"out of {run}".encode()), "size": 1, "is_received": 1}
-        await self.database.write(lambda db: db.insert("runs", row | {"ended_at": ended_at, "number": self._count}))
+        await self.database.write(
+            lambda db: db.insert("runs", row | {"ended_at": ended_at, "may_return": may_return, "number": self._count})
+        )
         await self.database.write(lambda db: db.insert("records", record))
         await self.database.write(lambda db: db.insert("run_files", file))
         return run
@@ -147,6 +150,23 @@ async def test_what_is_active_stays_with_all_that_it_needs(state: State, add: Ad
     await prune_unblocked(state)
     assert sorted(path for path in state.folders.root.rglob("*") if path.is_file()) == before
     assert await state.rows("jobs") + await state.rows("runs") == 1
+
+
+async def test_an_old_run_that_had_gaps_goes_with_them(state: State) -> None:
+    run = await state.run(b"model")
+    gap = {"run": run, "stream": "logs", "sequence": 1, "items": 1, "bytes": 1, "reason": "disk-full"}
+    await state.database.write(lambda db: db.insert("run_gaps", gap | {"begun_at": OLD, "ended_at": OLD}))
+    await prune_unblocked(state)
+    assert [await state.rows(table) for table in ("runs", "run_gaps")] == [0, 0]
+
+
+@pytest.mark.parametrize(("days", "left"), [(RETURN_SECONDS / DAY - 0.1, 1), (RETURN_SECONDS / DAY + 0.1, 0)])
+async def test_a_run_that_may_return_with_its_device_is_waited_for(state: State, days: float, left: int) -> None:
+    await state.run(b"model", ended_at=time.time() - days * DAY, may_return=True)
+    await state.retention.set_policy(RetentionPolicy(max_age_days=1, keep_newest=0))
+    await state.retention.prune()
+    assert [await state.rows(table) for table in ("runs", "records", "run_files")] == [left] * 3
+    assert len(list(state.folders.blobs.glob("??/*"))) == 3 * left
 
 
 async def test_a_dry_run_says_the_same_and_removes_nothing(state: State) -> None:
