@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-import pickle
-import runpy
 import statistics
-import sys
-import tempfile
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +13,10 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from edgeloop_shared.benchmarks import Backend, Cell, InsideUse, Precision
-from edgeloop_shared.errors import InvalidInputError, TaskFailedError
+from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.significance import latency_difference
 from edgeloop_task import run_times
+from edgeloop_task.child_script import run_in_child, run_script
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 
 COLD_RUNS = 3  # the first runs of a script are its warm-up
@@ -46,8 +42,7 @@ def record_script(script: str, arguments: Sequence[str], model: Path) -> Recorde
     It runs in a process of its own, so that its threads and memory are gone when the model is measured alone. Raises
     `TaskFailedError` if it fails, and `InvalidInputError` if it never runs that model.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        found = _recorded_in_child(script, arguments, Path(folder) / "runs")
+    found = run_in_child(script, lambda: _record(script, arguments))
     of_model = [runs for runs in found if Path(runs.path) == model.resolve()]
     if not of_model:
         ran = sorted({os.path.relpath(runs.path) for runs in found})
@@ -60,39 +55,9 @@ def record_script(script: str, arguments: Sequence[str], model: Path) -> Recorde
     return Recorded(script, cell, most)
 
 
-def _recorded_in_child(script: str, arguments: Sequence[str], answer: Path) -> list[run_times.ModelRuns]:
-    child = os.fork()  # as the device's own guardian does; MNN is not loaded yet
-    if child == 0:
-        status = 1
-        try:
-            answer.write_bytes(pickle.dumps(_record(script, arguments)))
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    if ended != 0:
-        code = os.waitstatus_to_exitcode(ended)
-        raise TaskFailedError(
-            f"{script} failed: {f'signal {-code}' if code < 0 else f'exit code {code}'}.",
-            hint=f"The run's log shows why. `edgeloop run {script}` runs it by itself.",
-        )
-    found: list[run_times.ModelRuns] = pickle.loads(answer.read_bytes())  # noqa: S301 - our own child's
-    return found
-
-
 def _record(script: str, arguments: Sequence[str]) -> list[run_times.ModelRuns]:
-    sys.argv = [script, *arguments]
-    sys.path.insert(0, str(Path(script).resolve().parent))
     with run_times.recording() as recorder:
-        try:
-            runpy.run_path(script, run_name="__main__")
-        except SystemExit as stop:
-            if stop.code not in (None, 0):
-                raise
+        run_script(script, arguments)
     return list(recorder.found.values())
 
 

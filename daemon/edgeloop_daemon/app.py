@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped, Occurrence
 from edgeloop_daemon.http.bench_routes import bench_routes
+from edgeloop_daemon.http.check_routes import check_routes
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
@@ -50,6 +51,7 @@ from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_daemon.workspaces.workspaces import Workspaces
 from edgeloop_shared import __version__, process_lock
+from edgeloop_shared.checks import Check
 from edgeloop_shared.errors import ConflictError, StorageError
 
 _log = logging.getLogger(__name__)
@@ -157,6 +159,9 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 trusted.id, trusted.folder, settings.run.include, settings.run.device, settings.run.memory_mb
             )
 
+        async def checks_of(workspace: str) -> Mapping[str, Check]:
+            return (await workspaces.settings(await workspaces.get(workspace))).check
+
         async def work_at(location: str) -> Job | Run:
             _, collection, name = location.split("/")
             return await (jobs.get(name) if collection == "jobs" else devices.runs.get(name))
@@ -175,6 +180,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
             *bench_routes(devices.runs, run_workspace),
+            *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
             *token_routes(named),
             *storage_routes(retention),
         )

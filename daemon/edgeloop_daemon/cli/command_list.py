@@ -36,6 +36,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("train", "job_commands", "Train the workspace's model from a snapshot of its tree."),
         Listed("run", "run_commands", "Run SCRIPT on a device; ARGUMENTS are its own."),
         Listed("bench", "bench_command", "Measure how fast MODELs are on a device, honestly."),
+        Listed("check", "check_command", "Check on a device what edgeloop.toml expects of the workspace's models."),
         Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
         Listed("trace", "run_commands", "Per-operator traces of runs."),
     ),

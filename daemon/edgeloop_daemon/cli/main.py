@@ -86,7 +86,7 @@ def command_line(context: click.Context) -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one paragraph (or one JSON value) and exit status 1."""
+    """Run the command line; an error of ours is one paragraph (or one JSON value), with exit status 1 for most commands."""
     session = Session(Folders.of_user(), Path.cwd())
     try:
         # Outside of standalone mode click returns the status of `--help`, `--version` and the like.
@@ -96,7 +96,7 @@ def main() -> None:
             print_json({"error": error.as_dict()})
         else:
             _print_error(error)
-        sys.exit(1)
+        sys.exit(session.error_status)
     except click.Abort:
         click.echo("Aborted.", err=True)
         sys.exit(130)

@@ -23,6 +23,7 @@ class Session:
         self.folders = folders
         self.folder = folder
         self.as_json = False
+        self.error_status = 1  # with which the command line ends when an error of ours is raised
         self._client = Client(folders)
 
     @property

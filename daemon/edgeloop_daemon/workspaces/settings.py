@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeloop_shared.checks import MAX_CHECKS, Check
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, SettingsError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB, NAME_PATTERN
@@ -83,6 +84,10 @@ class Settings:
     )
     train: TrainSettings = field(default=TrainSettings(), metadata={"description": "How the model is trained."})
     run: RunSettings = field(default=RunSettings(), metadata={"description": "What runs on a device."})
+    check: Mapping[str, Check] = field(
+        default_factory=dict,
+        metadata={"max_length": MAX_CHECKS, "description": "What `edgeloop check` expects, by name."},
+    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +146,8 @@ def parse_settings(text: str, path: Path) -> Settings:
     except InvalidInputError as error:
         found = error.details["fields"][0]
         key = str(found["field"])
-        wanted = next((one for one in describe_settings() if one.key == key.partition("[")[0]), None)
+        general = re.sub(r"\Acheck\.[^.]+", "check.NAME", key.partition("[")[0])
+        wanted = next((one for one in describe_settings() if one.key == general), None)
         hint = f"{wanted.key} is {wanted.kind}: {wanted.description}" if wanted else ""
         raise _error(path, _line_of(key, text), f"{key} {found['message']}", hint, key) from None
 
@@ -180,6 +186,15 @@ def _check_keys(kind: type, table: object, prefix: str, text: str, path: Path) -
             raise _error(path, _line_of(key, text), f"{key} is not a known setting", hint, key)
         if dataclasses.is_dataclass(hints[name]):
             _check_keys(hints[name], value, f"{prefix}{name}.", text, path)
+        elif (each := _tables_of(hints[name])) and isinstance(value, dict):
+            for own_name, table in value.items():
+                _check_keys(each, table, f"{prefix}{name}.{own_name}.", text, path)
+
+
+def _tables_of(hint: Any) -> type | None:
+    """Return the kind of the tables in a table whose keys are the user's own names; None for another kind of value."""
+    kinds = typing.get_args(hint)
+    return typing.cast("type", kinds[1]) if len(kinds) == 2 and dataclasses.is_dataclass(kinds[1]) else None
 
 
 def _line_of(key: str, text: str) -> int:
@@ -213,6 +228,9 @@ def _describe(kind: type, prefix: str) -> typing.Iterator[SettingDescription]:
         if dataclasses.is_dataclass(hint):
             yield from _describe(typing.cast("type", hint), f"{prefix}{one.name}.")
             continue
+        if each := _tables_of(hint):
+            yield from _describe(each, f"{prefix}{one.name}.NAME.")
+            continue
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
         default: Any = None
         if one.default is not dataclasses.MISSING:
@@ -220,13 +238,22 @@ def _describe(kind: type, prefix: str) -> typing.Iterator[SettingDescription]:
         elif one.default_factory is not dataclasses.MISSING:
             default = one.default_factory()
         description = str(one.metadata["description"])
-        yield SettingDescription(f"{prefix}{one.name}", _KINDS[hint], encode(default), required, description)
+        yield SettingDescription(f"{prefix}{one.name}", _kind(hint), encode(default), required, description)
+
+
+def _kind(hint: Any) -> str:
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(f"`{choice}`" for choice in typing.get_args(hint))
+    return _KINDS[hint]
 
 
 _KINDS: dict[Any, str] = {
     str: "a string",
     str | None: "a string",
     int | None: "an integer",
+    int: "an integer",
+    float | None: "a number",
+    Mapping[str, float]: "a table of numbers",
     tuple[str, ...]: "an array of strings",
     Mapping[str, str]: "a table of strings",
 }

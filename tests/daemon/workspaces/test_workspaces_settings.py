@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from edgeloop_daemon.workspaces.settings import (
     describe_settings,
     load_settings,
 )
+from edgeloop_shared.checks import Check
 from edgeloop_shared.errors import SettingsError
 
 FULL = """\
@@ -54,6 +56,14 @@ def test_everything_that_can_be_set_is_read(tmp_path: Path) -> None:
     )
 
 
+def test_checks_are_tables_by_name(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path, 'name = "x"\n[check.fast]\nmodel = "m.mnn"\nmax_latency_ratio = 1.1\n[check.ok]\nscript = "s.py"'
+    )
+
+    assert settings.check == {"fast": Check(model="m.mnn", max_latency_ratio=1.1), "ok": Check(script="s.py")}
+
+
 def test_only_the_name_is_needed(tmp_path: Path) -> None:
     settings = _load(tmp_path, 'name = "Digits"')
 
@@ -73,7 +83,7 @@ def test_a_command_can_be_an_array(tmp_path: Path) -> None:
         ("", 1, "name is missing"),
         ("\n\nname = 4\n", 3, "name must be a string"),
         ('name = ""', 1, "at least 1 characters"),
-        ('name = "x"\nnmae = "y"', 2, "Did you mean 'name'? Allowed in the top level: name, train, run."),
+        ('name = "x"\nnmae = "y"', 2, "Did you mean 'name'? Allowed in the top level: name, train, run, check."),
         (
             'name = "x"\n\n[train]\ncomand = "a"',
             4,
@@ -93,6 +103,10 @@ def test_a_command_can_be_an_array(tmp_path: Path) -> None:
         ('name = "x"\n[run]\ninclude = "*.mnn"', 3, "run.include must be an array"),
         ('name = "x"\n[run]\ninclude = [\n"a",\n4]', 3, "run.include[1] must be a string"),
         ('name = "x"\n[run]\ndevice = 1979-05-27', 3, "run.device must be a string"),
+        ('name = "x"\n[check.a]\nmodel = "m"\n[check.b]\nmdl = "m"', 5, "check.b.mdl is not a known setting"),
+        ('name = "x"\n[check.a]\nmin_accuracy = 2', 3, "The least part of the samples with the right class."),
+        ('name = "x"\n[check.a]\nmin_results = {score = "high"}', 3, "check.a.min_results.score must be a number"),
+        ('name = "x"\n[check]\na = 5', 3, "check.a must be a table"),
         ('name = "x"\n[train\n', 2, "is not valid TOML"),
         ('name = "x"\nname = "y"', 2, "is not valid TOML"),
         ('name = "x"\n\n[train]\ncommand = "a', 4, "is not valid TOML"),
@@ -122,7 +136,9 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_every_key_is_described() -> None:
     described = {one.key: one for one in describe_settings()}
 
-    assert list(described) == ["name", "train.command", "train.backend", "train.data", "run.include", "run.device"]
+    assert list(described)[:4] == ["name", "train.command", "train.backend", "train.data"]
+    assert list(described)[4:7] == ["run.include", "run.device", "run.memory_mb"]
+    assert list(described)[7:] == [f"check.NAME.{one.name}" for one in fields(Check)]
     assert all(one.description.endswith(".") for one in described.values())
     assert (described["name"].required, described["train.backend"].default) == (True, "local")
     assert described["run.include"].default == ["*.mnn", "*.npz", "*.npy", "models/**", "assets/**"]
