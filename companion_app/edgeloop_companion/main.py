@@ -21,6 +21,7 @@ from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_shared.bounded_output import bounded_output
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
 from edgeloop_shared.models import DeviceInfo
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     hint="Stop it, or give this one a folder of its own with --state.",
                 )
             info = device_info(options.name, is_virtual=options.virtual)
-            asyncio.run(_serve(options, state_folder, info))
+            with bounded_output(*state_folder.outputs):
+                asyncio.run(_serve(options, state_folder, info))
     except EdgeloopError as error:
         show(Failed(error))
         return 1

@@ -17,6 +17,7 @@ from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugin_output import named_output
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.bounded_output import bounded_output
 from edgeloop_shared.errors import EdgeloopError
 
 _LOG_BYTES = 5 * 1024 * 1024
@@ -29,7 +30,7 @@ def main() -> None:
     folders = Folders(arguments.home.absolute())
     folders.create()
     _log_to(folders)
-    with named_output():
+    with bounded_output(folders.start_log), named_output():
         status = _run(arguments, folders)
     logging.shutdown()
     sys.stdout.flush()

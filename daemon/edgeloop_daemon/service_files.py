@@ -57,7 +57,7 @@ def launchd_plist(folders: Folders, command: Sequence[str], search_path: str) ->
             "KeepAlive": {"SuccessfulExit": False},
             "AbandonProcessGroup": True,
             "ExitTimeOut": STOP_SECONDS,
-            "StandardErrorPath": str(folders.logs / "start.log"),
+            "StandardErrorPath": str(folders.start_log),
         }
     )
 

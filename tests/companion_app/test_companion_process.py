@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from edgeloop_shared.bounded_output import LIMIT_BYTES
 from edgeloop_shared.pairing import new_code, show_code
 from edgeloop_shared.process_lock import is_held
 
@@ -125,3 +126,27 @@ async def test_a_second_companion_on_the_same_folder_is_refused(peer: LinkPeer, 
         assert error["code"] == "conflict"
         assert str(state) in error["message"]
         assert first.returncode is None
+
+
+async def test_what_a_virtual_device_prints_into_its_folder_stays_short(peer: LinkPeer, tmp_path: Path) -> None:
+    state, offer = tmp_path / "state", tmp_path / "offer"
+    state.mkdir()
+    offer.write_text(peer.offer().text())
+    printed = [state / "events.jsonl", state / "companion.log"]
+    for path in printed:
+        path.write_text('{"event": "earlier"}\n' * 100_000)
+    arguments = ["--state", str(state), "--name", "phone", "--virtual", "--allow", "--pair-offer-file", str(offer)]
+    with printed[0].open("ab") as output, printed[1].open("ab") as errors:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edgeloop_companion", *arguments), stdout=output, stderr=errors
+        )
+    try:
+        await peer.linked()
+    finally:
+        process.terminate()
+        await process.wait()
+
+    assert [path.stat().st_size <= LIMIT_BYTES for path in printed] == [True, True]
+    events = [json.loads(line)["event"] for line in printed[0].read_text().splitlines()]
+    assert events[0] == "earlier"
+    assert [event for event in events if event in ("paired", "linked")] == ["paired", "linked"]

@@ -42,6 +42,11 @@ class StateFolder:
         return self.path / "lock"
 
     @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Where a virtual device's standard output and standard error go: they are kept short."""
+        return self.path / "events.jsonl", self.path / "companion.log"
+
+    @property
     def pairings(self) -> Path:
         """The file of the pairings."""
         return self.path / "pairings.json"

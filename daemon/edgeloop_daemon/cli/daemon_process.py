@@ -43,8 +43,7 @@ def start_daemon(client: Client, options: Sequence[str] = ()) -> bool:
     if not options and service.is_installed() and service.start():
         wait_until_running(client)
         return True
-    first_words = folders.logs / "start.log"
-    with first_words.open("wb") as output:
+    with folders.start_log.open("wb") as output:
         process = subprocess.Popen(
             daemon_command(folders, options),
             stdin=subprocess.DEVNULL,
@@ -86,5 +85,5 @@ def wait_until_stopped(folders: Folders) -> None:
 
 
 def _last_words(folders: Folders) -> str:
-    lines = (folders.logs / "start.log").read_text(errors="replace").strip().splitlines()
+    lines = folders.start_log.read_text(errors="replace").strip().splitlines()
     return " ".join(line.strip() for line in lines[-3:])

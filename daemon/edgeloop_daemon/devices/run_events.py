@@ -131,7 +131,7 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
         case TaskStarted():
             if reported.state is RunState.RUNNING:
                 return reported
-            sql = "update runs set state = 'running', started_at = ?, waits_behind = null where id = ?"
+            sql = "update runs set state = 'running', started_at = max(?, created_at), waits_behind = null where id = ?"
             db.execute(sql, [time.time(), run_id])
             _tell(db, run_id, RunStarted(run_id))
             return replace(reported, state=RunState.RUNNING)

@@ -177,7 +177,8 @@ class RunTable:
 
         def update(db: Tables) -> None:
             ended = db.execute(
-                "update runs set state = ?, ended_at = ?, error_json = ?, may_return = ?"
+                "update runs set state = ?, ended_at = max(?, coalesce(started_at, created_at)), error_json = ?,"
+                " may_return = ?"
                 " where id = ? and (state in ('queued', 'preparing', 'running') or may_return) returning workspace",
                 [state.value, time.time(), text, may_return, run_id],
             ).fetchone()

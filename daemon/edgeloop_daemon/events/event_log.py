@@ -189,9 +189,9 @@ class EventLog:
 
         def change(db: Tables) -> int:
             surplus = "select cursor from events order by cursor desc limit 1 offset ?"
-            (by_age,) = db.execute(
-                "select max(cursor) from events where time < ?", [time.time() - self._max_age_seconds]
-            ).fetchone()
+            # Before the first that is young enough: one of a time when the clock was wrong takes no others with it.
+            young = "select coalesce(min(cursor) - 1, (select max(cursor) from events)) from events where time >= ?"
+            (by_age,) = db.execute(young, [time.time() - self._max_age_seconds]).fetchone()
             by_number = db.execute(surplus, [self._max_events]).fetchone()
             floor = max(by_age or 0, by_number[0] if by_number else 0)
             if floor > self._floor:

@@ -17,15 +17,18 @@ from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 
 PROGRESS_SECONDS = 0.05
 MAX_MESSAGE = 500
+MAX_METRICS_BYTES = 64 * 1024**2
+"""Of a job's metrics as lines of JSON: some 800,000 points. What comes after that is not kept."""
 
 
 class ProcessContext:
     """A job's own view, in its own process. Its methods may be called from any thread."""
 
-    def __init__(self, folder: JobFolder, spec: JobSpec) -> None:
+    def __init__(self, folder: JobFolder, spec: JobSpec, *, max_metrics_bytes: int = MAX_METRICS_BYTES) -> None:
         self._folder = folder
         self._spec = spec
         self._metrics = os.open(folder.metrics, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._metrics_room = max_metrics_bytes
         self._lock = threading.Lock()
         self._progress = ""
         self._written_at = -math.inf
@@ -72,6 +75,7 @@ class ProcessContext:
     def metric(self, tag: str, step: int, value: float) -> None:
         """Record one point of a curve; one that is no finite number is only logged, since no curve can hold it.
 
+        When a job's metrics have reached their limit, the log says so once, and further points are left out.
         Raises `InvalidInputError` for an empty or overlong tag and for a step that is negative or 2**63 and more.
         """
         check_point(tag, step)
@@ -79,7 +83,16 @@ class ProcessContext:
             self.log(f"{tag} at step {step} is {value}")
             return
         point = {"tag": str(tag), "step": int(step), "value": float(value), "time": time.time()}
-        os.write(self._metrics, json.dumps(point).encode() + b"\n")
+        line = json.dumps(point).encode() + b"\n"
+        with self._lock:
+            was_full = self._metrics_room < 0
+            if len(line) <= self._metrics_room:
+                self._metrics_room -= len(line)
+                os.write(self._metrics, line)
+                return
+            self._metrics_room = -1  # a shorter line that would fit must not follow
+        if not was_full:
+            self.log(f"[edgeloop: the metrics have reached their limit: from {tag} at step {step} on none are kept]")
 
     def run(
         self,

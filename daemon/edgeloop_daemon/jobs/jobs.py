@@ -272,7 +272,8 @@ class Jobs:
 
     async def _note_begin(self, job: str, active: _Active) -> None:
         def change(database: Tables) -> None:
-            database.update("jobs", job, {"state": JobState.RUNNING.value, "started_at": time.time()})
+            sql = "update jobs set state = ?, started_at = max(?, created_at) where id = ?"  # the clock may have been set back
+            database.execute(sql, [JobState.RUNNING.value, time.time(), job])
             record_event(database, JobStarted(job), active.workspace)
 
         await self._database.write(change)
@@ -318,6 +319,8 @@ class Jobs:
 
         def write(database: Tables) -> None:
             database.update("jobs", job, change)
+            last = "max(ended_at, coalesce(started_at, created_at))"  # the clock may have been set back
+            database.execute(f"update jobs set ended_at = {last} where id = ?", [job])  # noqa: S608 - our own text
             (workspace,) = database.execute("select workspace from jobs where id = ?", [job]).fetchone()
             record_event(database, job_ended(job, end.state, end.error), workspace)
 

@@ -71,10 +71,12 @@ def choose(
 ) -> tuple[Removal, ...]:
     """Return what the policy removes at the time `now`, the oldest first.
 
-    `kept` is ordered: the newest comes last. `held` names blobs (once per reference) that something active refers to;
+    `kept` is ordered: of jobs and of runs the newest comes last, and nothing counts as older than what is before it, so that a
+    clock which was set back for a while makes nothing old. `held` names blobs (once per reference) that something active refers to;
     `other_bytes` is what active jobs and runs take, which counts against the limit.
     """
     items = list(kept)
+    ended = _ends(items)
     references = Counter(held)
     for item in items:
         references.update(item.blobs)
@@ -82,8 +84,8 @@ def choose(
     free = _without_newest(items, policy.keep_newest)
     limit = policy.max_gigabytes * 1e9
     removals = []
-    for item in sorted(free, key=lambda one: one.ended_at):
-        is_old = item.ended_at < now - policy.max_age_days * DAY
+    for item in sorted(free, key=lambda one: ended[one.id]):
+        is_old = ended[item.id] < now - policy.max_age_days * DAY
         if not is_old and total <= limit:
             continue
         references.subtract(item.blobs)
@@ -92,6 +94,16 @@ def choose(
         reason: Reason = "age" if is_old else "size"
         removals.append(Removal(item.kind, item.id, item.workspace, item.name, item.ended_at, freed, reason))
     return tuple(removals)
+
+
+def _ends(items: Iterable[Kept]) -> dict[str, float]:
+    """Return by id when each item ended, or when one before it did if that is later."""
+    latest: defaultdict[bool, float] = defaultdict(float)
+    ends: dict[str, float] = {}
+    for item in items:
+        is_run = item.kind == "run"
+        ends[item.id] = latest[is_run] = max(latest[is_run], item.ended_at)
+    return ends
 
 
 def _without_newest(items: Iterable[Kept], count: int) -> list[Kept]:

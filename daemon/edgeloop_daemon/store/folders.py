@@ -69,6 +69,11 @@ class Folders:
         return self.logs / "daemon.log"
 
     @property
+    def start_log(self) -> Path:
+        """What the daemon prints when it runs in the background: its errors."""
+        return self.logs / "start.log"
+
+    @property
     def virtual_devices(self) -> Path:
         """The state of virtual devices: one folder each, which the daemon itself never reads."""
         return self.root / "virtual-devices"

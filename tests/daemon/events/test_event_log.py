@@ -113,6 +113,14 @@ async def test_old_events_are_pruned_and_cursors_never_used_again(tmp_path: Path
         assert page.reset == Reset(1, 2)
 
 
+async def test_events_of_a_time_when_the_clock_was_wrong_take_no_others_with_them(database: Database) -> None:
+    async with open_event_log(database) as log:
+        await record(database, *(JobStarted(f"j{number}") for number in range(5)))
+        await database.write(lambda db: db.execute("update events set time = 1 where cursor in (1, 4)"))
+        await log.prune()
+        assert [event.cursor for event in (await log.page()).items] == [2, 3, 4, 5]
+
+
 async def test_waiting_ends_with_the_next_event(database: Database, log: EventLog) -> None:
     await record(database, JobStarted("j1"))
     waiting = asyncio.create_task(log.wait(1))

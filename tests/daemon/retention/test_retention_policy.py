@@ -37,6 +37,12 @@ def test_newest_is_what_began_last_even_if_the_clock_was_set_back() -> None:
     assert ids(kept, RetentionPolicy(keep_newest=1)) == ["j1"]
 
 
+def test_a_clock_that_was_set_back_for_a_while_makes_nothing_old() -> None:
+    kept = [job(1, 40), job(2, 2), job(3, 10_000), run(1, 9_000), job(4, 1)]
+    assert ids(kept, RetentionPolicy(keep_newest=0)) == ["r1", "j1"]
+    assert ids(kept, RetentionPolicy(keep_newest=1)) == ["j1"]
+
+
 def test_the_oldest_go_until_the_rest_fits() -> None:
     kept = [job(1, 4, 5 * GB), job(2, 3, 5 * GB), job(3, 2, 5 * GB), job(4, 1, 5 * GB)]
     removals = choose(kept, RetentionPolicy(max_gigabytes=11, keep_newest=0), now=NOW, blob_sizes={})
