@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -60,7 +61,9 @@ class Sources:
     runs: Runs
 
 
-_REQUEST: TypeAdapter[Request] = TypeAdapter(Request)
+@functools.cache  # made with the first message: at the start somebody waits
+def _adapter() -> TypeAdapter[Request]:
+    return TypeAdapter(Request)
 
 
 async def serve_websocket(request: web.Request, streams: Streams, sources: Sources) -> web.StreamResponse:
@@ -112,7 +115,7 @@ class _Conversation:
                 continue
             name = None
             try:
-                request = validate_json(_REQUEST, frame.data.encode("utf-8", "surrogatepass"))
+                request = validate_json(_adapter(), frame.data.encode("utf-8", "surrogatepass"))
                 name = request.id
                 if request.type == "subscribe":
                     self._subscribe(request)

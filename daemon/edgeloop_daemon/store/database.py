@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +14,7 @@ from edgeloop_daemon.store.backups import back_up, keep_damaged
 from edgeloop_daemon.store.failures import damaged, database_failure, is_damage
 from edgeloop_daemon.store.migrations import migrations as all_migrations
 from edgeloop_daemon.store.tables import Tables, connect
+from edgeloop_daemon.store.worker_thread import WorkerThread
 from edgeloop_shared.errors import StorageDamagedError, StorageError
 
 BUSY_SECONDS = 10.0
@@ -37,8 +36,8 @@ class Database:
         self._path = path
         self._migrations = migrations
         self._busy_seconds = busy_seconds
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="database-writer")
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="database-reader")
+        self._writer = WorkerThread("database-writer")
+        self._reader = WorkerThread("database-reader")
         self._writing: Tables
         self._reading: Tables
         self._after_commit: list[Callable[[Tables], None]] = []
@@ -66,12 +65,11 @@ class Database:
                 look(self._writing)
             return result
 
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded(transaction))
+        return await self._writer.run(self._guarded(transaction))
 
     async def read(self, query: Callable[[Tables], T]) -> T:
         """Run `query` in the reader thread; it sees everything that was committed before the call."""
-        ask = self._guarded(lambda: query(self._reading))
-        return await asyncio.get_running_loop().run_in_executor(self._reader, ask)
+        return await self._reader.run(self._guarded(lambda: query(self._reading)))
 
     async def compact(self) -> None:
         """Give the room of what was deleted back to the disk."""
@@ -80,7 +78,7 @@ class Database:
             self._writing.execute("vacuum")
             self._writing.execute("pragma wal_checkpoint(truncate)")
 
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._guarded(vacuum))
+        await self._writer.run(self._guarded(vacuum))
 
     def _guarded(self, work: Callable[[], T]) -> Callable[[], T]:
         def call() -> T:
@@ -148,18 +146,16 @@ async def open_database(
     `StorageFullError`, and `StorageError` for one that a newer edgeloop has written. Whatever is raised, the file stays as it was.
     """
     database = Database(path, migrations, busy_seconds)
-    loop = asyncio.get_running_loop()
     try:
-        await loop.run_in_executor(database._writer, database._guarded(database._open))
-        await loop.run_in_executor(database._reader, database._guarded(database._open_reader))
+        await database._writer.run(database._guarded(database._open))
+        await database._reader.run(database._guarded(database._open_reader))
         path.chmod(0o600)
         yield database
     finally:
-        await loop.run_in_executor(database._reader, lambda: _close(getattr(database, "_reading", None)))
-        await loop.run_in_executor(database._writer, lambda: _close(getattr(database, "_writing", None)))
-        # Nothing is left for the threads to do: waiting for them would only block the event loop.
-        database._reader.shutdown(wait=False)
-        database._writer.shutdown(wait=False)
+        await database._reader.run(lambda: _close(getattr(database, "_reading", None)))
+        await database._writer.run(lambda: _close(getattr(database, "_writing", None)))
+        database._reader.end()
+        database._writer.end()
 
 
 def _damage(path: Path) -> str:

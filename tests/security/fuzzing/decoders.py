@@ -153,7 +153,7 @@ def _subscriptions() -> Iterator[Decoder]:
     yield Decoder(
         "request on the local WebSocket",
         (subscribe, b'{"type":"unsubscribe","id":"1"}'),
-        lambda data: validate_json(websocket._REQUEST, data),
+        lambda data: validate_json(websocket._adapter(), data),
         (InvalidInputError,),
         encode_json,
         True,
