@@ -65,6 +65,9 @@ class Jobs:
         self._active: dict[str, _Active] = {}
         self._is_busy = asyncio.Event()
         self._changed = asyncio.Condition()
+        self._listed: tuple[int, Sequence[Any], list[Any]] | None = (
+            None  # what was asked for last, and when: see `recent`
+        )
 
     async def start(
         self,
@@ -118,10 +121,10 @@ class Jobs:
 
     async def get(self, job: str) -> Job:
         """Return a job. Raises `NotFoundError`."""
-        rows = await self._select("where id = ?", [job])
+        rows = await self._rows("where id = ?", [job])
         if not rows:
             raise NotFoundError(f"There is no job {job!r}.", hint="`edgeloop jobs` lists them.")
-        return rows[0]
+        return job_of_row(rows[0], self._progress(job))
 
     async def recent(
         self,
@@ -136,14 +139,19 @@ class Jobs:
         `behind` is the time of creation and the id of a job: only what comes behind it in this order is returned.
         """
         created_at, job = behind or (None, None)
-        return tuple(
-            await self._select(
+        arguments = [workspace, state.value if state else None, created_at, job, limit]
+        if self._listed is None or self._listed[:2] != (self._database.changes, arguments):
+            changes = self._database.changes
+            rows = await self._rows(
                 "where (?1 is null or workspace = ?1) and (?2 is null or state = ?2) and (?3 is null or number < coalesce("
                 "(select number from jobs where id = ?4), (select max(number) + 1 from jobs where created_at <= ?3)))"
                 " order by number desc limit ?5",
-                [workspace, state.value if state else None, created_at, job, limit],
+                arguments,
             )
-        )
+            self._listed = changes, arguments, rows
+        else:  # a window that asks every second, while nothing happens, needs no thread and no disk
+            rows = self._listed[2]
+        return tuple(job_of_row(row, self._progress(row[0])) for row in rows)
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job and return it, perhaps still running; one that has ended stays as it is. Raises `NotFoundError`."""
@@ -203,10 +211,9 @@ class Jobs:
     def _folder(self, job: str) -> JobFolder:
         return JobFolder(self._root / job)
 
-    async def _select(self, clause: str, arguments: Sequence[Any]) -> list[Job]:
+    async def _rows(self, clause: str, arguments: Sequence[Any]) -> list[Any]:
         query = f"select {COLUMNS} from jobs {clause}"  # noqa: S608 - clauses are written in this module
-        rows = await self._database.read(lambda database: database.execute(query, arguments).fetchall())
-        return [job_of_row(row, self._progress(row[0])) for row in rows]
+        return await self._database.read(lambda database: database.execute(query, arguments).fetchall())
 
     def _progress(self, job: str) -> Progress | None:
         return self._active[job].progress if job in self._active else None

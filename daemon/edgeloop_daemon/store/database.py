@@ -43,6 +43,8 @@ class Database:
         self._after_commit: list[Callable[[Tables], None]] = []
         self.problem: StorageDamagedError | None = None
         """Why the database is only read: it is damaged."""
+        self.changes = 0
+        """How many transactions there were: what was read since the last one is as good as read now."""
 
     @contextmanager
     def after_commit(self, look: Callable[[Tables], None]) -> Iterator[None]:
@@ -61,6 +63,7 @@ class Database:
                 raise self.problem
             with _transaction(self._writing):
                 result = change(self._writing)
+            self.changes += 1
             for look in self._after_commit:
                 look(self._writing)
             return result

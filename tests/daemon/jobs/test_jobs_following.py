@@ -12,6 +12,7 @@ from daemon.jobs.conftest import Gate, OpenJobs, Start
 from edgeloop_daemon.jobs.job import JobState, Progress
 from edgeloop_daemon.jobs.jobs import Jobs
 from edgeloop_daemon.jobs.log_page import read_log_page
+from edgeloop_daemon.store.database import Database
 
 SECONDS = 30
 
@@ -78,6 +79,17 @@ async def test_a_flood_of_reports_is_thinned_out_but_the_last_one_arrives(jobs: 
     await asyncio.to_thread(os.close, descriptor)
 
     assert (await jobs.wait(job.id, SECONDS)).state is JobState.SUCCEEDED
+
+
+async def test_a_list_that_is_asked_for_again_shows_each_change(jobs: Jobs, start: Start, database: Database) -> None:
+    assert await jobs.recent() == ()
+    job = await start(jobs, "echo")
+    assert [one.id for one in await jobs.recent()] == [job.id]
+    await jobs.wait(job.id, SECONDS)
+    assert [(one.id, one.state) for one in await jobs.recent()] == [(job.id, JobState.SUCCEEDED)]
+    assert await jobs.recent() == await jobs.recent()
+    await database.write(lambda db: db.execute("delete from jobs"))  # as pruning does
+    assert await jobs.recent() == ()
 
 
 async def test_jobs_are_listed_newest_first_by_workspace_and_state(jobs: Jobs, start: Start) -> None:
