@@ -124,6 +124,7 @@ class Behaviour:
     spoiled_blobs: set[str] = field(default_factory=set)  # sent with a changed byte
     cut_uploads_after: int | None = None  # requests
     refuse_uploads: bool = False
+    refuse_links: bool = False
 
 
 @dataclass
@@ -162,7 +163,7 @@ class Run:
         return self.records[kind][-1].sequence if kind in self.records else 0
 
     def _payloads(self, kind: str) -> list[bytes]:
-        parts = ((record.payload, record.continued) for record in self.records.get(kind, ()))
+        parts = ((record.payload, record.continued) for record in self.records.get(kind, ()) if not record.is_gap)
         return list(join(parts, max_bytes=64 * 1024**2))
 
 
@@ -332,6 +333,8 @@ class LinkPeer:
     # Link
 
     async def _link(self, request: web.Request) -> web.StreamResponse:
+        if self.behaviour.refuse_links:
+            return web.Response(status=503)
         credentials = request.headers.get("Authorization")
         connection = id(request.transport)
         if credentials is None:

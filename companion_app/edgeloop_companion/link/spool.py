@@ -24,10 +24,12 @@ from typing import Any
 from edgeloop_companion.runtime.journal import Cursor
 from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.messages import Gap
-from edgeloop_shared.records import Priority
+from edgeloop_shared.records import GAP, Priority
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 _HEADER = struct.Struct("<II")
+SPARED_BYTES = 1024 * 1024
+"""Of the disk, for events and for twice what the journal spares: with a full spool, output still comes as far as a gap."""
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -94,9 +96,13 @@ class RunSpool:
     def write(self, state: SpoolState, added: SpoolState, records: Sequence[SpooledRecord]) -> None:
         """Append a frame with the records (whose places it sets) and the state that holds then.
 
-        Of `added` count the files and the failure that are new. Raises `OSError` when the disk does not take it; then nothing
-        has changed.
+        Of `added` count the files and the failure that are new. Raises `OSError` when the disk has no room for it, output and
+        traces above what is spared for the rest; then nothing has changed.
         """
+        if any(record.priority is not Priority.EVENTS and not record.flags & GAP for record in records):
+            disk = os.statvfs(self._folder)
+            if disk.f_bavail * disk.f_frsize < SPARED_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         number, size = self._number, self._size
         data = b""
         if not number or size >= SEGMENT_BYTES:

@@ -10,6 +10,7 @@ the files `journal.1`, `journal.2`, ...::
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from pathlib import Path
 HEADER = struct.Struct("<IBq")
 SEGMENT_BYTES = 1024 * 1024
 MAX_BYTES = 16 * SEGMENT_BYTES  # what waits for the companion; beyond it the script waits
+SPARED_BYTES = 512 * 1024  # of the disk: without room for its records the companion could not pass the journal on
 READ_BYTES = 256 * 1024
 
 
@@ -69,13 +71,12 @@ class JournalWriter:
         self._file = os.open(_segment(folder, 1), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def append(self, data: bytes) -> None:
-        """Append whole entries, all or, when the disk takes them not, none: then it raises `OSError`."""
+        """Append whole entries, all or, when the disk has no room for them, none: then it raises `OSError`."""
         if self._sizes[self._number] >= SEGMENT_BYTES:
-            path = _segment(self._folder, self._number + 1)
-            file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.close(self._file)
-            self._file, self._number = file, self._number + 1
-            self._sizes[self._number] = 0
+            self._begin_segment()
+        if self._free_bytes() < SPARED_BYTES + len(data):
+            self._release()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         size = self._sizes[self._number]
         view = memoryview(data)
         try:
@@ -89,14 +90,33 @@ class JournalWriter:
 
     @property
     def is_full(self) -> bool:
-        """Whether as much waits for the companion as may."""
-        if sum(self._sizes.values()) < MAX_BYTES:
+        """Whether as much waits for the companion as may: no more than is free, because its records need as much again."""
+        limit = min(MAX_BYTES, self._free_bytes())
+        if sum(self._sizes.values()) < limit:
             return False
+        self._release()
+        return sum(self._sizes.values()) >= limit
+
+    def _release(self) -> None:
+        """Forget the segments that the companion has removed; let it remove the present one when there is no other."""
         for number in sorted(self._sizes)[:-1]:
             if _segment(self._folder, number).exists():
-                break
+                return
             del self._sizes[number]
-        return sum(self._sizes.values()) >= MAX_BYTES
+        if self._sizes[self._number]:
+            with contextlib.suppress(OSError):
+                self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        path = _segment(self._folder, self._number + 1)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.close(self._file)
+        self._file, self._number = file, self._number + 1
+        self._sizes[self._number] = 0
+
+    def _free_bytes(self) -> int:
+        disk = os.fstatvfs(self._file)
+        return disk.f_bavail * disk.f_frsize
 
 
 class JournalReader:

@@ -276,8 +276,9 @@ class TaskRun:
             entries = await asyncio.to_thread(reader.read)
             if entries:
                 await self._pass_on(entries, reader)
-                if reader.cursor.segment != cursor.segment:
-                    await asyncio.to_thread(reader.drop_read)
+            if reader.cursor.segment != cursor.segment:  # also without entries: a full disk waits for it
+                await asyncio.to_thread(reader.drop_read)
+            if entries:
                 if all(entry.kind in _SOURCES for entry in entries) and end is None:
                     await wake.gather(GATHER_SECONDS)
             elif end is not None or is_over:
