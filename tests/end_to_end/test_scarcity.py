@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from end_to_end.chaos import works as chaos_works
 from end_to_end.chaos.storm import PLUGIN, install_plugin
 from end_to_end.command_line import CommandLine
 
@@ -74,6 +77,109 @@ def works(client: Client, workspace: str, key: str, truth: Path) -> str:
     job = client.post(f"/workspaces/{workspace}/tools/recount", body)["id"]
     until(lambda: client.get(f"/jobs/{job}")["ended_at"] is not None, "the job ends")
     return str(job)
+
+
+HEAVY_LINES = 800
+HEAVY_TASK = """
+import hashlib, pathlib, sys, time
+import edgeloop_task, numpy
+gate, key = pathlib.Path(sys.argv[1]), sys.argv[2]
+(gate / f"{key}.begun").touch()
+while not (gate / f"{key}.go").exists():
+    time.sleep(0.01)
+model = edgeloop_task.load_model("tiny.mnn")
+for _ in range(5):
+    model(numpy.zeros((1, 5, 2, 2), numpy.float32))
+for number in range(800):
+    print(f"{key} line {number} " + "x" * 5000)
+    edgeloop_task.report_metric("number", number, step=number)
+pathlib.Path("report.bin").write_bytes(hashlib.sha256(key.encode()).digest() * 100_000)
+edgeloop_task.report_file("report.bin")
+edgeloop_task.report_result(key=key)
+(gate / f"{key}.done").touch()
+"""
+
+
+@contextlib.contextmanager
+def device(client: Client, tmp_path: Path) -> Iterator[Path]:
+    """Run a paired virtual device, whose state lies on another disk than the daemon's; yield what it prints."""
+    offer, printed = tmp_path / "offer", tmp_path / "device.out"
+    offer.write_text(client.post("/pairing", {})["offer"])
+    command = [sys.executable, "-m", "edgeloop_companion", "--state", str(tmp_path / "device"), "--name", "phone"]
+    with printed.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--virtual", "--allow", "--pair-offer-file", str(offer)], stdout=output, stderr=output
+        )
+    try:
+        until(lambda: any(one["is_linked"] for one in client.items("/devices")), "the device links")
+        yield printed
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def test_a_device_keeps_what_a_full_disk_cannot_take_until_there_is_room(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    with small_disk_daemon(tmp_path) as (client, inside), device(client, tmp_path) as printed:
+        workspace = client.post("/workspaces/new", {"path": str(project), "template": "empty"})["id"]
+        chaos_works.lay_out(project, tmp_path)
+        (project / "heavy.py").write_text(HEAVY_TASK)
+        body = {"script": "heavy.py", "arguments": [str(tmp_path), "heavy"], "trace": True}
+        run = client.post(f"/workspaces/{workspace}/runs", body)["id"]
+        until(lambda: (tmp_path / "heavy.begun").exists(), "the script begins")
+        fill(inside)
+        (tmp_path / "heavy.go").touch()
+
+        until(lambda: (tmp_path / "heavy.done").exists(), "the script is not held up for ever")
+        until(lambda: "room" in printed.read_text(), "the device is told")
+        assert client.get(f"/runs/{run}")["ended_at"] is None
+        assert any(path.stat().st_size > 100_000 for path in (tmp_path / "device").rglob("spool.*"))
+
+        (inside / FILLER).unlink()
+        until(lambda: client.get(f"/runs/{run}")["ended_at"] is not None, "the run ends")
+        ended = client.get(f"/runs/{run}")
+        assert (ended["state"], ended["result"], ended["gaps"]) == ("succeeded", {"key": "heavy"}, [])
+        lines = [line["text"] for line in client.run_log(run, follow=False) if line["text"].startswith("heavy")]
+        assert [line.split()[2] for line in lines] == [str(number) for number in range(HEAVY_LINES)]
+        assert len(client.items(f"/runs/{run}/metrics")) == HEAVY_LINES
+        content = client.download(f"/runs/{run}/files/report.bin")
+        assert content == hashlib.sha256(b"heavy").digest() * 100_000
+        traced = [
+            event for event in json.loads(client.download(f"/runs/{run}/trace"))["traceEvents"] if event["ph"] == "X"
+        ]
+        assert len(traced) == 5
+
+
+def test_a_file_that_a_full_disk_cannot_take_is_sent_again_until_there_is_room(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    task = HEAVY_TASK.replace(f"range({HEAVY_LINES})", "range(3)")
+    with small_disk_daemon(tmp_path) as (client, inside), device(client, tmp_path):
+        workspace = client.post("/workspaces/new", {"path": str(project), "template": "empty"})["id"]
+        chaos_works.lay_out(project, tmp_path)
+        (project / "heavy.py").write_text(task)
+        body = {"script": "heavy.py", "arguments": [str(tmp_path), "file"]}
+        run = client.post(f"/workspaces/{workspace}/runs", body)["id"]
+        until(lambda: (tmp_path / "file.begun").exists(), "the script begins")
+        fill(inside)
+        with (inside / FILLER).open("r+b") as file:
+            file.truncate((inside / FILLER).stat().st_size - 1_500_000)  # for less than the half of it
+        (tmp_path / "file.go").touch()
+
+        until(lambda: any((inside / "blobs" / "partial").glob("*")), "the upload begins")
+        until(lambda: shutil.disk_usage(inside).free < 4096, "it fills the disk")
+        assert client.get(f"/runs/{run}")["files"][0]["is_received"] is False
+
+        (inside / FILLER).unlink()
+        until(lambda: client.get(f"/runs/{run}")["ended_at"] is not None, "the run ends")
+        ended = client.get(f"/runs/{run}")
+        assert (ended["state"], ended["result"], ended["files"][0]["is_received"]) == (
+            "succeeded",
+            {"key": "file"},
+            True,
+        )
+        until(lambda: client.get(f"/runs/{run}")["files"][0]["is_received"], "the file comes")
+        content = client.download(f"/runs/{run}/files/report.bin")
+        assert content == hashlib.sha256(b"file").digest() * 100_000
 
 
 def write_much(client: Client) -> None:

@@ -22,6 +22,8 @@ from edgeloop_shared.errors import (
     DaemonUnreachableError,
     EdgeloopError,
     NotPairedError,
+    StorageBusyError,
+    StorageFullError,
     TransferError,
     UnauthorizedError,
 )
@@ -30,6 +32,7 @@ UPLOAD_BYTES = 4 * 1024**2  # of one request
 _PIECE = 256 * 1024
 MAX_DISAGREEMENTS = 3
 MAX_FRUITLESS = 6  # attempts in a row on a living link that brought no byte
+NO_ROOM_SECONDS = 2.0  # until a computer whose disk is full is asked again
 BLOB_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=30)
 RECEIVED_HEADER = "Edgeloop-Received"
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)\Z")
@@ -182,10 +185,17 @@ class Transfers:
             resumed = False  # the earlier part may have been spoiled on this device: once more from the start
 
     async def upload(self, sha256: str, size: int) -> None:
-        """Send a blob of the store to the daemon. Raises `TransferError` and what the daemon refuses with."""
+        """Send a blob of the store to the daemon. Raises `TransferError` and what the daemon refuses with.
+
+        A daemon whose disk is full is waited for, as long as that takes: the file is safe here.
+        """
 
         async def attempt(client: BlobClient) -> bool:
-            await client.upload(self.store.path(sha256), sha256, size)
+            try:
+                await client.upload(self.store.path(sha256), sha256, size)
+            except (StorageBusyError, StorageFullError):
+                await asyncio.sleep(NO_ROOM_SECONDS)
+                return False
             return True
 
         await self._until_done(attempt)

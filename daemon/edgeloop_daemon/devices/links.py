@@ -246,6 +246,8 @@ class _Link:
         if not helper.cancelled() and (error := helper.exception()) is not None:
             if not isinstance(error, ConnectionError | EdgeloopError):
                 _log.error("the link of %s failed", self.proved.device.id, exc_info=error)
+            if isinstance(error, StorageError):
+                self.end(WSCloseCode.TRY_AGAIN_LATER, error.message)
             self.end(WSCloseCode.INTERNAL_ERROR, "the daemon failed to store a record")
 
     def end(self, code: int, reason: str) -> None:
