@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import secrets
@@ -127,6 +128,14 @@ class Behaviour:
     refuse_links: bool = False
 
 
+_event = functools.lru_cache(8192)(decode_event)  # who waits looks at everything again with each record
+
+
+@functools.lru_cache(8192)
+def _lines(payload: bytes) -> tuple[LogLine, ...]:
+    return tuple(decode_json(LogLine, text, max_bytes=128 * 1024) for text in payload.split(b"\n"))
+
+
 @dataclass
 class Run:
     """What arrived of a run."""
@@ -135,14 +144,13 @@ class Run:
     files: dict[str, bytes] = field(default_factory=dict)
 
     def events(self) -> list[Event]:
-        return [decode_event(payload) for payload in self._payloads("events")]
+        return [_event(payload) for payload in self._payloads("events")]
 
     def traces(self) -> list[bytes]:
         return list(self._payloads("traces"))
 
     def lines(self) -> list[LogLine]:
-        texts = [text for payload in self._payloads("logs") for text in payload.split(b"\n")]
-        return [decode_json(LogLine, text, max_bytes=128 * 1024) for text in texts]
+        return [line for payload in self._payloads("logs") for line in _lines(payload)]
 
     def text(self, source: str) -> list[str]:
         return [line.text for line in self.lines() if line.source == source]

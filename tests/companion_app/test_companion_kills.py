@@ -215,7 +215,7 @@ async def test_a_command_that_is_repeated_to_the_next_companion_is_carried_out_o
 
 async def test_a_run_that_was_taken_over_can_be_cancelled(peer: LinkPeer, tmp_path: Path) -> None:
     async with phone_of(peer, tmp_path) as phone:
-        run = await peer.start({"task.py": "print('begun', flush=True)\nwhile True: pass"})
+        run = await peer.start({"task.py": "print('begun', flush=True)\nimport time; time.sleep(60)"})
         await peer.until(lambda: run.text("stdout") == ["begun"])
         [folder] = phone.run_folders
         await phone.kill()
@@ -229,7 +229,9 @@ async def test_a_run_that_was_taken_over_can_be_cancelled(peer: LinkPeer, tmp_pa
 
 
 async def test_a_cancel_that_was_accepted_before_the_kill_holds(peer: LinkPeer, tmp_path: Path) -> None:
-    stubborn = "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint('begun', flush=True)\nwhile True: pass"
+    stubborn = (
+        "import signal\nsignal.signal(15, signal.SIG_IGN)\nprint('begun', flush=True)\nimport time; time.sleep(60)"
+    )
     async with phone_of(peer, tmp_path) as phone:
         run = await peer.start({"task.py": stubborn})
         await peer.until(lambda: run.text("stdout") == ["begun"])
@@ -263,7 +265,7 @@ async def test_a_bundle_is_fetched_on_after_a_kill_and_the_script_runs_once(peer
 
 async def test_a_spoiled_spool_costs_its_run_alone_and_the_daemon_is_told(peer: LinkPeer, tmp_path: Path) -> None:
     async with phone_of(peer, tmp_path) as phone:
-        spoiled = await peer.start({"task.py": "print('begun', flush=True)\nwhile True: pass"})
+        spoiled = await peer.start({"task.py": "print('begun', flush=True)\nimport time; time.sleep(60)"})
         await peer.until(lambda: spoiled.text("stdout") == ["begun"])
         [folder] = phone.run_folders
         other = await peer.start({"task.py": TALKATIVE}, str(tmp_path / "begun"))
@@ -283,7 +285,7 @@ async def test_a_spoiled_spool_costs_its_run_alone_and_the_daemon_is_told(peer: 
 async def test_a_worker_whose_companion_does_not_come_back_ends_itself_and_says_so(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.files.mkdir()
-    (folder.files / "task.py").write_text("while True: pass")
+    (folder.files / "task.py").write_text("import time; time.sleep(60)")
     folder.write_order(Order("task.py", companion=str(tmp_path / "nobody"), vanish_seconds=0.5))
     await ProcessStarter().start(folder)
     await until_free(folder)

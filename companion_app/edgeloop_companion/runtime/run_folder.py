@@ -108,10 +108,11 @@ class RunFolder:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, also when a task has taken away the right to list or change its own folders."""
+    """Remove a folder, also when a task has taken away the right to list or change its own folders, or another removes it too."""
     for path, folders, _ in os.walk(folder):
         for name in folders:
             inner = Path(path, name)
             if not inner.is_symlink():
-                inner.chmod(0o700)
+                with contextlib.suppress(FileNotFoundError):
+                    inner.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
