@@ -113,6 +113,7 @@ def _result(cell: Cell, found: _Usable, rounds: Sequence[MeasuredRound]) -> Cell
         p50_ms=timing.p50_ms,
         p90_ms=timing.p90_ms,
         p99_ms=timing.percentile_ms(99),
+        deciles_ms=tuple(timing.percentile_ms(percent) for percent in range(10, 100, 10)),
         noise=noise([one.timing.p50_ms for one in rounds]),
         session_memory_bytes=rounds[0].session_memory_bytes,
         peak_memory_bytes=max(one.peak_memory_bytes for one in rounds),

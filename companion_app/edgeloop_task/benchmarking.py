@@ -18,8 +18,8 @@ from edgeloop_task.timing import Timing
 
 WINDOW = 5  # runs whose median is compared with that of the runs before
 STABLE = 0.03  # a part of the median
-WARMUP_RUNS = 200
-WARMUP_SECONDS = 2.0
+WARMUP_RUNS = 60
+WARMUP_SECONDS = 1.0
 ROUND_SECONDS = 10.0
 K = TypeVar("K")
 

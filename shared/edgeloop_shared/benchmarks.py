@@ -68,7 +68,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured in a cell; percentiles are over the timed runs of all rounds.
+    """What was measured in a cell; percentiles are over the timed runs of all rounds, `deciles_ms` p10 to p90.
 
     `noise` is the part of the median below which a difference to another measurement means nothing. `session_memory_bytes` is
     what MNN says its session takes (0: it does not say), `peak_memory_bytes` the worker's peak over what it took before
@@ -80,6 +80,7 @@ class Measurement:
     p50_ms: float
     p90_ms: float
     p99_ms: float
+    deciles_ms: tuple[float, ...] = field(metadata={"min_length": 9, "max_length": 9})
     noise: float
     session_memory_bytes: int
     peak_memory_bytes: int

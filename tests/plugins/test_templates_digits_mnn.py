@@ -94,8 +94,6 @@ def test_the_device_script_runs_with_plain_python(workspace: Path, evaluation: d
     assert evaluation["samples"] == 360
     assert evaluation["accuracy"] >= 0.95
     assert 0 < evaluation["p50_ms"] <= evaluation["p90_ms"]
-    assert evaluation["deciles_ms"] == sorted(evaluation["deciles_ms"])
-    assert len(evaluation["deciles_ms"]) == 9
     right = [mine == label for mine, label in zip(evaluation["predictions"], evaluation["labels"], strict=True)]
     assert sum(right) / len(right) == evaluation["accuracy"]
     assert evaluation["session_memory_bytes"] > (workspace / "artifacts/latest/digits.mnn").stat().st_size // 2

@@ -21,7 +21,7 @@ from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.daemon_process import start_daemon, wait_until_stopped
 from edgeloop_daemon.cli.demo_result import CurvePoint, DemoResult, Latency, OperatorTime, Training, Variant
 from edgeloop_daemon.cli.device_commands import start_virtual_device
-from edgeloop_daemon.cli.following import follow_job, follow_run
+from edgeloop_daemon.cli.following import follow_job, follow_run, follow_tool
 from edgeloop_daemon.cli.report import report_page
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
 from edgeloop_daemon.store.folders import Folders
@@ -29,8 +29,10 @@ from edgeloop_shared.errors import ConflictError, JobFailedError
 from edgeloop_shared.significance import accuracy_difference, latency_difference
 
 TEMPLATE = "digits-mnn"
-ROUNDS = 3  # of latency, interleaved over the variants, so that a slow moment hits all of them
+ROUNDS = 5  # of latency, interleaved over the variants, so that a slow moment hits all of them
+RUNS = 250
 REFERENCE = "fp32"
+HELD_OUT = "artifacts/latest/heldout.npz"
 _HOME = ".home"
 
 
@@ -65,11 +67,12 @@ def run_demo(folder: Path) -> DemoResult:
         models = steps.shrink(workspace)
         device = steps.pair_device()
         host = steps.reference(workspace, models[REFERENCE])
-        measured = steps.measure(workspace, device, models)
-        trace = steps.export_trace(measured[REFERENCE][0])
-        traces = {name: json.loads(client.download(f"/runs/{runs[0]['id']}/trace")) for name, runs in measured.items()}
+        evaluated = steps.evaluate(workspace, device, models)
+        measured = steps.bench(workspace, device, models)
+        trace = steps.export_trace(evaluated[REFERENCE])
+        traces = {name: json.loads(client.download(f"/runs/{run['id']}/trace")) for name, run in evaluated.items()}
         curve = client.items(f"/jobs/{job['id']}/metrics")
-    variants = _variants(models, measured, traces, host)
+    variants = _variants(models, evaluated, measured, traces, host)
     result = DemoResult(
         variants=variants,
         device=device["info"],
@@ -138,23 +141,37 @@ class _Steps:
                 )
             return _reported(done.stdout)
 
-    def measure(self, workspace: Record, device: Record, models: Mapping[str, Path]) -> dict[str, list[Record]]:
-        """Run every variant on the device in interleaved rounds; the first round also traces. Return the ended runs."""
-        runs: dict[str, list[Record]] = {name: [] for name in models}
-        with _step(f"run {len(models)} variants on the device, {ROUNDS} rounds each"):
-            for number in range(ROUNDS):
-                for name, model in models.items():
-                    body = {
-                        "script": "evaluate.py",
-                        "arguments": [_relative(workspace, model)],
-                        "device": device["id"],
-                        "include": [],
-                        "trace": number == 0,
-                    }
-                    run = self._client.start(f"/workspaces/{workspace['id']}/runs", body)
-                    label = f"  {name}, round {number + 1}"
-                    runs[name].append(follow_run(self._client, run, label, show_log=False))
+    def evaluate(self, workspace: Record, device: Record, models: Mapping[str, Path]) -> dict[str, Record]:
+        """Run every variant on the device over all held-out digits, traced; return the ended runs."""
+        runs: dict[str, Record] = {}
+        with _step(f"run {len(models)} variants on the device"):
+            for name, model in models.items():
+                body = {
+                    "script": "evaluate.py",
+                    "arguments": [_relative(workspace, model)],
+                    "device": device["id"],
+                    "include": [],
+                    "trace": True,
+                }
+                run = self._client.start(f"/workspaces/{workspace['id']}/runs", body)
+                runs[name] = follow_run(self._client, run, f"  {name}", show_log=False)
         return runs
+
+    def bench(self, workspace: Record, device: Record, models: Mapping[str, Path]) -> dict[str, Record]:
+        """Measure how fast the variants are, in interleaved rounds; return each one's measurement."""
+        paths = {name: _relative(workspace, model) for name, model in models.items()}
+        with _step(f"measure the latency of {len(models)} variants, {ROUNDS} rounds each"):
+            body = {
+                "models": list(paths.values()),
+                "inputs": HELD_OUT,
+                "device": device["id"],
+                "rounds": ROUNDS,
+                "runs": RUNS,
+            }
+            run = self._client.start(f"/workspaces/{workspace['id']}/bench", body)
+            found = self._client.get(f"/runs/{follow_tool(self._client, run, '  bench')['id']}/bench")
+        measured = {one["cell"]["model"]: one["measurement"] for one in found["cells"]}
+        return {name: measured[path] for name, path in paths.items()}
 
     def export_trace(self, run: Record) -> Path:
         target = self._folder / "trace.json"
@@ -231,42 +248,43 @@ def _training(job: Record, metrics: Sequence[Record]) -> Training:
 
 
 def _variants(
-    models: Mapping[str, Path], measured: Mapping[str, Sequence[Record]], traces: Mapping[str, Record], host: Record
+    models: Mapping[str, Path],
+    evaluated: Mapping[str, Record],
+    measured: Mapping[str, Record],
+    traces: Mapping[str, Record],
+    host: Record,
 ) -> tuple[Variant, ...]:
-    reference = measured[REFERENCE]
     found = []
     for recipe in RECIPES:
-        runs = measured[recipe.name]
-        first = runs[0]["result"]
-        rounds = [run["result"]["p50_ms"] for run in runs]
-        agreed = [mine == theirs for mine, theirs in zip(first["predictions"], host["predictions"], strict=True)]
+        result, measurement = evaluated[recipe.name]["result"], measured[recipe.name]
+        agreed = [mine == theirs for mine, theirs in zip(result["predictions"], host["predictions"], strict=True)]
         is_reference = recipe.name == REFERENCE
         found.append(
             Variant(
                 name=recipe.name,
                 description=recipe.description,
                 bytes=models[recipe.name].stat().st_size,
-                accuracy=first["accuracy"],
+                accuracy=result["accuracy"],
                 agreement=sum(agreed) / len(agreed),
-                latency_ms=Latency(statistics.median(rounds), statistics.median(r["result"]["p90_ms"] for r in runs)),
-                session_memory_bytes=first["session_memory_bytes"],
-                peak_memory_bytes=max(run["result"]["peak_memory_bytes"] for run in runs),
-                deciles_ms=tuple(statistics.median(column) for column in _columns(runs, "deciles_ms")),
-                rounds_p50_ms=tuple(rounds),
+                latency_ms=Latency(measurement["p50_ms"], measurement["p90_ms"]),
+                session_memory_bytes=result["session_memory_bytes"],
+                peak_memory_bytes=result["peak_memory_bytes"],
+                deciles_ms=tuple(measurement["deciles_ms"]),
+                rounds_p50_ms=_rounds(measurement),
                 operators=_operators(traces[recipe.name]),
                 accuracy_difference=None
                 if is_reference
-                else accuracy_difference(_correct(runs[0]), _correct(reference[0])),
+                else accuracy_difference(_correct(evaluated[recipe.name]), _correct(evaluated[REFERENCE])),
                 latency_difference=None
                 if is_reference
-                else latency_difference(rounds, [run["result"]["p50_ms"] for run in reference]),
+                else latency_difference(_rounds(measurement), _rounds(measured[REFERENCE])),
             )
         )
     return tuple(found)
 
 
-def _columns(runs: Sequence[Record], name: str) -> Iterator[tuple[float, ...]]:
-    return zip(*(run["result"][name] for run in runs), strict=True)
+def _rounds(measurement: Record) -> tuple[float, ...]:
+    return tuple(one["p50_ms"] for one in measurement["rounds"])
 
 
 def _correct(run: Record) -> list[bool]:

@@ -228,9 +228,9 @@ def _fact(demo: DemoResult, name: str) -> str:
 
 def _footer() -> str:
     return """<footer class="quiet">
-<p>The same script measured every variant on the device, in rounds that take turns, so that a slow moment hits all of them.
-Latency is of one inference of one sample, without tracing. Session memory is what MNN says its session takes; peak memory is
-how far the worker rose over its use before the model was loaded, session included.</p>
+<p>The same script ran every variant on the device. Latency is that of <code>edgeloop bench</code>: of one inference of one
+sample, in rounds that take turns, so that a slow moment hits all of them. Session memory is what MNN says its session takes;
+peak memory is how far the worker rose over its use before the model was loaded, session included.</p>
 <p>A difference is called noise where it cannot be told from chance: in accuracy by McNemar's exact test on the answers that
 changed (5 %), in latency where the ranges of the rounds' medians
 overlap or the medians differ by less than 3 %.</p>

@@ -182,7 +182,7 @@ class _Selection:
 
     def add_file(self, name: str, noun: str = "file") -> str:
         path = bundle_path(self._root, name, noun)
-        if not (self._root / path).is_file():
+        if not is_file(self._root / path):
             raise NotFoundError(f"There is no {noun} {path} in the workspace {self._root}.")
         self._add(path)
         return path
@@ -298,6 +298,14 @@ def bundle_path(root: Path, name: str, noun: str = "file") -> str:
             details={"path": name[:200]},
         )
     return path
+
+
+def is_file(path: Path) -> bool:
+    """Return whether there is a file, also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a file name, or with a NUL
+        return False
 
 
 def _inside(root: Path, text: str) -> str | None:

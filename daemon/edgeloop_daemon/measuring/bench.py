@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from edgeloop_daemon.devices.bundles import DeviceTool, bundle_path, tool_path
+from pydantic import Field
+
+from edgeloop_daemon.devices.bundles import DeviceTool, bundle_path, is_file, tool_path
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_shared.benchmarks import (
     MAX_CELLS,
@@ -44,7 +46,9 @@ class BenchRequest:
     inputs: str | None = field(default=None, metadata=_PATH)
     backends: tuple[Backend, ...] = field(default=("cpu",), metadata={"min_length": 1, "max_length": 6})
     precisions: tuple[Precision, ...] = field(default=("normal",), metadata={"min_length": 1, "max_length": 3})
-    threads: tuple[int, ...] = field(default=(1,), metadata={"min_length": 1, "max_length": 16})
+    threads: tuple[Annotated[int, Field(ge=1, le=MAX_THREADS)], ...] = field(
+        default=(1,), metadata={"min_length": 1, "max_length": 16}
+    )
     rounds: int = field(default=5, metadata={"ge": 1, "le": MAX_ROUNDS})
     runs: int = field(default=100, metadata={"ge": 1, "le": MAX_RUNS})
     inside: str | None = field(default=None, metadata=_PATH)
@@ -58,9 +62,6 @@ def bench_tool(request: BenchRequest, root: Path) -> DeviceTool:
 
     Raises `InvalidInputError`, `BundleError`, `TooLargeError` and `NotFoundError`.
     """
-    for number in request.threads:
-        if not 1 <= number <= MAX_THREADS:
-            raise InvalidInputError(f"A model cannot run with {number} threads.", hint=f"Use 1 to {MAX_THREADS}.")
     models = [bundle_path(root, model, "model") for model in request.models]
     reference = models[0] if request.reference is None else bundle_path(root, request.reference, "model")
     matrix = itertools.product(models, request.backends, request.precisions, request.threads)
@@ -110,11 +111,11 @@ def tool_result(run: Run, name: str, kind: type[T]) -> T:
 
 def model_files(root: Path, model: str) -> tuple[str, ...]:
     """Return the files of the model at a path of the bundle: itself, and its weights where they stand beside it."""
-    if not (root / model).is_file():
+    if not is_file(root / model):
         raise NotFoundError(f"There is no model {model} in the workspace {root}.", hint="`edgeloop train` makes one.")
     if model.lower().endswith(".onnx"):
         raise InvalidInputError(
             f"{model} is an ONNX model, which MNN does not run.", hint=f"Convert it first: `edgeloop convert {model}`."
         )
     weights = f"{model}.weight"
-    return (model, weights) if (root / weights).is_file() else (model,)
+    return (model, weights) if is_file(root / weights) else (model,)

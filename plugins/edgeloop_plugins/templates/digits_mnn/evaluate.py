@@ -29,8 +29,7 @@ def main() -> None:
     peak_memory_bytes = max(0, edgeloop_task.memory().peak_bytes - before)
     accuracy = float(np.mean(scores.argmax(1) == labels))
 
-    milliseconds = np.array(model.time(images[:1], repeats=REPEATS).samples_ns) / 1e6
-    deciles = np.percentile(milliseconds, range(10, 100, 10))
+    timing = model.time(images[:1], repeats=REPEATS)
 
     np.savez_compressed("predictions.npz", scores=scores, labels=labels)
     edgeloop_task.report_file("predictions.npz")
@@ -40,9 +39,8 @@ def main() -> None:
         accuracy=accuracy,
         predictions=scores.argmax(1),
         labels=labels,
-        p50_ms=deciles[4],
-        p90_ms=deciles[8],
-        deciles_ms=deciles,
+        p50_ms=timing.p50_ms,
+        p90_ms=timing.p90_ms,
         session_memory_bytes=model.session_memory_bytes,
         peak_memory_bytes=peak_memory_bytes,
     )
