@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
-from edgeloop_daemon.cli.output import clean, print_json, when
+from edgeloop_daemon.cli.output import clean, print_json, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 
 _PAGE = 1000
+_MOMENTS = frozenset({"expires_at"})
+_BYTES = frozenset({"received", "total", "size", "freed_bytes"})
 
 
 @click.command()
@@ -61,5 +63,13 @@ def _events(
 def _line(event: Record) -> str:
     if event["kind"] == "reset":
         return f"(the events between {event['data']['since']} and {event['data']['resumes']} are not kept any more)"
-    shown = " ".join(str(value) for value in event["data"].values() if value not in (None, ""))
+    shown = " ".join(_shown(name, value) for name, value in event["data"].items() if value not in (None, ""))
     return clean(f"{event['cursor']:>6}  {when(event['time'])}  {event['kind']:<18}  {shown}".rstrip())
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in _MOMENTS:
+        return f"{name.replace('_', ' ')} {when(value)}"
+    if name in _BYTES:
+        return size(value) if name == "size" else f"{name.replace('_', ' ')} {size(value)}"
+    return f"{value:.0%}" if name == "fraction" else str(value)
