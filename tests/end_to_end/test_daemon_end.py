@@ -18,6 +18,13 @@ from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import process_lock
 
 LINES = 2000  # half a minute, unless it is cancelled
+GATED = """
+import pathlib, sys, time
+print("begun", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print("done", flush=True)
+"""
 ENDLESS = "import time\nprint('begun', flush=True)\nwhile True:\n    time.sleep(0.1)\n"
 
 
@@ -78,6 +85,25 @@ def test_a_job_goes_on_without_the_daemon_and_the_next_one_takes_it_up(project: 
         assert client.get(f"/jobs/{job}")["state"] == "running"
         client.delete(f"/jobs/{job}")
         until(lambda: client.get(f"/jobs/{job}")["state"] == "cancelled", "the job ends")
+
+
+def test_a_run_on_a_virtual_device_goes_on_without_the_daemon_and_the_next_one_hears_all_of_it(
+    project: CommandLine,
+) -> None:
+    project.run("device", "virtual", "--allow", "--count", "2", "--name", "pocket")
+    (project.folder / "gated.py").write_text(GATED)
+    run = project.json("run", "--detach", "--device", "pocket", "gated.py", str(project.folder / "gate"))["id"]
+    with client_of(project) as client:
+        until(lambda: bool(client.get(f"/runs/{run}/log", wait=10)["items"]), "the script begins")
+    told = project.json("down")
+    assert (told["virtual_devices"], told["going_on"]) == (["pocket-2"], ["pocket"])
+    (project.folder / "gate").touch()
+    project.run("up", "--device-host", "127.0.0.1")
+    with client_of(project) as client:
+        until(lambda: client.get(f"/runs/{run}")["ended_at"] is not None, "the run ends")
+        assert client.get(f"/runs/{run}")["state"] == "succeeded"
+        assert [line["text"].strip() for line in client.run_log(run, follow=False)] == ["begun", "done"]
+    assert project.json("down")["going_on"] == []
 
 
 def test_with_stop_jobs_nothing_goes_on(project: CommandLine) -> None:

@@ -8,10 +8,11 @@ import textwrap
 
 import click
 
+from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.daemon_process import daemon_command, daemon_service, start_daemon, wait_until_stopped
 from edgeloop_daemon.cli.output import print_json, when
 from edgeloop_daemon.cli.session import Session, json_option
-from edgeloop_daemon.cli.virtual_devices import stop_virtual_devices
+from edgeloop_daemon.cli.virtual_devices import known_virtual_devices, stop_virtual_devices
 
 
 @click.command()
@@ -47,19 +48,34 @@ def up(session: Session, foreground: bool, port: int | None, device_port: int | 
 @json_option
 @click.pass_obj
 def down(session: Session, stop_jobs: bool) -> None:
-    """Stop the daemon and its virtual devices."""
+    """Stop the daemon and its virtual devices.
+
+    Jobs go on, and so do virtual devices with a run: the next daemon takes them up.
+    """
     was_running = session.client.is_running()
+    working = _working_devices(session.client) if was_running and not stop_jobs else frozenset()
     is_service = daemon_service(session.folders).is_installed()
     if was_running:  # first: what is cancelled on a device is cancelled through its link
         session.client.post("/shutdown", {"stop_jobs": stop_jobs})
         wait_until_stopped(session.folders)
-    stopped = stop_virtual_devices(session.folders)
+    stopped = stop_virtual_devices(session.folders, keep=working)
+    going_on = [one.name for one in known_virtual_devices(session.folders) if one.name in working and one.is_running]
     if session.as_json:
-        print_json({"was_running": was_running, "virtual_devices": stopped, "is_service": is_service})
+        print_json(
+            {"was_running": was_running, "virtual_devices": stopped, "going_on": going_on, "is_service": is_service}
+        )
         return
     click.echo("The daemon has stopped." if was_running else "The daemon was not running.")
+    for name in going_on:
+        click.echo(f"{name} goes on with its run: `edgeloop device stop {name}` ends both.")
     if is_service:
         click.echo("It starts again at your next login: `edgeloop service uninstall` ends that.")
+
+
+def _working_devices(client: Client) -> frozenset[str]:
+    """Return the names of the devices that have runs to do."""
+    working = {run["device"] for run in client.items("/runs", limit=1000) if run["ended_at"] is None}
+    return frozenset(device["info"]["name"] for device in client.items("/devices") if device["id"] in working)
 
 
 @click.command()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,6 @@ def known_virtual_devices(folders: Folders) -> list[VirtualDevice]:
     return [VirtualDevice(folders, name) for name in names]
 
 
-def stop_virtual_devices(folders: Folders) -> list[str]:
-    """End all virtual devices that run; return their names."""
-    return [device.name for device in known_virtual_devices(folders) if device.stop()]
+def stop_virtual_devices(folders: Folders, *, keep: Collection[str] = ()) -> list[str]:
+    """End all virtual devices that run, but those called as in `keep`; return their names."""
+    return [device.name for device in known_virtual_devices(folders) if device.name not in keep and device.stop()]
