@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeloop_shared.checks import Check, CheckFigures, CheckResult, CheckTask
-from edgeloop_shared.codec import decode_json, encode
+from edgeloop_shared.codec import decode_json, encode, encode_json
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 from edgeloop_shared.messages import MAX_FRAME_BYTES
 from edgeloop_task import reporting
 from edgeloop_task.benchmarking import Subject, in_rounds
-from edgeloop_task.child_script import run_in_child, run_script
+from edgeloop_task.child_script import ran_in_child, run_script
 from edgeloop_task.model import Model, load_model
 from edgeloop_task.sample_inputs import Sample, in_order, random_samples, stored_samples
 from edgeloop_task.tensor_comparison import TensorComparison
@@ -135,13 +135,14 @@ def _script(check: Check) -> CheckFigures:
     script = check.script
     assert script is not None
 
-    def run() -> dict[str, float]:
+    def run(folder: Path) -> None:
         results = _Results()
         reporting.use(results)
         run_script(script, check.arguments)
-        return results.numbers
+        (folder / "figures.json").write_bytes(encode_json(CheckFigures(results=results.numbers)))
 
-    return CheckFigures(results=run_in_child(script, run))
+    with ran_in_child(script, run) as folder:
+        return decode_json(CheckFigures, (folder / "figures.json").read_bytes(), max_bytes=MAX_FRAME_BYTES)
 
 
 def _plain(text: str) -> str:

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import os
-import pickle
 import runpy
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from edgeloop_shared.errors import TaskFailedError
 
-T = TypeVar("T")
 
+@contextmanager
+def ran_in_child(script: str, action: Callable[[Path], None]) -> Iterator[Path]:
+    """Run `action` in a process of its own and yield the folder, of the block's life, in which it has left what it found.
 
-def run_in_child(script: str, action: Callable[[], T]) -> T:
-    """Return what `action` returns in a process of its own: its threads and memory, and a crash, stay there.
-
-    MNN must not be loaded yet, since the process is forked, as the device's own guardian does it. Raises `TaskFailedError` that
-    names `script` if it fails.
+    Its threads and memory, and a crash, stay there. MNN must not be loaded yet, since the process is forked, as the device's own
+    guardian does it. Raises `TaskFailedError` that names `script` if it fails.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         child = os.fork()
         if child == 0:
-            _answer(action, answer)
+            _end_with(action, folder)
         _, ended = os.waitpid(child, 0)
         if ended != 0:
             code = os.waitstatus_to_exitcode(ended)
@@ -35,8 +33,7 @@ def run_in_child(script: str, action: Callable[[], T]) -> T:
                 f"{script} failed: {f'signal {-code}' if code < 0 else f'exit code {code}'}.",
                 hint=f"The run's log shows why. `edgeloop run {script}` runs it by itself.",
             )
-        found: T = pickle.loads(answer.read_bytes())  # noqa: S301 - our own child's
-        return found
+        yield folder
 
 
 def run_script(script: str, arguments: Sequence[str]) -> None:
@@ -50,11 +47,11 @@ def run_script(script: str, arguments: Sequence[str]) -> None:
             raise
 
 
-def _answer(action: Callable[[], object], answer: Path) -> None:
-    """Write what `action` returns, and end this process."""
+def _end_with(action: Callable[[Path], None], folder: Path) -> None:
+    """Do `action` as the last thing of this process."""
     status = 1
     try:
-        answer.write_bytes(pickle.dumps(action()))
+        action(folder)
         status = 0
     except BaseException:
         traceback.print_exc()

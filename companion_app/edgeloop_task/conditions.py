@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
-from collections.abc import Callable, Mapping
-from types import CodeType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from edgeloop_shared.codec import printable
@@ -66,10 +66,6 @@ FUNCTIONS: Mapping[str, str] = {
 }
 
 _IN = "IN"  # stands for `in`, which is a word of Python's; as long as that, so that positions stay
-_UNARY = (ast.Not, ast.USub, ast.UAdd)
-_BINARY = (ast.Add, ast.Sub, ast.Mult)
-_CAREFUL: Mapping[type[ast.operator], str] = {ast.Div: "_divide", ast.FloorDiv: "_floor", ast.Mod: "_modulo"}
-_COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 
 
 class Values(Protocol):
@@ -82,13 +78,17 @@ class Values(Protocol):
         """Return one of `RUN_NAMES`."""
 
 
+Term = Callable[[Values], Any]
+"""A part of a condition, which tells its value for what is looked at."""
+
+
 class Condition:
     """A condition that has been read. Raises `InvalidInputError` for a text that is none; it says where and why."""
 
     def __init__(self, text: str) -> None:
         self.text = text.strip()
         reader = _Reader(self.text)
-        self._code = reader.code
+        self._term = reader.term
         self.needs_reference = reader.needs_reference
         self.tensors = frozenset(reader.tensors)
         """The tensors that it names: `("out", 1)`."""
@@ -97,8 +97,7 @@ class Condition:
 
     def holds(self, values: Values) -> bool:
         """Return whether it holds for `values`."""
-        names = {**_HELPERS, "_statistic": values.statistic, "_run": values.run_value}
-        return bool(eval(self._code, names))  # noqa: S307  # compiled from a closed list of nodes
+        return bool(self._term(values))
 
     def __str__(self) -> str:
         return self.text
@@ -111,7 +110,7 @@ class Condition:
 
 
 class _Reader:
-    """Checks every node of an expression and rewrites it to calls of `_statistic`, `_run` and the functions."""
+    """Checks every node of an expression and makes a term of it: nothing of the text is ever run."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -123,8 +122,7 @@ class _Reader:
             raise self._refusal(
                 body, "it is a number, and a condition is true or false", "Compare it, as in `nan_count > 0`."
             )
-        tree = ast.fix_missing_locations(ast.Expression(self._checked(body, 0)))
-        self.code: CodeType = compile(tree, "<condition>", "eval")
+        self.term = self._term(body, 0)
 
     def _parsed(self) -> ast.expr:
         if not self._text or len(self._text) > MAX_CHARACTERS:
@@ -142,51 +140,50 @@ class _Reader:
         except (ValueError, RecursionError, MemoryError):
             raise self._refusal_at(0, "this is no expression, or nested too deeply") from None
 
-    def _checked(self, node: ast.expr, depth: int) -> ast.expr:
+    def _term(self, node: ast.expr, depth: int) -> Term:
         if depth > _MAX_DEPTH:
             raise self._refusal(node, "it is nested too deeply")
 
-        def inner(part: ast.expr) -> ast.expr:
-            return self._checked(part, depth + 1)
+        def inner(*parts: ast.expr) -> tuple[Term, ...]:
+            return tuple(self._term(part, depth + 1) for part in parts)
 
         match node:
             case ast.BoolOp(op, values):
-                return ast.BoolOp(op, [inner(value) for value in values])
-            case ast.UnaryOp(unary, operand) if isinstance(unary, _UNARY):
-                return ast.UnaryOp(unary, inner(operand))
-            case ast.BinOp(left, binary, right) if isinstance(binary, _BINARY):
-                return ast.BinOp(inner(left), binary, inner(right))
-            case ast.BinOp(left, binary, right) if type(binary) in _CAREFUL:
-                return _call(_CAREFUL[type(binary)], inner(left), inner(right))
-            case ast.Compare(left, comparisons, others) if all(isinstance(one, _COMPARISONS) for one in comparisons):
-                return ast.Compare(inner(left), comparisons, [inner(other) for other in others])
+                return _junction(inner(*values), is_all=isinstance(op, ast.And))
+            case ast.UnaryOp(unary, operand) if type(unary) in _UNARY:
+                return _applied(_UNARY[type(unary)], inner(operand))
+            case ast.BinOp(left, binary, right) if type(binary) in _BINARY:
+                return _applied(_BINARY[type(binary)], inner(left, right))
+            case ast.Compare(left, comparisons, others) if all(type(one) in _COMPARISONS for one in comparisons):
+                return _compared([_COMPARISONS[type(one)] for one in comparisons], inner(left, *others))
             case ast.Constant(int() | float() as value) if not isinstance(value, bool):
-                return self._number(node, value)
+                number = self._number(node, value)
+                return lambda _: number
             case ast.Name(name):
                 return self._named(node, name)
-            case ast.Attribute(ast.Subscript(ast.Name("out" | "IN" as side), ast.Constant(number)), statistic):
-                return self._tensor(node, side, number, statistic)
+            case ast.Attribute(ast.Subscript(ast.Name("out" | "IN" as side), ast.Constant(place)), statistic):
+                return self._tensor(node, side, place, statistic)
             case ast.Call(ast.Name(name), arguments, []):
                 self._check_call(node, name, arguments)
-                return _call(f"_{name}", *(inner(argument) for argument in arguments))
+                return _applied(_FUNCTIONS[name], inner(*arguments))
         raise self._refusal(node, "this cannot be said in a condition", "See what can: docs/operators.md.")
 
-    def _number(self, node: ast.expr, value: float) -> ast.expr:
+    def _number(self, node: ast.expr, value: float) -> float:
         try:
-            return ast.Constant(float(value))
+            return float(value)
         except OverflowError:
             raise self._refusal(node, "the number is too large") from None
 
-    def _named(self, node: ast.expr, name: str) -> ast.expr:
+    def _named(self, node: ast.expr, name: str) -> Term:
         if name in RUN_NAMES:
-            return _call("_run", ast.Constant(name))
+            return lambda values: values.run_value(name)
         if name not in STATISTICS:
             raise self._refusal(node, f"there is no {name!r}", _known())
         self.has_bare_statistic = True
         self.needs_reference |= name in COMPARISONS
-        return _call("_statistic", ast.Constant(name), ast.Constant(None))
+        return lambda values: values.statistic(name, None)
 
-    def _tensor(self, node: ast.expr, side: str, number: object, statistic: str) -> ast.expr:
+    def _tensor(self, node: ast.expr, side: str, number: object, statistic: str) -> Term:
         if type(number) is not int or not 0 <= number < MAX_TENSORS:
             raise self._refusal(node, "a tensor is named by its number, from 0", "As in `out[1].abs_max`.")
         if statistic not in STATISTICS:
@@ -195,11 +192,9 @@ class _Reader:
             if side == _IN:
                 raise self._refusal(node, "references are of outputs, not of inputs", "Ask it of `out[0]`.")
             self.needs_reference = True
-        side = "in" if side == _IN else "out"
-        self.tensors.add((side, number))
-        return _call(
-            "_statistic", ast.Constant(statistic), ast.Tuple([ast.Constant(side), ast.Constant(number)], ast.Load())
-        )
+        tensor = ("in" if side == _IN else "out", number)
+        self.tensors.add(tensor)
+        return lambda values: values.statistic(statistic, tensor)
 
     def _check_call(self, node: ast.expr, name: str, arguments: list[ast.expr]) -> None:
         if name not in FUNCTIONS:
@@ -233,8 +228,40 @@ def _is_truth(node: ast.expr) -> bool:
     return False
 
 
-def _call(name: str, *arguments: ast.expr) -> ast.Call:
-    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+def _junction(terms: Sequence[Term], *, is_all: bool) -> Term:
+    """Return Python's `and` or `or` of terms: those behind the deciding one are not asked."""
+
+    def decide(values: Values) -> Any:
+        found: Any = is_all
+        for term in terms:
+            found = term(values)
+            if bool(found) is not is_all:
+                break
+        return found
+
+    return decide
+
+
+def _applied(function: Callable[..., Any], terms: Sequence[Term]) -> Term:
+    if len(terms) == 1:
+        (term,) = terms
+        return lambda values: function(term(values))
+    return lambda values: function(*(term(values) for term in terms))
+
+
+def _compared(comparisons: Sequence[Callable[[Any, Any], bool]], terms: Sequence[Term]) -> Term:
+    """Return Python's chain of comparisons: `a < b < c` asks `b` once, and `c` only if `a < b`."""
+
+    def compare(values: Values) -> bool:
+        left = terms[0](values)
+        for holds, term in zip(comparisons, terms[1:], strict=True):
+            right = term(values)
+            if not holds(left, right):
+                return False
+            left = right
+        return True
+
+    return compare
 
 
 def _known() -> str:
@@ -272,16 +299,33 @@ def _log10(value: float) -> float:
     return -math.inf if value == 0 else math.nan
 
 
-_HELPERS: Mapping[str, Any] = {
-    "__builtins__": {},
-    "_divide": _divide,
-    "_floor": _whole(lambda a, b: a // b),
-    "_modulo": _whole(lambda a, b: a % b),
-    "_abs": abs,
-    "_min": _smallest,
-    "_max": _largest,
-    "_isnan": math.isnan,
-    "_isinf": math.isinf,
-    "_sqrt": _sqrt,
-    "_log10": _log10,
+_UNARY: Mapping[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
+_BINARY: Mapping[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: _divide,
+    ast.FloorDiv: _whole(operator.floordiv),
+    ast.Mod: _whole(operator.mod),
+}
+_COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], bool]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_FUNCTIONS: Mapping[str, Callable[..., float]] = {
+    "abs": abs,
+    "min": _smallest,
+    "max": _largest,
+    "isnan": math.isnan,
+    "isinf": math.isinf,
+    "sqrt": _sqrt,
+    "log10": _log10,
 }

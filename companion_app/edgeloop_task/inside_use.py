@@ -16,7 +16,7 @@ from edgeloop_shared.benchmarks import Backend, Cell, InsideUse, Precision
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.significance import latency_difference
 from edgeloop_task import run_times
-from edgeloop_task.child_script import run_in_child, run_script
+from edgeloop_task.child_script import ran_in_child, run_script
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 
 COLD_RUNS = 3  # the first runs of a script are its warm-up
@@ -42,7 +42,14 @@ def record_script(script: str, arguments: Sequence[str], model: Path) -> Recorde
     It runs in a process of its own, so that its threads and memory are gone when the model is measured alone. Raises
     `TaskFailedError` if it fails, and `InvalidInputError` if it never runs that model.
     """
-    found = run_in_child(script, lambda: _record(script, arguments))
+
+    def record(folder: Path) -> None:
+        with run_times.recording() as recorder:
+            run_script(script, arguments)
+        run_times.save(recorder.found.values(), folder)
+
+    with ran_in_child(script, record) as folder:
+        found = run_times.load(folder)
     of_model = [runs for runs in found if Path(runs.path) == model.resolve()]
     if not of_model:
         ran = sorted({os.path.relpath(runs.path) for runs in found})
@@ -53,12 +60,6 @@ def record_script(script: str, arguments: Sequence[str], model: Path) -> Recorde
     most = max(of_model, key=lambda runs: len(runs.runs))
     cell = Cell(str(model), cast("Backend", most.backend), cast("Precision", most.precision), most.threads)
     return Recorded(script, cell, most)
-
-
-def _record(script: str, arguments: Sequence[str]) -> list[run_times.ModelRuns]:
-    with run_times.recording() as recorder:
-        run_script(script, arguments)
-    return list(recorder.found.values())
 
 
 def compare_inside(recorded: Recorded, alone_ms: Sequence[float]) -> InsideUse:

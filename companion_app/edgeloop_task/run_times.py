@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from numpy.typing import ArrayLike
+
+from edgeloop_shared.codec import decode_json, encode_json
 
 if TYPE_CHECKING:
     from edgeloop_task.model import Model
 
 MAX_RUNS = 100_000
+_MAX_BYTES = 256 * 1024**2  # of the description of all runs
 
 
 class Stopwatch:
@@ -98,3 +103,43 @@ def record(model: Model, arrays: tuple[ArrayLike, ...], named: Mapping[str, Arra
     """Give a run that has ended to the recorder, if there is one."""
     if _Listener.recorder is not None and len(watch.moments) == len(("asked", "begun", "fed", "computed", "ended")):
         _Listener.recorder.add(model, arrays, named, watch)
+
+
+@dataclass(frozen=True)
+class _Described:
+    """`ModelRuns` but for the arrays, which lie beside it: `positional` of them without a name, then the `named` ones."""
+
+    path: str
+    backend: str
+    precision: str
+    threads: int
+    positional: int
+    named: tuple[str, ...]
+    runs: tuple[RunTimes, ...] = field(metadata={"max_length": MAX_RUNS})
+
+
+def save(found: Iterable[ModelRuns], folder: Path) -> None:
+    """Write runs into an empty folder, from which `load` reads them in another process."""
+    described = []
+    for number, one in enumerate(found):
+        for place, array in enumerate((*one.arrays, *one.named.values())):
+            np.save(folder / f"{number}-{place}.npy", np.asarray(array), allow_pickle=False)
+        described.append(
+            _Described(
+                one.path, one.backend, one.precision, one.threads, len(one.arrays), tuple(one.named), tuple(one.runs)
+            )
+        )
+    (folder / "runs.json").write_bytes(encode_json(described))
+
+
+def load(folder: Path) -> list[ModelRuns]:
+    """Return the runs that `save` wrote."""
+    described = decode_json(tuple[_Described, ...], (folder / "runs.json").read_bytes(), max_bytes=_MAX_BYTES)
+    found = []
+    for number, one in enumerate(described):
+        count = one.positional + len(one.named)
+        arrays = [np.load(folder / f"{number}-{place}.npy", allow_pickle=False) for place in range(count)]
+        named = dict(zip(one.named, arrays[one.positional :], strict=True))
+        positional = tuple(arrays[: one.positional])
+        found.append(ModelRuns(one.path, one.backend, one.precision, one.threads, positional, named, list(one.runs)))
+    return found
