@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import click
 
@@ -12,10 +13,12 @@ from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
-from edgeloop_shared.errors import InvalidInputError, NoPairingWindowError, NotFoundError
+from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError, NotFoundError
 from edgeloop_shared.pairing import show_code
 
 _WAIT_SECONDS = 10
+_REDIAL_SECONDS = 35.0  # a device waits at most 30 s before it dials again
+_POLL_SECONDS = 0.1
 
 
 @click.command()
@@ -187,12 +190,18 @@ def _is_known(client: Client, local: VirtualDevice) -> bool:
 
 
 def _linked_device(client: Client, name: str) -> Record:
-    for item in client.items("/devices"):
-        if item["info"]["name"] == name and item["is_linked"]:
-            return item
-    raise NotFoundError(
-        f"The virtual device {name} is not linked to this daemon.", hint="`edgeloop devices` lists all."
-    )
+    """Return a virtual device once it is linked: one that has outlived its daemon dials the next one within half a minute."""
+    deadline = time.monotonic() + _REDIAL_SECONDS
+    while True:
+        for item in client.items("/devices"):
+            if item["info"]["name"] == name and item["is_linked"]:
+                return item
+        if time.monotonic() > deadline:
+            raise DeviceUnavailableError(
+                f"The virtual device {name} runs, but has not linked to this daemon for {_REDIAL_SECONDS:.0f} s.",
+                hint=f"`edgeloop device stop {name}` ends it; then start it anew.",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def _wait_for_pairing(client: Client, window: Record, *, quiet: bool) -> Record:
