@@ -21,7 +21,9 @@ NAMES = (
     *("record", "trace batch", "records in parts", "offer", "code"),
     *("Range", "Content-Range of an upload", "Authorization of a link", "Authorization of a blob", "Edgeloop-Versions"),
     *("Content-Range of a download", "reports of a script", "output of a script"),
-    *("edgeloop.toml", "pairings of a device", "manifest of a bundle", "log of a job", "configuration of a repository"),
+    *("edgeloop.toml", "pairings of a device"),
+    *("spool of a run", "journal of a worker", "results of commands", "end of a worker"),
+    *("manifest of a bundle", "log of a job", "configuration of a repository"),
     *("ONNX file", "MNN file of a script", "MNN file of a tool"),
     *("arrays for a model (.npz)", "arrays that lie (.npz)", "an array for a model (.npy)"),
 )
