@@ -150,7 +150,9 @@ class JournalReader:
                 data = file.read(max_bytes)
                 if len(data) >= HEADER.size:
                     missing = HEADER.size + HEADER.unpack_from(data)[0] - len(data)
-                    data += file.read(max(0, missing))
+                    # No more than is there: a spoiled length must not ask for gigabytes of memory.
+                    there = os.fstat(file.fileno()).st_size - self.cursor.offset - len(data)
+                    data += file.read(max(0, min(missing, there)))
         except FileNotFoundError:
             return []
         entries = []
