@@ -327,10 +327,6 @@ class RunRecords:
         self._state = replace(self._state, last={**self._state.last, priority: position})
         self.streams[priority].last = position
 
-    def give_up(self) -> None:
-        """Forget the run without sending the rest."""
-        self._outbox.forget(self)
-
     async def read(self, records: Sequence[SpooledRecord]) -> list[bytes]:
         """Return the payloads of records from disk."""
         return await asyncio.to_thread(self._spool.read, records)

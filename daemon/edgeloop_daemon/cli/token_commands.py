@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 
@@ -45,7 +46,7 @@ def list_tokens(session: Session) -> None:
 
 
 @token.command()
-@click.argument("name")
+@click.argument("name", shell_complete=completers.tokens)
 @json_option
 @click.pass_obj
 def revoke(session: Session, name: str) -> None:
