@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from edgeloop import trial
+from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
 from edgeloop_daemon.devices.run_table import Run
@@ -22,6 +23,7 @@ from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped, Occurrence
 from edgeloop_daemon.http.bench_routes import bench_routes
+from edgeloop_daemon.http.breakpoint_routes import breakpoint_routes
 from edgeloop_daemon.http.check_routes import check_routes
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
 from edgeloop_daemon.http.device_routes import device_routes
@@ -181,6 +183,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
+            *breakpoint_routes(Breakpoints(database), workspaces),
             *token_routes(named),
             *storage_routes(retention),
         )

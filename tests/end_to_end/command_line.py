@@ -103,6 +103,8 @@ def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
         ("new",),
         ("revoke",),
         ("list",),
+        ("add",),
+        ("remove",),
     )
     at = 1 if is_subcommand else 0
     return (*arguments[:at], "--json", *arguments[at:])

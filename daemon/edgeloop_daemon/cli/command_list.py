@@ -6,6 +6,7 @@ A test holds the summaries to the commands' own help.
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,10 @@ import click
 
 @dataclass(frozen=True)
 class Listed:
-    """A command called `name`, which is also its name in `edgeloop_daemon.cli.<module>`; `summary` is its help's first line."""
+    """A command called `name`, which is also its name in `edgeloop_daemon.cli.<module>`; `summary` is its help's first line.
+
+    A `name` that is a word of Python's own has a `_` behind it there.
+    """
 
     name: str
     module: str
@@ -22,7 +26,8 @@ class Listed:
 
     def load(self) -> click.Command:
         """Import the command."""
-        command = getattr(importlib.import_module(f"edgeloop_daemon.cli.{self.module}"), self.name)
+        name = f"{self.name}_" if keyword.iskeyword(self.name) else self.name
+        command = getattr(importlib.import_module(f"edgeloop_daemon.cli.{self.module}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -39,6 +44,9 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("check", "check_command", "Check on a device what edgeloop.toml expects of the workspace's models."),
         Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
         Listed("trace", "run_commands", "Per-operator traces of runs."),
+    ),
+    "Debugging": (
+        Listed("break", "break_commands", "Breakpoints that are kept with the workspace: add, list, remove."),
     ),
     "Jobs": (
         Listed("jobs", "job_commands", "List the jobs of this workspace, newest first."),

@@ -89,6 +89,15 @@ def _tokens(client: Client) -> Iterator[tuple[str, str]]:
         yield token["name"], ""
 
 
+def _breakpoints(client: Client) -> Iterator[tuple[str, str]]:
+    folder = Path.cwd()
+    for workspace in client.items("/workspaces"):
+        if folder.is_relative_to(workspace["path"]):
+            for one in client.items(f"/workspaces/{workspace['id']}/breakpoints"):
+                place = f"{one['file']}:{one['line']}" if one["file"] else one["selector"] or one["filter"]
+                yield one["id"], place
+
+
 runs = _asking(_runs)
 work = _asking(_work)
 active_work = _asking(_active_work)
@@ -96,6 +105,7 @@ devices = _asking(_devices)
 virtual_devices = _asking(_virtual_devices)
 plugins = _asking(_plugins)
 tokens = _asking(_tokens)
+breakpoints = _asking(_breakpoints)
 
 
 def templates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -281,6 +281,25 @@ class WorkspaceDistrusted(Occurrence):
 
 
 @dataclass(frozen=True)
+class BreakpointAdded(Occurrence):
+    """A breakpoint was added to a workspace; `breakpoint_kind` is `line`, `exception` or `operator`."""
+
+    kind = "breakpoint.added"
+    subject = "breakpoint"
+    breakpoint: str
+    breakpoint_kind: str
+
+
+@dataclass(frozen=True)
+class BreakpointRemoved(Occurrence):
+    """A breakpoint was removed."""
+
+    kind = "breakpoint.removed"
+    subject = "breakpoint"
+    breakpoint: str
+
+
+@dataclass(frozen=True)
 class TokenCreated(Occurrence):
     """A token was made."""
 
@@ -317,6 +336,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),
+        *(BreakpointAdded, BreakpointRemoved),
         *(TokenCreated, TokenRevoked),
         *(StoragePruned,),
     )

@@ -22,6 +22,7 @@ _PATH_PATTERNS = {
     "job": f"^j{_ID}",
     "run": f"^r{_ID}",
     "workspace": f"^w{_ID}",
+    "breakpoint": f"^b{_ID}",
     "token": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
 }
 _ANYWHERE = (401, 403, 421, 422, 429, 500, 503)

@@ -53,6 +53,16 @@ def m004_durability(tables: Tables) -> None:
     tables.execute("alter table runs add column is_cancel_requested integer not null default 0")
 
 
+def m005_breakpoints(tables: Tables) -> None:
+    """Create the table of breakpoints that are kept with a workspace. `place` is what two of them may not have in common."""
+    tables.execute(
+        "create table breakpoints ("
+        " number integer primary key autoincrement, id text not null unique, workspace text not null references workspaces(id),"
+        " kind text not null, place text not null, content_json text not null, created_at real not null,"
+        " verification_json text, unique (workspace, place))"
+    )
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -122,4 +132,5 @@ migrations: tuple[Migration, ...] = (
     m003_gaps_and_queues,
     m003_runs_that_return,
     m004_durability,
+    m005_breakpoints,
 )

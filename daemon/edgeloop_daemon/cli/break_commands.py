@@ -1,0 +1,134 @@
+"""`edgeloop break add | list | remove`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeloop_daemon.cli import completers
+from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.output import print_json, print_table
+from edgeloop_daemon.cli.run_commands import workspace_path
+from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_shared.errors import InvalidInputError
+
+_EXCEPTION = "exception:"
+_OPERATOR = "op:"
+
+
+@click.group("break")
+def break_() -> None:
+    """Breakpoints that are kept with the workspace: add, list, remove."""
+
+
+@break_.command()
+@click.argument("place", metavar="PLACE", shell_complete=completers.files(completers.SCRIPTS))
+@click.option(
+    "--condition",
+    "--when",
+    metavar="EXPRESSION",
+    help="Stop only when it holds: Python in the frame, or an operator's statistics.",
+)
+@click.option("--hit", metavar="COUNT", help="Stop only at these hits: 3, '>= 3' or '% 2' (every second).")
+@click.option("--log", metavar="MESSAGE", help="Print this instead of stopping; {expressions} in it are filled in.")
+@json_option
+@click.pass_obj
+def add(session: Session, place: str, condition: str | None, hit: str | None, log: str | None) -> None:
+    """Keep a breakpoint at PLACE: FILE:LINE, op:SELECTOR or exception:uncaught.
+
+    Every debug session of the workspace sets it. One that is already there takes these conditions.
+    """
+    workspace = session.workspace()
+    body = {
+        **_place(place, Path(workspace["path"]), session.folder),
+        "condition": condition,
+        "hit_condition": hit,
+        "log_message": log,
+    }
+    made = session.daemon().post(f"/workspaces/{workspace['id']}/breakpoints", body)
+    if session.as_json:
+        print_json(made)
+    else:
+        click.echo(f"{made['id']} stops at {place_of(made)}.")
+
+
+@break_.command("list")
+@json_option
+@click.pass_obj
+def list_breakpoints(session: Session) -> None:
+    """List the breakpoints and what the newest debug session made of them."""
+    workspace = session.workspace()
+    found = session.daemon().items(f"/workspaces/{workspace['id']}/breakpoints")
+    if session.as_json:
+        print_json(found)
+    elif not found:
+        click.echo("No breakpoint yet. `edgeloop break add FILE:LINE` adds one.")
+    else:
+        rows = [(one["id"], place_of(one), _conditions(one), state_of(one)) for one in found]
+        print_table(("id", "place", "when", "state"), rows)
+
+
+@break_.command()
+@click.argument("names", metavar="ID...", nargs=-1, shell_complete=completers.breakpoints)
+@click.option("--all", "everything", is_flag=True, help="Remove all of the workspace.")
+@json_option
+@click.pass_obj
+def remove(session: Session, names: tuple[str, ...], everything: bool) -> None:
+    """Forget breakpoints, by their ids or places."""
+    if bool(names) == everything:
+        raise InvalidInputError("Name breakpoints to remove, or say --all.", hint="`edgeloop break list` lists them.")
+    workspace = session.workspace()
+    path = f"/workspaces/{workspace['id']}/breakpoints"
+    client = session.daemon()
+    known = {place_of(one): one["id"] for one in client.items(path)}
+    chosen = tuple(known.values()) if everything else tuple(known.get(name, name) for name in names)
+    for name in chosen:
+        if not name.isalnum() or not name.startswith("b"):
+            raise InvalidInputError(f"There is no breakpoint {name!r}.", hint="`edgeloop break list` lists them.")
+        client.delete(f"{path}/{name}")
+    if session.as_json:
+        print_json({"removed": chosen})
+    else:
+        click.echo(f"Removed {', '.join(chosen) or 'nothing: there was none'}.")
+
+
+def place_of(one: Record) -> str:
+    """Return where a breakpoint is, as `add` takes it."""
+    if one["kind"] == "line":
+        return f"{one['file']}:{one['line']}"
+    return str(one["selector"] or f"{_EXCEPTION}{one['filter']}")
+
+
+def state_of(one: Record) -> str:
+    """Return what the newest session made of a breakpoint."""
+    verification = one["verification"]
+    if verification is None:
+        return "not used yet"
+    if verification["state"] == "moved":
+        return f"moved to line {verification['line']}"
+    return str(verification["message"] or verification["state"])
+
+
+def _conditions(one: Record) -> str:
+    parts = (
+        one["condition"],
+        one["hit_condition"] and f"hit {one['hit_condition']}",
+        one["log_message"] and f"log {one['log_message']!r}",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def _place(text: str, root: Path, folder: Path) -> Record:
+    """Return what `PLACE` names. Raises `InvalidInputError`."""
+    if text.startswith(_OPERATOR):
+        return {"kind": "operator", "selector": text}
+    if text.startswith(_EXCEPTION):
+        return {"kind": "exception", "filter": text.removeprefix(_EXCEPTION)}
+    file, _, line = text.rpartition(":")
+    if not file or not line.isdecimal():
+        raise InvalidInputError(
+            f"{text!r} names no place to stop.",
+            hint="Write FILE:LINE, op:SELECTOR (op:conv*), exception:raised or exception:uncaught.",
+        )
+    return {"kind": "line", "file": workspace_path(root, folder / file), "line": int(line)}
