@@ -32,8 +32,20 @@ from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.plugins import Plugins, installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.workspaces import settings
-from edgeloop_shared import bundles, codec, errors, messages, models, operator_hits, pairing, records, traces
-from edgeloop_task import conditions, operator_breakpoint, operator_selector
+from edgeloop_shared import (
+    bundles,
+    codec,
+    errors,
+    messages,
+    models,
+    operator_conditions,
+    operator_hits,
+    operator_selector,
+    pairing,
+    records,
+    traces,
+)
+from edgeloop_task import operator_breakpoint
 
 _PATTERNS = {
     models.NAME_PATTERN: "printable text",
@@ -66,7 +78,7 @@ _LIMITS: tuple[tuple[types.ModuleType, str, str], ...] = (
     (traces, "MAX_OPERATORS", "operators in one table"),
     (operator_hits, "MAX_HIT_TENSORS", "tensors of an operator in the report of a hit"),
     (operator_hits, "FIRST_VALUES", "first values of a tensor in its summary"),
-    (conditions, "MAX_CHARACTERS", "characters of a condition"),
+    (operator_conditions, "MAX_CHARACTERS", "characters of a condition"),
     (operator_selector, "MAX_CHARACTERS", "characters of a selector"),
     (codec, "MAX_DEPTH", "levels of nested JSON"),
     (codec, "MAX_TEXT", "characters of a string that names no limit of its own"),
@@ -115,8 +127,13 @@ def selectors_table() -> str:
 
 def condition_names_table() -> str:
     """Return the names that a condition may use."""
-    functions = {f"{name}(...)": meaning for name, meaning in conditions.FUNCTIONS.items()}
-    names = {**conditions.STATISTICS, **conditions.TENSORS, **conditions.RUN_NAMES, **functions}
+    functions = {f"{name}(...)": meaning for name, meaning in operator_conditions.FUNCTIONS.items()}
+    names = {
+        **operator_conditions.STATISTICS,
+        **operator_conditions.TENSORS,
+        **operator_conditions.RUN_NAMES,
+        **functions,
+    }
     return _table(("name", "is"), ((f"`{name}`", meaning) for name, meaning in names.items()))
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.operator_conditions import Condition
 from edgeloop_shared.operator_hits import OperatorHitReported, Phase
-from edgeloop_task.conditions import Condition
+from edgeloop_shared.operator_selector import Selector, parse_selector
 from edgeloop_task.operator_hit import Action, OperatorHit
-from edgeloop_task.operator_selector import Selector, parse_selector
 from edgeloop_task.references import ReferenceFolder, References, reference_key, references_of
 
 NamedAction = Literal["report", "skip", "dump", "abort"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from edgeloop_shared.operator_conditions import COMPARISONS
 from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, OperatorHitReported, Phase, TensorSummary
 from edgeloop_task import native_tensors, reporting
 from edgeloop_task.callbacks import interrupts_again
-from edgeloop_task.conditions import COMPARISONS
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint
 from edgeloop_task.operator_hit import HitTensor, OperatorHit, Place

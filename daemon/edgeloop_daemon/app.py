@@ -31,6 +31,7 @@ from edgeloop_daemon.http.event_routes import event_routes
 from edgeloop_daemon.http.idempotency import IdempotencyKeys
 from edgeloop_daemon.http.job_routes import job_routes
 from edgeloop_daemon.http.named_tokens import open_named_tokens
+from edgeloop_daemon.http.operator_routes import operator_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
 from edgeloop_daemon.http.routes import Route
 from edgeloop_daemon.http.run_routes import run_routes
@@ -181,6 +182,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
+            *operator_routes(devices.runs),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
             *breakpoint_routes(Breakpoints(database), workspaces),

@@ -38,6 +38,7 @@ from edgeloop_shared.messages import (
     encode_event,
 )
 from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.records import Priority
 
 PROGRESS_SECONDS = 0.25
@@ -331,6 +332,9 @@ class TaskRun:
                         else:
                             event(FileAnnounced(name, sha256, size))
                             files[sha256] = size
+                    case OperatorHitReported() as hit:
+                        event(hit)
+                        lines += [LogLine(entry.time_ns, "system", line) for line in hit_lines(hit)]
                     case report:
                         event(report)
         payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]

@@ -6,17 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgeloop_daemon.devices.bundles import missing_file_hint
 from edgeloop_daemon.devices.commands import Commands, device_error
 from edgeloop_daemon.devices.lost_runs import LostRun, LostRuns
+from edgeloop_daemon.devices.operator_hits import tell_hits
 from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
 from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_final_loss, describe_loss, store_records
 from edgeloop_daemon.devices.run_restore import restore_reported
 from edgeloop_daemon.devices.run_table import RunTable, Unfinished
+from edgeloop_daemon.events.event_log import PROGRESS_SECONDS
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
@@ -52,6 +54,7 @@ class ActiveRun:
     received: set[str] = field(default_factory=set)
     """Announced files whose bytes have come."""
     has_ended: bool = False
+    tells_hits: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -274,6 +277,22 @@ class ActiveRuns:
             await self._finish(active)
         else:
             _notify(active)
+            self._tell_hits(active)
+
+    def _tell_hits(self, active: ActiveRun) -> None:
+        """See to it that the event log learns of hits that came too soon after others, although none follow."""
+        if active.tells_hits or active.reported.hits.is_told:
+            return
+
+        async def tell() -> None:
+            active.tells_hits = False
+            hits = active.reported.hits
+            told = await self._database.write(lambda db: tell_hits(db, active.id, hits))
+            active.reported = replace(active.reported, hits=replace(active.reported.hits, told=told.told))
+            self._tell_hits(active)
+
+        active.tells_hits = True
+        self._later(PROGRESS_SECONDS, tell)
 
     async def _finish(self, active: ActiveRun, *, may_return: bool = False) -> None:
         finished = active.reported.finished

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from edgeloop_daemon.devices.operator_hits import HitCount, insert_hit, tell_hits
 from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
@@ -31,6 +32,7 @@ from edgeloop_shared.messages import (
     decode_event,
 )
 from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
 
 MAX_EVENT_PARTS = 1024
@@ -46,6 +48,7 @@ class Quotas:
     metric_points: int = 1_000_000
     files: int = 1000
     gaps: int = 1000
+    operator_hits: int = 100_000
     file_bytes: int = 1024**3
 
 
@@ -62,6 +65,7 @@ class Reported:
     metric_names: frozenset[str] = frozenset()
     metric_points: int = 0
     files: dict[str, tuple[str, int]] = field(default_factory=dict)  # by name: SHA-256 and size
+    hits: HitCount = field(default_factory=HitCount)
     finished: TaskFinished | None = None
     transfer: TransferProgress | None = None
     progress_told_at: float = 0.0
@@ -107,7 +111,7 @@ def store_records(
                     reported = _event_record(db, run_id, record, reported, quotas)
                 except EdgeloopError as error:
                     reported = replace(reported, failure=error, parts=())
-    return reported
+    return replace(reported, hits=tell_hits(db, run_id, reported.hits, at_once=reported.finished is not None))
 
 
 def _event_record(db: Tables, run_id: str, record: Record, reported: Reported, quotas: Quotas) -> Reported:
@@ -152,11 +156,15 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
             return _result(db, run_id, event, reported, quotas)
         case FileAnnounced():
             return _file(db, run_id, event, reported, quotas)
+        case OperatorHitReported():
+            if reported.hits.stored >= quotas.operator_hits:
+                raise _exceeded("hits of operator breakpoints", quotas.operator_hits)
+            return replace(reported, hits=insert_hit(db, run_id, event, reported.hits))
         case TaskFinished():
             if not event.state.is_terminal:
                 raise MessageError(f"The device said that the task is finished, and {event.state} at that.")
             return replace(reported, finished=event)
-    return reported  # a table or a hit of operators: whoever asks for them reads the records
+    return reported  # a table of operators: whoever asks for it reads the records
 
 
 def _gap(db: Tables, run_id: str, record: Record, quotas: Quotas) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeloop_daemon.devices.operator_hits import count_hits
 from edgeloop_daemon.devices.records import last_payload, unfinished_parts
 from edgeloop_daemon.devices.run_events import Reported
 from edgeloop_daemon.devices.run_table import Run
@@ -32,6 +33,7 @@ def restore_reported(db: Tables, run: Run) -> Reported:
         metric_names=frozenset(tag for tag, _ in metrics),
         metric_points=sum(count for _, count in metrics),
         files={file.name: (file.sha256, file.size) for file in run.files},
+        hits=count_hits(db, run.id),
         finished=_finished(db, streams[Priority.EVENTS]),
         transfer=TransferProgress(run.progress.received, run.progress.total) if run.progress else None,
     )

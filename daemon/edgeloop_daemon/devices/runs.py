@@ -10,6 +10,7 @@ from pathlib import Path
 from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns
 from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
+from edgeloop_daemon.devices.operator_hits import OperatorHit, OperatorHits
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_daemon.devices.run_events import describe_gap
@@ -47,6 +48,7 @@ class Runs:
     ) -> None:
         self._table = RunTable(database)
         self._records = RecordLog(database)
+        self._hits = OperatorHits(database)
         self._blobs = blobs
         self._bundles = BundleCollector(blobs)
         self._registry = registry
@@ -177,6 +179,21 @@ class Runs:
     async def metrics(self, run_id: str) -> tuple[Metric, ...]:
         """Return the run's metrics by name and step. Raises `NotFoundError`."""
         return await self._table.metrics(run_id)
+
+    async def operator_hits(
+        self, run_id: str, behind: int = 0, limit: int = 100, wait: float = 0.0
+    ) -> tuple[OperatorHit, ...]:
+        """Return at most `limit` hits of breakpoints on operators behind the one with the number `behind`.
+
+        With `wait` seconds nothing is returned only when the run has ended or that time is over. Raises `NotFoundError`.
+        """
+        deadline = asyncio.get_running_loop().time() + wait
+        while True:
+            changed = self._active.change(run_id)
+            run = await self._table.get(run_id)
+            hits = await self._hits.behind(run_id, behind, limit)
+            if hits or run.state.is_terminal or not await _is_set_by(changed, deadline):
+                return hits
 
     async def file(self, run_id: str, name: str) -> tuple[RunFile, Path]:
         """Return a file that the script reported and where its bytes are. Raises `NotFoundError`."""

@@ -143,6 +143,22 @@ class RunFileReported(Occurrence):
 
 
 @dataclass(frozen=True)
+class RunOperatorHit(Occurrence):
+    """Breakpoints on operators have hit, `hits` times in this run so far; at most twice a second. The latest one is named.
+
+    `operator` and `breakpoint` are the device's words.
+    """
+
+    kind = "run.operator-hit"
+    subject = "run"
+    supersedes = True
+    run: str
+    hits: int
+    operator: str
+    breakpoint: str
+
+
+@dataclass(frozen=True)
 class RunReturned(Occurrence):
     """A run that had ended because its device was lost goes on: the device is back and still has it."""
 
@@ -332,7 +348,8 @@ KINDS: Mapping[str, type[Occurrence]] = {
     for one in (
         *(DaemonStarted, DaemonStopped),
         *(JobQueued, JobStarted, JobProgressed, JobSucceeded, JobFailed, JobCancelled),
-        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunReturned, RunSucceeded, RunFailed, RunCancelled),
+        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunOperatorHit),
+        *(RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),

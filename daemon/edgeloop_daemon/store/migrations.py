@@ -63,6 +63,15 @@ def m005_breakpoints(tables: Tables) -> None:
     )
 
 
+def m006_operator_hits(tables: Tables) -> None:
+    """Number the hits of a run's operator breakpoints in the order in which they came."""
+    tables.execute(
+        "create table operator_hits ("
+        " run text not null references runs(id), number integer not null, hit_json text not null,"
+        " primary key (run, number)) without rowid"
+    )
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -133,4 +142,5 @@ migrations: tuple[Migration, ...] = (
     m003_runs_that_return,
     m004_durability,
     m005_breakpoints,
+    m006_operator_hits,
 )

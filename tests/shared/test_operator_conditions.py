@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgeloop_shared.errors import InvalidInputError
-from edgeloop_task.conditions import FUNCTIONS, MAX_CHARACTERS, RUN_NAMES, STATISTICS, Condition
-from edgeloop_task.operator_selector import Selector, parse_selector
+from edgeloop_shared.operator_conditions import FUNCTIONS, MAX_CHARACTERS, RUN_NAMES, STATISTICS, Condition
+from edgeloop_shared.operator_selector import Selector, parse_selector
 
 
 class Given:

@@ -1,0 +1,63 @@
+"""Breakpoints on operators of a model that runs on a device: what the command line and the API show of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.command_line import CommandLine
+
+LINE = "op:* when nan_count > 0: root (UnaryOp #1), run 0: out[0] float32 [2, 3], 1 NaN, min "
+SCRIPT = """
+import edgeloop_task
+import numpy as np
+
+model = edgeloop_task.load_model("planted.mnn")
+print("begun", flush=True)
+result = model(np.array([[0.5, 1.0, 1.5], [2.0, -1.0, 3.0]]))
+print("nan_count", int(np.isnan(result).sum()), "first", round(float(result[0, 0]), 4))
+"""
+
+
+@pytest.fixture(scope="module")
+def project(workspace: CommandLine, device: dict[str, Any]) -> CommandLine:
+    """A workspace with a model that makes a NaN in its operator `root`, and a device linked."""
+    maker = Path(__file__).with_name("planted_model.py")
+    done = subprocess.run([sys.executable, str(maker), str(workspace.folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (workspace.folder / "infer.py").write_text(SCRIPT)
+    (workspace.folder / "watching.py").write_text(
+        f"import edgeloop_task\nwith edgeloop_task.watch('nan_count > 0'):\n    exec('''{SCRIPT}''')\n"
+    )
+    return workspace
+
+
+def newest_run(project: CommandLine) -> str:
+    return str(project.json("runs", "--limit", "1")[0]["id"])
+
+
+def test_a_hit_is_shown_among_the_output_and_listed_afterwards(project: CommandLine) -> None:
+    done = project.call("run", "-i", "planted.mnn", "watching.py")
+    run = newest_run(project)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "begun"
+    assert [line for line in done.stderr.splitlines() if line.startswith(LINE)] != []
+    (hit,) = project.json("hits", run)
+    assert (hit["number"], hit["operator"], hit["operator_type"], hit["phase"]) == (1, "root", "UnaryOp", "after")
+    assert (hit["tensors"][0]["nan_count"], hit["tensors"][0]["first"][4]) == (1, "nan")
+    title, columns, row = project.run("hits", run).splitlines()
+    assert title == "op:* when nan_count > 0, after the operator"
+    assert columns.split() == ["run", "operator", "type", "tensor", "NaN", "inf", "min", "max", "mean"]
+    assert row.split()[:6] == ["0", "root", "UnaryOp", "out0", "2x3", "1"]
+    event = project.api("/events?kinds=run.operator-hit&limit=1000")["items"][-1]
+    assert event["data"] == {"run": run, "hits": 1, "operator": "root", "breakpoint": "op:* when nan_count > 0"}
+
+
+def test_a_run_without_hits_says_so(project: CommandLine) -> None:
+    project.run("run", "-i", "planted.mnn", "infer.py")
+    assert project.run("hits", newest_run(project)) == "No breakpoint on an operator has hit in this run.\n"
+    assert project.fail("hits", "r404")["code"] == "not-found"
