@@ -8,7 +8,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 
 help:
 	@echo "make demo    train digits, shrink the model, run every variant on a virtual device, report"
-	@echo "make test    run all tests"
+	@echo "make test    run all tests, on all processors"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
@@ -19,8 +19,10 @@ help:
 demo: .venv/.demo
 	$(BIN)/edgeloop demo $(OPTIONS)
 
+# Tests may run side by side: each has folders, ports and processes of its own.
+# `make test OPTIONS="-n 0 tests/shared"` runs some, one after the other.
 test: .venv/.test system-packages
-	$(BIN)/pytest $(OPTIONS)
+	$(BIN)/pytest --numprocesses auto --dist worksteal $(OPTIONS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
