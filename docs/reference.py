@@ -34,6 +34,7 @@ from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.workspaces import settings
 from edgeloop_shared import (
     bundles,
+    channels,
     codec,
     errors,
     messages,
@@ -62,6 +63,10 @@ _LIMITS: tuple[tuple[types.ModuleType, str, str], ...] = (
     (messages, "MAX_EVENT_BYTES", "an event put together from its records"),
     (records, "MAX_PAYLOAD", "the payload of one record"),
     (messages, "MAX_UNACKNOWLEDGED", "records of a stream on the way"),
+    (messages, "MAX_CHANNELS", "channels of one device"),
+    (channels, "MAX_CHANNEL_PAYLOAD", "the payload of one channel frame"),
+    (channels, "WINDOW", "bytes of one direction of a channel that nobody has taken yet"),
+    (channels, "MAX_ENDING_BYTES", "why a channel has ended"),
     (messages, "ACKNOWLEDGE_EVERY", "records after which the daemon acknowledges"),
     (messages, "ACKNOWLEDGE_SECONDS", "seconds after which it acknowledges at the latest"),
     (

@@ -1,8 +1,8 @@
 """The messages of pairing and of the link, version 1. Each travels as one JSON object; link messages carry their `type`.
 
-Over the link go JSON text frames (these messages) and binary frames (`edgeloop_shared.records`). After the upgrade the daemon
-sends `Welcome`; the device verifies it and answers `Hello`; the daemon answers `Acknowledge` with the positions of the streams
-that `Hello` named, and from then on both speak freely.
+Over the link go JSON text frames (these messages) and binary frames (`edgeloop_shared.records`, `edgeloop_shared.channels`).
+After the upgrade the daemon sends `Welcome`; the device verifies it and answers `Hello`; the daemon answers `Acknowledge` with
+the positions of the streams that `Hello` named, and from then on both speak freely.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ MAX_MESSAGE_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 4 * 1024**2  # of one event put together from its records; parsed JSON takes up to 25 times as much
 MAX_UNAUTHENTICATED_BYTES = 4 * 1024
 MAX_UNACKNOWLEDGED = 256  # records per stream
+MAX_CHANNELS = 64  # of one device and one daemon
 ACKNOWLEDGE_EVERY = 64
 ACKNOWLEDGE_SECONDS = 0.25
 VERSIONS_HEADER = "Edgeloop-Versions"
@@ -85,13 +86,15 @@ class Welcome:
 class Hello:
     """First message of the device. `epoch` changes when its spool starts anew; `streams` are those that it still holds.
 
-    `runs` are the ids of the runs that it still works on: the daemon ends the others that it thought were there.
+    `runs` are the ids of the runs that it still works on: the daemon ends the others that it thought were there. `channels`
+    are its open channels (`edgeloop_shared.channels`) and how much of each has come: the others have ended.
     """
 
     epoch: str = field(metadata={"pattern": ID_PATTERN})
     info: DeviceInfo
     streams: tuple[str, ...] = field(default=(), metadata={"max_length": 4096})
     runs: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
+    channels: Mapping[str, int] | None = field(default=None, metadata={"max_length": MAX_CHANNELS, "is_later": True})
 
     def __post_init__(self) -> None:
         for stream in self.streams:
@@ -99,6 +102,7 @@ class Hello:
         for run_id in self.runs:
             if _ID.fullmatch(run_id) is None:
                 raise InvalidInputError(f"{printable(run_id)!r} is not the id of a run.")
+        _check_positions(self.channels or {})
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ class Acknowledge:
 class RunTask:
     """Run a script. The manifest of its bundle (`BundleManifest` as JSON) is the blob `manifest`.
 
-    `memory_bytes` bounds what the script may allocate (none: the device's own bound).
+    `memory_bytes` bounds what the script may allocate (none: the device's own bound). With `debug` a debugger is made ready
+    before the script begins; with `wait` the script begins when a client has attached.
     """
 
     command_id: str = field(metadata={"pattern": ID_PATTERN})
@@ -130,6 +135,7 @@ class RunTask:
     arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     trace: bool = False
     memory_bytes: int | None = field(default=None, metadata={"ge": 1, "lt": 2**63, "is_later": True})
+    debug: Literal["listen", "wait"] | None = field(default=None, metadata={"is_later": True})
 
     def __post_init__(self) -> None:
         check_bundle_path(self.script)
@@ -153,7 +159,36 @@ class CommandResult:
     error: Mapping[str, Any] | None = None
 
 
-Message = Welcome | Hello | Acknowledge | RunTask | CancelTask | CommandResult
+@dataclass(frozen=True)
+class OpenChannel:
+    """Open a channel to the worker of a run, as soon as there is one.
+
+    `purpose` is the first line that the worker is told. Its answer is the first line that comes back: `{}`, or an error as
+    a dictionary. A device that cannot get so far ends the channel and says why.
+    """
+
+    channel: str = field(metadata={"pattern": ID_PATTERN})
+    run_id: str = field(metadata={"pattern": ID_PATTERN})
+    purpose: str = field(metadata={"pattern": "^[a-z]{1,32}$"})
+
+
+@dataclass(frozen=True)
+class ResumeChannels:
+    """The daemon's answer to the channels in `Hello`: how much of each has come. Those that are missing have ended."""
+
+    positions: Mapping[str, int] = field(metadata={"max_length": MAX_CHANNELS})
+
+    def __post_init__(self) -> None:
+        _check_positions(self.positions)
+
+
+def _check_positions(channels: Mapping[str, int]) -> None:
+    for channel, position in channels.items():
+        if _ID.fullmatch(channel) is None or position < 0:
+            raise InvalidInputError(f"{printable(channel)!r} at {position} is no channel.")
+
+
+Message = Welcome | Hello | Acknowledge | RunTask | CancelTask | CommandResult | OpenChannel | ResumeChannels
 
 MESSAGE_KINDS: dict[str, type[Message]] = {
     "welcome": Welcome,
@@ -162,6 +197,8 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "run-task": RunTask,
     "cancel-task": CancelTask,
     "command-result": CommandResult,
+    "open-channel": OpenChannel,
+    "resume-channels": ResumeChannels,
 }
 """The link messages by their `type`."""
 

@@ -18,7 +18,7 @@ NAMES = (
     *("pairing start", "pairing started", "pairing finish", "pairing finished", "log line", "manifest"),
     *("progress of a job", "metric of a job", "order of a worker", "link message", "event", "refusal of a daemon"),
     *("request on the local WebSocket", "Last-Event-ID"),
-    *("record", "trace batch", "records in parts", "offer", "code"),
+    *("record", "channel frame", "end of a channel", "trace batch", "records in parts", "offer", "code"),
     *("Range", "Content-Range of an upload", "Authorization of a link", "Authorization of a blob", "Edgeloop-Versions"),
     *("Content-Range of a download", "reports of a script", "output of a script"),
     *("edgeloop.toml", "pairings of a device"),

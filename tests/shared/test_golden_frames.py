@@ -18,7 +18,9 @@ import pytest
 
 from edgeloop_shared import pairing, proofs
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest
+from edgeloop_shared.channels import ChannelFrame, pack_channel_frame, pack_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.errors import ConflictError
 from edgeloop_shared.messages import (
     Acknowledge,
     CancelTask,
@@ -30,11 +32,13 @@ from edgeloop_shared.messages import (
     LogLine,
     Message,
     MetricReported,
+    OpenChannel,
     PairFinish,
     PairFinished,
     PairStart,
     PairStarted,
     ResultReported,
+    ResumeChannels,
     RunTask,
     TaskFinished,
     TaskStarted,
@@ -104,6 +108,18 @@ MESSAGES: dict[str, Message] = {
         trace=True,
         memory_bytes=256 * 1024**2,
     ),
+    "run-task to debug": RunTask(
+        command_id="c1",
+        run_id="r1",
+        workspace="digits",
+        manifest="ab" * 32,
+        manifest_bytes=512,
+        script="tasks/evaluate.py",
+        debug="wait",
+    ),
+    "hello with channels": Hello(epoch="e1", info=INFO, runs=("r1",), channels={"k1": 2**40}),
+    "open-channel": OpenChannel(channel="k1", run_id="r1", purpose="debugger"),
+    "resume-channels": ResumeChannels(positions={"k1": 7}),
     "cancel-task": CancelTask(command_id="c2", run_id="r1"),
     "command-result": CommandResult(command_id="c1"),
     "command-refused": CommandResult(command_id="c1", error=ERROR),
@@ -152,6 +168,11 @@ RECORDS = {
     "empty": Record("r1.logs", 3, b""),
     "gap": Record("r1.logs", 4, encode_json(Gap(12, 340, "spool-full", 5, 6)), is_gap=True),
 }
+CHANNEL_FRAMES = {
+    "bytes": ChannelFrame("k1", 2**40, 7, b"Content-Length: 2\r\n\r\n{}"),
+    "acknowledgement": ChannelFrame("k1", 12, 2**40),
+    "end": ChannelFrame("k1", 12, 0, pack_ending(ConflictError("Taken.", hint="Wait.")), ends=True),
+}
 BATCHES = {
     "empty": TraceBatch(1, (), (), (), ()),
     "three events": TraceBatch(7, (0, 1, 0), (0, 0, 1), (10**18, 10**18 + 5, 10**18 + 9), (5, 4, 2**33)),
@@ -196,6 +217,7 @@ def today() -> dict[str, dict[str, str]]:
         "log_lines.json": {name: encode_json(value).decode() for name, value in LOG_LINES.items()},
         "manifests.json": {name: encode_json(value).decode() for name, value in MANIFESTS.items()},
         "records.json": {name: pack_record(value).hex() for name, value in RECORDS.items()},
+        "channel_frames.json": {name: pack_channel_frame(value).hex() for name, value in CHANNEL_FRAMES.items()},
         "trace_batches.json": {name: pack_batch(value).hex() for name, value in BATCHES.items()},
         "offers.json": {name: value.text() for name, value in OFFERS.items()},
         "proofs.json": proof_vectors(),
@@ -225,6 +247,7 @@ DECODED: tuple[tuple[str, dict[str, Any], Callable[[str, str], object]], ...] = 
     ("log_lines.json", LOG_LINES, lambda _, text: decode_json(LogLine, text, max_bytes=64 * 1024)),
     ("manifests.json", MANIFESTS, lambda _, text: decode_json(BundleManifest, text, max_bytes=MAX_MANIFEST_BYTES)),
     ("records.json", RECORDS, lambda _, text: unpack_record(bytes.fromhex(text))),
+    ("channel_frames.json", CHANNEL_FRAMES, lambda _, text: unpack_channel_frame(bytes.fromhex(text))),
     ("trace_batches.json", BATCHES, _batch),
     ("offers.json", OFFERS, lambda _, text: pairing.parse_offer(text)),
 )

@@ -41,6 +41,7 @@ from edgeloop_plugins.git_flow.examination import examine
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.onnx_file import read_onnx
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
+from edgeloop_shared.channels import pack_channel_frame, pack_ending, read_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, SettingsError, error_from_dict
 from edgeloop_shared.messages import (
@@ -169,6 +170,10 @@ def _subscriptions() -> Iterator[Decoder]:
 def _frames() -> Iterator[Decoder]:
     records = tuple(bytes.fromhex(text.decode()) for text in _golden("records.json"))
     yield Decoder("record", records, unpack_record, (MessageError,), pack_record)
+    frames = tuple(bytes.fromhex(text.decode()) for text in _golden("channel_frames.json"))
+    yield Decoder("channel frame", frames, unpack_channel_frame, (MessageError,), pack_channel_frame)
+    ending = b'{"code":"conflict","message":"Taken.","hint":"Wait."}'
+    yield Decoder("end of a channel", (ending, b""), read_ending, (MessageError,), pack_ending, True)
     batches = tuple(bytes.fromhex(text.decode()) for text in _golden("trace_batches.json"))
     yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
     yield Decoder("records in parts", (b"\1a\0b", b"\1\1\1", b"\0"), _joined, (MessageError,))
