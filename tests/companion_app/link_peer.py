@@ -13,6 +13,7 @@ import hashlib
 import json
 import secrets
 import ssl
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -123,7 +124,8 @@ class Behaviour:
     )  # per blob the bytes after which a request is lost
     cut_link_with_download: bool = False
     spoiled_blobs: set[str] = field(default_factory=set)  # sent with a changed byte
-    cut_uploads_after: int | None = None  # requests
+    cut_uploads_after: int | None = None  # bytes
+    hides_uploads: bool = False  # a HEAD answers that nothing is here
     refuse_uploads: bool = False
     refuse_links: bool = False
 
@@ -193,7 +195,8 @@ class LinkPeer:
         self.uploads: dict[str, bytearray] = {}
         self.downloads: list[tuple[str, str]] = []  # (sha256, Range header)
         self.early_uploads: list[str] = []
-        self.upload_sizes: list[int] = []
+        self.upload_starts: list[int] = []
+        self.uploaded_bytes = 0
         self.duplicates = 0
         self.faults: list[str] = []
         self.close_codes: list[int | None] = []
@@ -454,7 +457,7 @@ class LinkPeer:
 
     async def _head_blob(self, request: web.Request) -> web.StreamResponse:
         self._check_bearer(request)
-        received = len(self.uploads.get(request.match_info["sha256"], b""))
+        received = 0 if self.behaviour.hides_uploads else len(self.uploads.get(request.match_info["sha256"], b""))
         return web.Response(headers={"Edgeloop-Received": str(received)})
 
     async def _put_blob(self, request: web.Request) -> web.StreamResponse:
@@ -470,17 +473,17 @@ class LinkPeer:
         place, _, total = request.headers["Content-Range"].removeprefix("bytes ").partition("/")
         received = self.uploads.setdefault(sha256, bytearray())
         start = 0 if place == "*" else int(place.partition("-")[0])
+        self.upload_starts.append(start)
         if start != len(received):
             return web.Response(status=409, headers={"Edgeloop-Received": str(len(received))})
-        part = await request.read()
-        self.upload_sizes.append(len(part))
-        received += part
-        if self.behaviour.cut_uploads_after is not None:
-            self.behaviour.cut_uploads_after -= 1
-            if self.behaviour.cut_uploads_after < 0:
+        async for piece in request.content.iter_any():
+            received += piece
+            self.uploaded_bytes += len(piece)
+            if len(received) >= (self.behaviour.cut_uploads_after or sys.maxsize):
                 self.behaviour.cut_uploads_after = None
                 assert request.transport is not None
                 request.transport.abort()
+                return web.Response()
         if len(received) < int(total):
             return web.Response(status=204)
         if hashlib.sha256(received).hexdigest() != sha256:

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from edgeloop_companion.link.device_port import DevicePort, device_url, refusal
 from edgeloop_companion.link.reconnect import Reconnect
-from edgeloop_companion.runtime.storage import CHUNK_BYTES, BlobStore, PartialBlob
+from edgeloop_companion.runtime.storage import BlobStore, PartialBlob
 from edgeloop_shared.errors import (
     ConflictError,
     DaemonUnreachableError,
@@ -27,8 +27,8 @@ from edgeloop_shared.errors import (
     TransferError,
     UnauthorizedError,
 )
+from edgeloop_shared.write_behind import WriteBehind
 
-UPLOAD_BYTES = 4 * 1024**2  # of one request
 _PIECE = 256 * 1024
 MAX_DISAGREEMENTS = 3
 MAX_FRUITLESS = 6  # attempts in a row on a living link that brought no byte
@@ -67,40 +67,42 @@ class BlobClient:
                 begun = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
                 if begun is None or int(begun[1]) != blob.received:
                     raise TransferError(f"The daemon sent another part of blob {sha256[:12]} than was asked for.")
-            pending = bytearray()
+            incoming, told = WriteBehind(blob.write), blob.received
             try:
-                async for chunk in response.content.iter_any():
-                    pending += chunk
-                    if len(pending) >= CHUNK_BYTES:
-                        await _append(blob, pending, on_bytes)
+                async for chunk, _ in response.content.iter_chunks():  # without the copy of `iter_any`
+                    await incoming.add(chunk)
+                    if (stored := blob.received) != told:
+                        on_bytes(stored - told)
+                        told = stored
             finally:  # also what came before the connection was lost
-                await _append(blob, pending, on_bytes)
+                await incoming.close()
+                on_bytes(blob.received - told)
 
     async def upload(self, file: Path, sha256: str, size: int) -> None:
-        """Send what the daemon lacks of `file`. Raises `TransferError` when it refuses the bytes."""
+        """Send what the daemon lacks of `file`, in one request: it keeps what came of one that was cut off.
+
+        Raises `TransferError` when it refuses the bytes.
+        """
         url = self._url(sha256)
         async with self._port.request("HEAD", url, headers=self._headers, accept=(404,)) as response:
             sent = _received(response, size) if response.status < 400 else 0
         disagreements = 0
         content = memoryview(await asyncio.to_thread(_map, file))
         while sent < size or not size:
-            part = content[sent : min(sent + UPLOAD_BYTES, size)]
-            content_range = f"bytes {sent}-{sent + len(part) - 1}/{size}" if part else f"bytes */{size}"
+            rest = content[sent:]
+            content_range = f"bytes {sent}-{size - 1}/{size}" if rest else f"bytes */{size}"
             headers = {**self._headers, "Content-Range": content_range, "Content-Type": "application/octet-stream"}
             async with self._port.request(
-                "PUT", url, headers=headers, body=_Part(part), accept=(409,), timeout=BLOB_TIMEOUT
+                "PUT", url, headers=headers, body=_Rest(rest), accept=(409,), timeout=BLOB_TIMEOUT
             ) as response:
                 if response.status == 201:
                     return
-                if response.status == 409:  # it holds another part than we thought: go on from there
-                    disagreements += 1
-                    if RECEIVED_HEADER not in response.headers or disagreements > MAX_DISAGREEMENTS:
-                        raise await refusal(response)
-                    sent = _received(response, size)
-                    continue
-            sent += len(part)
-            if sent == size:
-                raise TransferError(f"The daemon did not confirm blob {sha256[:12]} although all of it was sent.")
+                if response.status != 409:
+                    raise TransferError(f"The daemon did not confirm blob {sha256[:12]} although all of it was sent.")
+                disagreements += 1  # it holds another part than we thought: go on from there
+                if RECEIVED_HEADER not in response.headers or disagreements > MAX_DISAGREEMENTS:
+                    raise await refusal(response)
+                sent = _received(response, size)
 
 
 class Transfers:
@@ -254,14 +256,6 @@ def _gave_up(error: EdgeloopError) -> TransferError:
     return TransferError(f"A blob could not be transferred: {error.message}", hint=error.hint)
 
 
-async def _append(blob: PartialBlob, pending: bytearray, on_bytes: OnBytes) -> None:
-    if pending:
-        data = bytes(pending)
-        pending.clear()
-        await asyncio.to_thread(blob.write, data)
-        on_bytes(len(data))
-
-
 def _received(response: aiohttp.ClientResponse, size: int) -> int:
     text = response.headers.get(RECEIVED_HEADER, "0")
     if not text.isdigit() or int(text) > size:
@@ -274,21 +268,22 @@ def _map(file: Path) -> mmap.mmap | bytes:
         return mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) if file.stat().st_size else b""
 
 
-class _Part(aiohttp.Payload):
-    """A part of a mapped file as a request's body: from the mapping straight into TLS, a piece at a time."""
+class _Rest(aiohttp.Payload):
+    """The rest of a mapped file as a request's body: from the mapping straight into TLS, a piece at a time."""
 
     _autoclose = True  # there is nothing to close
 
-    def __init__(self, part: memoryview) -> None:
-        super().__init__(part)
-        self._part = part
-        self._size = len(part)
+    def __init__(self, rest: memoryview) -> None:
+        super().__init__(rest)
+        self._rest = rest
+        self._size = len(rest)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Return the part as text, which aiohttp asks for when it has to show a body."""
-        return bytes(self._part).decode(encoding, errors)
+        """Return the rest as text, which aiohttp asks for when it has to show a body."""
+        return bytes(self._rest).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Send the part; aiohttp calls it again when it sends a request a second time."""
-        for start in range(0, len(self._part), _PIECE):
-            await writer.write(self._part[start : start + _PIECE])
+        """Send the rest; aiohttp calls it again when it sends a request a second time."""
+        for start in range(0, len(self._rest), _PIECE):
+            await writer.write(self._rest[start : start + _PIECE])
+            await asyncio.sleep(0)  # so that a lost connection is noticed, instead of all the rest being written to it

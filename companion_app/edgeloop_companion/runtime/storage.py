@@ -156,7 +156,7 @@ class PartialBlob:
         for chunk in _chunks(self._path):
             self._digest.update(chunk)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append `data`. Raises `TransferError` for more bytes than announced and when the disk takes no more."""
         if self.received + len(data) > self._size:
             raise TransferError(f"Blob {self._sha256[:12]} has more than the announced {self._size} bytes.")

@@ -17,7 +17,7 @@ _PIECE = 1024 * 1024
 class Digest(Protocol):
     """A SHA-256 in the making."""
 
-    def update(self, data: bytes | bytearray, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Go on with these bytes."""
 
     def hexdigest(self) -> str:
