@@ -248,6 +248,13 @@ class TaskCrashedError(EdgeloopError):
     code = "task-crashed"
 
 
+class DebuggerError(EdgeloopError):
+    """The debugger in a task refused a request or has gone; the message is its own."""
+
+    code = "debugger-failed"
+    http_status = 409
+
+
 class ModelError(EdgeloopError):
     """A model cannot be loaded or run; `details["native_output"]` holds MNN's own lines, `details["mnn_code"]` its code."""
 

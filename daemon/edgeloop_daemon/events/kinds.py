@@ -316,6 +316,83 @@ class BreakpointRemoved(Occurrence):
 
 
 @dataclass(frozen=True)
+class DebugStarted(Occurrence):
+    """A debug session has begun to debug a run."""
+
+    kind = "debug.started"
+    subject = "session"
+    session: str
+    run: str
+    device: str
+    script: str
+
+
+@dataclass(frozen=True)
+class DebugWaiting(Occurrence):
+    """A debug session's script waits for an editor to attach."""
+
+    kind = "debug.waiting"
+    subject = "session"
+    session: str
+
+
+@dataclass(frozen=True)
+class DebugRunning(Occurrence):
+    """A debug session's script runs, for the first time or again after it was paused or its device away."""
+
+    kind = "debug.running"
+    subject = "session"
+    supersedes = True
+    session: str
+
+
+@dataclass(frozen=True)
+class DebugPaused(Occurrence):
+    """A debug session has stopped at `line` of `file`, which is relative to the workspace where it is one of its files."""
+
+    kind = "debug.paused"
+    subject = "session"
+    supersedes = True
+    session: str
+    file: str | None
+    line: int | None
+    function: str
+    reason: str
+    description: str
+    thread: int
+
+
+@dataclass(frozen=True)
+class DebugLinkLost(Occurrence):
+    """The link to a debug session's device is lost; the session goes on when it is back."""
+
+    kind = "debug.link-lost"
+    subject = "session"
+    session: str
+
+
+@dataclass(frozen=True)
+class DebugOutput(Occurrence):
+    """The debugger of a session prints, for a logpoint say; at most 500 times per session."""
+
+    kind = "debug.output"
+    subject = "session"
+    session: str
+    text: str
+
+
+@dataclass(frozen=True)
+class DebugEnded(Occurrence):
+    """A debug session has ended; `code` is that of the error, null where there is none."""
+
+    kind = "debug.ended"
+    subject = "session"
+    session: str
+    reason: str
+    code: str | None
+
+
+@dataclass(frozen=True)
 class TokenCreated(Occurrence):
     """A token was made."""
 
@@ -354,6 +431,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),
         *(BreakpointAdded, BreakpointRemoved),
+        *(DebugStarted, DebugWaiting, DebugRunning, DebugPaused, DebugLinkLost, DebugOutput, DebugEnded),
         *(TokenCreated, TokenRevoked),
         *(StoragePruned,),
     )

@@ -1,0 +1,90 @@
+"""The debugger on the device, as its one client: requests with their answers, and events, in the order in which they come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgeloop_daemon.debugging.dap import Body, Event, MessageReader, Request, Response, encode
+from edgeloop_daemon.devices.channels import Channel
+from edgeloop_shared.errors import DebuggerError, EdgeloopError
+
+OnAnswer = Callable[[Response], None]
+
+
+class Debugger:
+    """The debugger at the other end of a channel.
+
+    `on_event`, and what is to be called with an answer, are called one after the other in the order in which the debugger
+    said them: that order is what a client of the protocol relies on. They must not block.
+    """
+
+    def __init__(self, channel: Channel, on_event: Callable[[Event], None]) -> None:
+        self._channel = channel
+        self._on_event = on_event
+        self._sequence = 0
+        self._asked: dict[int, tuple[str, OnAnswer]] = {}
+        self._waiting: asyncio.Queue[bytes] = asyncio.Queue()
+        self._ending = ""
+
+    def ask(self, command: str, arguments: Body, on_answer: OnAnswer) -> None:
+        """Send a request; once the channel has ended it is answered at once, as one that has failed."""
+        self._sequence += 1
+        if self._ending:
+            on_answer(Response(0, self._sequence, command, success=False, message=self._ending, body={}))
+            return
+        self._asked[self._sequence] = command, on_answer
+        self._waiting.put_nowait(encode(Request(self._sequence, command, arguments)))
+
+    async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Body:
+        """Return the body of the answer. Raises `DebuggerError` with what the debugger says when it fails."""
+        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+        def answer(response: Response) -> None:
+            if not answered.done():
+                answered.set_result(response)
+
+        self.ask(command, arguments or {}, answer)
+        response = await answered
+        if not response.success:
+            raise DebuggerError(response.message or f"The debugger refused the request `{command}`.")
+        return response.body
+
+    async def serve(self) -> None:
+        """Carry messages until the channel ends. Raises the `EdgeloopError` by which it did not end well."""
+        sending = asyncio.create_task(self._send_waiting())
+        ending = "The debugger on the device has gone."
+        try:
+            reader = MessageReader()
+            while data := await self._channel.receive():
+                for message in reader.feed(data):
+                    if isinstance(message, Event):
+                        self._on_event(message)
+                    elif isinstance(message, Response):
+                        self._answered(message)
+            if self._channel.end is not None:
+                raise self._channel.end
+        except EdgeloopError as error:
+            ending = error.message
+            raise
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            self._end(ending)
+
+    def _answered(self, response: Response) -> None:
+        # Requests that nobody sent are answered by nobody: a hostile device cannot make us do anything by it.
+        command, on_answer = self._asked.pop(response.request_seq, (None, None))
+        if command == response.command and on_answer is not None:
+            on_answer(response)
+
+    def _end(self, reason: str) -> None:
+        self._ending = reason
+        asked, self._asked = self._asked, {}
+        for sequence, (command, on_answer) in asked.items():
+            on_answer(Response(0, sequence, command, success=False, message=reason, body={}))
+
+    async def _send_waiting(self) -> None:
+        while True:
+            await self._channel.send(await self._waiting.get())

@@ -1,0 +1,240 @@
+"""Debug sessions, as an editor sees them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from daemon.debugging.conftest import Desk
+
+from edgeloop_daemon.debugging.breakpoints import NewBreakpoint
+
+LOOP = """\
+def add(a, b):
+    total = a + b
+    return total
+
+
+def main():
+    for i in range(6):
+        print("sum", add(i, i))
+
+
+main()
+print("end")
+"""
+
+
+async def test_an_editor_stops_looks_steps_and_goes_on(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+
+    found = await editor.begin(task="loop.py", breakpoints={path: [2]})
+
+    assert found[path][0]["verified"]
+    thread = await editor.stopped("breakpoint")
+    frame = await editor.top(thread)
+    assert (frame["name"], frame["line"], frame["source"]["path"]) == ("add", 2, path)
+    assert {name: one["value"] for name, one in (await editor.scope(frame["id"])).items()} == {"a": "0", "b": "0"}
+    assert await editor.value("a + 40", frame["id"]) == "40"
+
+    await editor.request("setVariable", variablesReference=(await _locals(editor, frame)), name="a", value="5")
+    await editor.request("next", threadId=thread)
+    assert await editor.stopped("step") == thread
+    frame = await editor.top(thread)
+    assert await editor.value("total", frame["id"], "hover") == "5"
+
+    await editor.request("stepOut", threadId=thread)
+    await editor.stopped("step")
+    assert (await editor.top(thread))["name"] == "main"
+    await editor.set_breakpoints(path, [])
+    await editor.request("continue", threadId=thread)
+    await editor.output("sum 5")
+    assert (await editor.event("exited"))["exitCode"] == 0
+    await editor.event("terminated")
+    assert editor.order[:8] == [
+        "> initialize",
+        "< initialize",
+        "> launch",
+        "< launch",
+        "! initialized",
+        "> setBreakpoints",
+        "< setBreakpoints",
+        "> configurationDone",
+    ]
+
+
+async def _locals(editor: object, frame: dict[str, int]) -> int:
+    scopes = await editor.request("scopes", frameId=frame["id"])  # type: ignore[attr-defined]
+    return int(scopes["scopes"][0]["variablesReference"])
+
+
+async def test_conditions_hit_counts_and_logpoints(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    breakpoints = [
+        {"line": 2, "condition": "a == 1"},
+        {"line": 3, "hitCondition": ">= 6"},
+        {"line": 8, "logMessage": "i is {i}"},
+    ]
+
+    await editor.begin(task="loop.py", breakpoints={path: breakpoints})
+
+    thread = await editor.stopped("breakpoint")
+    frame = await editor.top(thread)
+    assert (frame["line"], await editor.value("a", frame["id"])) == (2, "1")
+    await editor.output("i is 1")
+    await editor.request("continue", threadId=thread)
+    await editor.stopped("breakpoint")
+    frame = await editor.top(thread)
+    assert (frame["line"], await editor.value("a", frame["id"])) == (3, "5")
+    await editor.request("continue", threadId=thread)
+    await editor.event("terminated")
+
+
+async def test_an_exception_that_nobody_catches_stops_where_it_is_raised(desk: Desk) -> None:
+    desk.write("raises.py", "def halve(x):\n    return x / 0\n\n\nhalve(3)\n")
+    editor = desk.open_editor()
+
+    await editor.begin(task="raises.py", filters=["uncaught"])
+
+    thread = await editor.stopped("exception")
+    info = await editor.request("exceptionInfo", threadId=thread)
+    assert info["exceptionId"] == "ZeroDivisionError"
+    await editor.request("continue", threadId=thread)
+    assert (await editor.event("exited"))["exitCode"] == 1
+
+
+async def test_breakpoints_of_the_workspace_are_set_beside_the_editors_and_reported(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    desk.write("other.py", "x = 1\n")
+    for line in (2, 4, 8):
+        await desk.breakpoints.add("w1", NewBreakpoint(file="loop.py", line=line))
+    await desk.breakpoints.add("w1", NewBreakpoint(file="gone.py", line=1))
+    editor = desk.open_editor()
+
+    found = await editor.begin(task="loop.py", breakpoints={path: [8, {"line": 2, "condition": "False"}]})
+
+    assert [one["line"] for one in found[path]] == [8, 2]
+    thread = await editor.stopped("breakpoint")
+    assert (await editor.top(thread))["line"] == 8
+    await editor.set_breakpoints(path, [])
+    for line in (2, 3, 8):
+        await editor.request("continue", threadId=thread)
+        await editor.stopped("breakpoint")
+        assert (await editor.top(thread))["line"] == line
+    states = {one.place: one.verification and one.verification.state for one in await desk.breakpoints.list("w1")}
+    assert states["loop.py:2"] == "verified"
+    assert states["gone.py:1"] == "not-in-bundle"
+    assert states["loop.py:4"] == "moved"
+    await editor.request("disconnect", terminateDebuggee=True)
+
+
+async def test_a_disconnected_task_goes_on_and_can_be_attached_to_again(desk: Desk) -> None:
+    path = desk.write(
+        "endless.py", "import time\ni = 0\nwhile i >= 0:\n    i += 1\n    time.sleep(0.01)\nprint('over')\n"
+    )
+    editor = desk.open_editor()
+    await editor.begin(task="endless.py", breakpoints={path: [4]})
+    thread = await editor.stopped("breakpoint")
+    first = int(await editor.value("i", (await editor.top(thread))["id"]))
+
+    await editor.request("disconnect")
+    again = desk.open_editor()
+    found = await again.begin("attach", breakpoints={path: [5]})
+
+    assert found[path][0]["verified"]
+    await again.stopped("breakpoint")
+    frame = await again.top(thread)
+    assert frame["line"] == 5
+    assert int(await again.value("i", frame["id"])) > first
+    await again.request("setExpression", expression="i", value="-5", frameId=frame["id"])
+    await again.set_breakpoints(path, [])
+    await again.request("continue", threadId=thread)
+    await again.event("terminated")
+
+
+async def test_an_editor_that_attaches_to_a_paused_task_is_told_where_it_stands(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [2]})
+    await editor.stopped("breakpoint")
+    await editor.request("disconnect", suspendDebuggee=True)
+    again = desk.open_editor()
+
+    await again.begin("attach")
+
+    thread = await again.stopped("breakpoint")
+    assert (await again.top(thread))["line"] == 2
+    await again.request("continue", threadId=thread)
+    await again.event("terminated")
+
+
+async def test_restart_starts_the_script_anew_with_the_same_breakpoints(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [{"line": 2, "condition": "a == 3"}]})
+    thread = await editor.stopped("breakpoint")
+
+    await editor.request("restart")
+
+    thread = await editor.stopped("breakpoint")
+    assert await editor.value("a", (await editor.top(thread))["id"]) == "3"
+    assert not editor.has_event("terminated")
+    await editor.request("terminate")
+    await editor.event("terminated")
+    assert len(desk.tasks.tasks) == 2
+
+
+async def test_stop_on_entry_pause_and_a_link_that_is_lost(desk: Desk) -> None:
+    desk.write("spin.py", "import time\nwhile True:\n    time.sleep(0.01)\n")
+    editor = desk.open_editor()
+    await editor.begin(task="spin.py", stopOnEntry=True)
+    thread = await editor.stopped("entry")
+    assert (await editor.top(thread))["line"] == 1
+    await editor.request("continue", threadId=thread)
+    await editor.request("pause", threadId=thread)
+    await editor.stopped("pause")
+    (session,) = desk.sessions.list()
+
+    desk.tasks.channel(session.run or "").cut()
+    await editor.output("The link to the device is lost")
+    assert desk.sessions.list()[0].state == "link-lost"
+    asked = asyncio.create_task(editor.top(thread))
+    desk.tasks.channel(session.run or "").heal()
+
+    await editor.output("The device is back")
+    assert (await asked)["line"] in (2, 3)
+    assert desk.sessions.list()[0].state == "paused"
+    await editor.request("disconnect", terminateDebuggee=True)
+
+
+async def test_events_say_what_a_session_does(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [{"line": 2, "condition": "a == 5"}]})
+    thread = await editor.stopped("breakpoint")
+    await editor.top(thread)
+    await editor.top(thread)
+    (session,) = desk.sessions.list()
+    assert session.pause is not None
+    assert (session.pause.file, session.pause.line, session.pause.function) == ("loop.py", 2, "add")
+
+    await editor.request("continue", threadId=thread)
+    await editor.event("terminated")
+
+    kinds = [kind for kind, _ in await desk.events()]
+    assert kinds[0] == "debug.started"
+    assert "debug.paused" in kinds
+
+
+async def test_what_cannot_be_is_refused_in_words(desk: Desk) -> None:
+    desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    assert "initialized" in await editor.refused("threads")
+    await editor.initialize()
+    assert "names no task" in await editor.refused("launch")
+    assert "stopOnEntry: must be true or false" in await editor.refused("launch", task="loop.py", stopOnEntry="yes")
+    assert "There is no script missing.py" in await editor.refused("launch", task="missing.py")
+    other = desk.open_editor()
+    await other.initialize()
+    assert "No task of this workspace is being debugged" in await other.refused("attach")
