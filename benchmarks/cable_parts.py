@@ -23,6 +23,12 @@ class Cable:
         self.cuts: list[int] = []
         """After how many carried bytes it is pulled out, the nearest last."""
 
+    def cut(self) -> None:
+        """Pull it out now; it is plugged in again at once."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection(ADDRESS, self._target)
         self._writers |= {writer, back}
@@ -37,9 +43,7 @@ class Cable:
                 await sink.drain()
                 if self.cuts and self.carried >= self.cuts[-1]:
                     self.cuts.pop()
-                    for writer in self._writers:
-                        writer.transport.abort()
-                    self._writers.clear()
+                    self.cut()
         sink.close()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ import aiohttp
 
 from edgeloop_companion.host import BLOB_CONNECTIONS
 from edgeloop_companion.link.blobs import BlobClient, Transfers
+from edgeloop_companion.link.channels import Channels
 from edgeloop_companion.link.connection import Command, LinkEnd, open_link
 from edgeloop_companion.link.device_port import DevicePort, device_port
 from edgeloop_companion.link.outbox import Outbox, RunRecords
@@ -27,6 +29,7 @@ from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_daemon.store.database import open_database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.messages import CommandResult, Hello
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.records import Priority
@@ -127,6 +130,13 @@ class Device:
     ended: asyncio.Task[LinkEnd]
 
 
+class _Nobody:
+    """The workers of a device that has none."""
+
+    async def connect(self, run_id: str, purpose: str) -> socket.socket:
+        raise NotFoundError(f"Run {run_id} is not here, whatever {purpose} is.")
+
+
 @contextlib.asynccontextmanager
 async def linked(
     pairing: Pairing, store: BlobStore, *, outbox: DiskOutbox | None = None, transfers: Transfers | None = None
@@ -148,7 +158,9 @@ async def linked(
     ):
         client = BlobClient(port, ADDRESS, pairing.port, link.bearer)
         hello = Hello(outbox.epoch, device_info("benchmark"), outbox.streams, outbox.run_ids)
-        task = asyncio.create_task(link.run(hello, outbox, accept, on_ready=ready.set))
+        task = asyncio.create_task(
+            link.run(hello, outbox, Channels(_Nobody(), outbox.ready.set), accept, on_ready=ready.set)
+        )
         async with transfers.through(client):
             await ready.wait()
             try:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from edgeloop_companion.events import Listener, Paired, Unpaired
 from edgeloop_companion.host import Host
+from edgeloop_companion.link.channels import LOST_SECONDS
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.run_folder import remove_tree
@@ -25,18 +26,19 @@ async def running(
     *,
     starter: WorkerStarter | None = None,
     max_workers: int = 8,
+    channel_seconds: float = LOST_SECONDS,
 ) -> AsyncIterator[Companion]:
     """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
 
-    Raises `SettingsError` when the stored pairings cannot be read.
+    A channel (a debugger's, say) outlives its link for `channel_seconds`. Raises `SettingsError` when the stored pairings
+    cannot be read.
     """
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
     for stranger in await asyncio.to_thread(state_folder.strange_hosts, [pairing.device_id for pairing in pairings]):
         await asyncio.to_thread(remove_tree, stranger)  # it was unpaired just before an earlier companion was killed
-    companion = Companion(
-        state_folder, pairings, info, listener, Workers(starter or ProcessStarter(), limit=max_workers)
-    )
+    workers = Workers(starter or ProcessStarter(), limit=max_workers)
+    companion = Companion(state_folder, pairings, info, listener, workers, channel_seconds=channel_seconds)
     try:
         for pairing in pairings:
             companion.serve(pairing)
@@ -49,13 +51,21 @@ class Companion:
     """The paired daemons of this device. `listener` is told what happens; it is called on the event loop."""
 
     def __init__(
-        self, state_folder: StateFolder, pairings: Pairings, info: DeviceInfo, listener: Listener, workers: Workers
+        self,
+        state_folder: StateFolder,
+        pairings: Pairings,
+        info: DeviceInfo,
+        listener: Listener,
+        workers: Workers,
+        *,
+        channel_seconds: float,
     ) -> None:
         self._state_folder = state_folder
         self._pairings = pairings
         self._info = info
         self._listener = listener
         self._workers = workers
+        self._channel_seconds = channel_seconds
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
 
     @property
@@ -73,7 +83,14 @@ class Companion:
 
     def serve(self, pairing: Pairing) -> None:
         """Stay linked to the daemon of `pairing` from now on."""
-        host = Host(pairing, self._info, self._state_folder, self._workers, self._listener)
+        host = Host(
+            pairing,
+            self._info,
+            self._state_folder,
+            self._workers,
+            self._listener,
+            channel_seconds=self._channel_seconds,
+        )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
         self._hosts[pairing.fingerprint] = (host, task)
 

@@ -12,6 +12,7 @@ import aiohttp
 
 from edgeloop_companion.events import Linked, LinkLost, Listener, RunChanged
 from edgeloop_companion.link.blobs import BlobClient, Transfers
+from edgeloop_companion.link.channels import LOST_SECONDS, Channels
 from edgeloop_companion.link.connection import CLOSE_LOST, CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
 from edgeloop_companion.link.device_port import device_port
 from edgeloop_companion.link.outbox import Outbox
@@ -37,7 +38,14 @@ class Host:
     """Stays linked to one daemon and works for it. Its runs go on while the link is down."""
 
     def __init__(
-        self, pairing: Pairing, info: DeviceInfo, state_folder: StateFolder, workers: Workers, listener: Listener
+        self,
+        pairing: Pairing,
+        info: DeviceInfo,
+        state_folder: StateFolder,
+        workers: Workers,
+        listener: Listener,
+        *,
+        channel_seconds: float = LOST_SECONDS,
     ) -> None:
         self.pairing = pairing
         self._info = info
@@ -47,6 +55,7 @@ class Host:
         self._transfers = Transfers(state_folder.blobs, pairing.device_id)
         limits = TaskLimits(state_folder.lock, default_limit(info.memory_bytes))
         self._runs = Runs(self.folder, self._outbox, self._transfers, workers, limits, self._run_changed)
+        self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
         self._link: Link | None = None
         self._closing = asyncio.Event()
         self._addresses = list(pairing.addresses)
@@ -76,6 +85,7 @@ class Host:
     async def close(self) -> None:
         """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye."""
         self._closing.set()
+        await self._channels.close()
         await self._runs.close(patience=TERMINATE_SECONDS + GOODBYE_SECONDS)
         if self._link is not None:
             try:
@@ -123,12 +133,14 @@ class Host:
         raise failure or DaemonUnreachableError("The pairing names no address.")
 
     async def _work_over(self, link: Link) -> LinkEnd:
-        hello = Hello(self._outbox.epoch, self._info, self._outbox.streams, self._runs.ids)
+        hello = Hello(self._outbox.epoch, self._info, self._outbox.streams, self._runs.ids, self._channels.positions)
         trust = aiohttp.Fingerprint(self.pairing.pin)
         async with device_port(trust, connections=BLOB_CONNECTIONS) as port:
             client = BlobClient(port, link.address, self.pairing.port, link.bearer)
             async with self._transfers.through(client):
-                return await link.run(hello, self._outbox, self._runs.answer, on_ready=lambda: self._linked(link))
+                return await link.run(
+                    hello, self._outbox, self._channels, self._runs.answer, on_ready=lambda: self._linked(link)
+                )
 
     def _linked(self, link: Link) -> None:
         self._listener(Linked(link.host_name, link.address))

@@ -125,6 +125,11 @@ class ChannelEnd:
         return max(0, WINDOW - len(self._kept))
 
     @property
+    def is_untouched(self) -> bool:
+        """Whether nothing has come from the other end, not even an acknowledgement."""
+        return not self._received and not self._acknowledged
+
+    @property
     def has_ended(self) -> bool:
         """Whether this end was ended from here: it takes nothing more."""
         return self._ending is not None
@@ -141,7 +146,7 @@ class ChannelEnd:
             return self._told >= self._received or self._sent > self._last  # two ends that cross need no answer
         return self._acknowledged > self._last
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Let bytes go, at most `room` of them."""
         if len(data) > self.room or self.has_ended:
             raise ValueError(f"channel {self.channel} has no room for {len(data)} bytes")
@@ -172,21 +177,30 @@ class ChannelEnd:
         self._told = 0  # what was told may be lost with the link
         self._is_linked = True
 
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether `next_frame` has one."""
+        if not self._is_linked:
+            return False
+        if self._ending_there is not None:
+            return not self.is_over
+        has_more = self._sent < self._last + self.has_ended
+        return has_more or self._taken - self._told >= WINDOW // 4
+
     def next_frame(self) -> ChannelFrame | None:
         """Return what is to be sent now and count it as sent; None when there is nothing."""
-        if not self._is_linked:
+        if not self.wants_to_send:
             return None
-        if self._ending_there is None:
-            if self._sent < self._last:
-                start = self._sent - self._acknowledged
-                payload = bytes(self._kept[start : start + MAX_CHANNEL_PAYLOAD])
-                return self._frame(payload)
-            if self._ending is not None and self._sent == self._last:
-                return self._frame(self._ending, ends=True)
-            is_due = self._taken - self._told >= WINDOW // 4
-        else:
-            is_due = not self.is_over
-        return self._frame(b"") if is_due else None
+        payload, ends = b"", False
+        if self._ending_there is None and self._sent < self._last:
+            start = self._sent - self._acknowledged
+            payload = bytes(self._kept[start : start + MAX_CHANNEL_PAYLOAD])
+        elif self._ending_there is None and self._ending is not None and self._sent == self._last:
+            payload, ends = self._ending, True
+        frame = ChannelFrame(self.channel, self._sent, self._taken, payload, ends)
+        self._sent += 1 if ends else len(payload)
+        self._told = self._taken
+        return frame
 
     def take(self, frame: ChannelFrame) -> bytes:
         """Return the bytes that a frame of the other end brings. Raises `MessageError` for what that cannot have sent."""
@@ -210,9 +224,3 @@ class ChannelEnd:
     def _acknowledge(self, received: int) -> None:
         del self._kept[: received - self._acknowledged]
         self._acknowledged = received
-
-    def _frame(self, payload: bytes, *, ends: bool = False) -> ChannelFrame:
-        frame = ChannelFrame(self.channel, self._sent, self._taken, payload, ends)
-        self._sent += 1 if ends else len(payload)
-        self._told = self._taken
-        return frame

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 # A peer's words are shown to people: no control characters (C1 steers terminals too), line separators or changes of direction.
 NAME_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$"
 
 MIN_MEMORY_MB, MAX_MEMORY_MB = 64, 1024**2  # bounds of a task's memory limit
+
+DebugMode = Literal["off", "listen", "wait"]
+"""Whether a task is begun under a debugger, and whether it waits for a client to attach to that."""
 
 
 @dataclass(frozen=True)

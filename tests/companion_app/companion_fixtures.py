@@ -53,21 +53,28 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 
 @contextlib.asynccontextmanager
 async def companion_at(
-    folder: Path, observer: Observer | None = None, *, max_workers: int = 8
+    folder: Path, observer: Observer | None = None, *, max_workers: int = 8, channel_seconds: float = 600.0
 ) -> AsyncIterator[Companion]:
     """Run a companion whose state lies in `folder`."""
     state_folder = await asyncio.to_thread(StateFolder, folder)
     with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
-        async with running(state_folder, INFO, observer or Observer(), max_workers=max_workers) as companion:
+        async with running(
+            state_folder, INFO, observer or Observer(), max_workers=max_workers, channel_seconds=channel_seconds
+        ) as companion:
             yield companion
 
 
 @contextlib.asynccontextmanager
 async def linked_companion(
-    folder: Path, peer: LinkPeer, observer: Observer | None = None, *, max_workers: int = 8
+    folder: Path,
+    peer: LinkPeer,
+    observer: Observer | None = None,
+    *,
+    max_workers: int = 8,
+    channel_seconds: float = 600.0,
 ) -> AsyncIterator[Companion]:
     """Run a companion that is paired with `peer` and linked to it."""
-    async with companion_at(folder, observer, max_workers=max_workers) as companion:
+    async with companion_at(folder, observer, max_workers=max_workers, channel_seconds=channel_seconds) as companion:
         companion.serve(pairing_with(peer))
         await peer.linked()
         yield companion

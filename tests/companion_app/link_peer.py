@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from edgeloop_shared.bundles import BundleFile, BundleManifest
+from edgeloop_shared.channels import ChannelEnd, pack_channel_frame, read_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import (
     BadProofError,
@@ -44,10 +45,12 @@ from edgeloop_shared.messages import (
     Hello,
     LogLine,
     Message,
+    OpenChannel,
     PairFinish,
     PairFinished,
     PairStart,
     PairStarted,
+    ResumeChannels,
     RunTask,
     TaskFinished,
     Welcome,
@@ -197,6 +200,8 @@ class LinkPeer:
         self.early_uploads: list[str] = []
         self.upload_starts: list[int] = []
         self.uploaded_bytes = 0
+        self.channels: dict[str, ChannelEnd] = {}
+        self.came: dict[str, bytearray] = {}
         self.duplicates = 0
         self.faults: list[str] = []
         self.close_codes: list[int | None] = []
@@ -305,6 +310,56 @@ class LinkPeer:
     async def cancel(self, run: Run) -> None:
         await self.send(CancelTask(secrets.token_hex(8), self.run_id(run)))
 
+    # Channels
+
+    async def open_channel(self, run: Run, purpose: str = "debugger") -> str:
+        """Open a channel and return its name; its end here is in `channels`, what came of it in `came`."""
+        name = secrets.token_hex(8)
+        self.channels[name], self.came[name] = ChannelEnd(name), bytearray()
+        self.channels[name].resume(0)
+        await self.send(OpenChannel(name, self.run_id(run), purpose))
+        return name
+
+    async def say(self, name: str, data: bytes = b"") -> None:
+        """Send bytes on a channel, and what else there is to send of it; without a link they wait."""
+        channel = self.channels[name]
+        if data:
+            channel.send(data)
+        while self._socket is not None and (frame := channel.next_frame()) is not None:
+            await self._socket.send_bytes(pack_channel_frame(frame))
+
+    async def end_channel(self, name: str) -> None:
+        """End a channel from here and wait until the device knows."""
+        self.channels[name].end()
+        await self.say(name)
+        await self.until(lambda: self.channels[name].is_over)
+
+    async def heard(self, name: str, until: bytes) -> bytes:
+        """Wait for the bytes `until` on a channel; return and remove all up to them."""
+        await self.until(lambda: until in self.came[name] or self.channels[name].ending_there is not None)
+        heard, found, rest = bytes(self.came[name]).partition(until)
+        assert found, (heard, self.channels[name].ending_there)
+        self.came[name] = bytearray(rest)
+        self.channels[name].taken(len(heard) + len(found))
+        await self.say(name)
+        return heard + found
+
+    async def ended(self, name: str) -> EdgeloopError | None:
+        """Wait for the end of a channel and return why it came."""
+        await self.until(lambda: self.channels[name].ending_there is not None)
+        return read_ending(self.channels[name].ending_there or b"")
+
+    def _take_channel_frame(self, data: bytes) -> None:
+        frame = unpack_channel_frame(data)
+        self.came[frame.channel] += self.channels[frame.channel].take(frame)
+
+    async def _resume_channels(self, there: Mapping[str, int]) -> None:
+        known = {name: self.channels[name].received for name in there if name in self.channels}
+        await self.send(ResumeChannels(known))
+        for name in known:
+            self.channels[name].resume(there[name])
+            await self.say(name)
+
     # Pairing
 
     async def _pair_start(self, request: web.Request) -> web.StreamResponse:
@@ -381,14 +436,20 @@ class LinkPeer:
     async def _serve_link(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         try:
             async for frame in socket:
-                if frame.type is WSMsgType.BINARY:
+                if frame.type is WSMsgType.BINARY and frame.data[:1] == b"\2":
+                    self._take_channel_frame(frame.data)
+                elif frame.type is WSMsgType.BINARY:
                     await self._store(unpack_record(frame.data), socket, request)
+                if frame.type is WSMsgType.BINARY:
+                    await self._notify()
                     continue
                 message = decode_message(frame.data)
                 if isinstance(message, Hello):
                     positions = {name: self._position(name) for name in message.streams}
                     await socket.send_str(encode_message(Acknowledge(positions)))
                     self._socket, self._request = socket, request
+                    if message.channels:
+                        await self._resume_channels(message.channels)
                     self.hellos.append(message)
                 elif isinstance(message, CommandResult):
                     self.results.append(message)
@@ -396,6 +457,8 @@ class LinkPeer:
         except ConnectionResetError:
             pass
         finally:
+            for channel in self.channels.values():
+                channel.unlinked()
             if self._socket is socket:
                 self._socket = self._request = None
                 self._bearer = ""

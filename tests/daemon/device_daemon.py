@@ -100,6 +100,7 @@ async def _serving(
                 services.devices,
                 services.pairing,
                 services.runs,
+                services.channels,
                 services.listener,
                 database,
                 blobs,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from edgeloop_companion.link.channels import Channels
 from edgeloop_companion.link.device_port import (
     REQUEST_SECONDS,
     OneConnection,
@@ -22,6 +23,7 @@ from edgeloop_companion.link.device_port import (
 )
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
+from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
 from edgeloop_shared.messages import (
     HEARTBEAT_SECONDS,
@@ -34,6 +36,8 @@ from edgeloop_shared.messages import (
     CommandResult,
     Hello,
     Message,
+    OpenChannel,
+    ResumeChannels,
     RunTask,
     Welcome,
     decode_message,
@@ -139,8 +143,10 @@ class Link:
         self.bearer = welcome.bearer
         self.address = address
 
-    async def run(self, hello: Hello, outbox: Outbox, answer: Answer, *, on_ready: Callable[[], None]) -> LinkEnd:
-        """Introduce this device, then send the outbox and answer commands until the link ends; return why it did.
+    async def run(
+        self, hello: Hello, outbox: Outbox, channels: Channels, answer: Answer, *, on_ready: Callable[[], None]
+    ) -> LinkEnd:
+        """Introduce this device, then send what waits and answer commands until the link ends; return why it did.
 
         `on_ready` is called once the daemon has said what it holds already.
         """
@@ -149,9 +155,10 @@ class Link:
         if not isinstance(positions, Acknowledge):
             raise MessageError("The daemon did not answer the introduction with its positions.")
         outbox.resume(positions.positions)
+        channels.linked()
         on_ready()
-        sender = asyncio.create_task(self._send(outbox))
-        receiver = asyncio.create_task(self._obey(outbox, answer))
+        sender = asyncio.create_task(self._send(outbox, channels))
+        receiver = asyncio.create_task(self._obey(outbox, channels, answer))
         try:
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
             if sender.done():
@@ -164,6 +171,7 @@ class Link:
             return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message)
         finally:
             outbox.unlinked()
+            channels.unlinked()
             sender.cancel()
             receiver.cancel()
             await asyncio.gather(sender, receiver, return_exceptions=True)
@@ -172,18 +180,20 @@ class Link:
         """Say goodbye."""
         await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 
-    async def _send(self, outbox: Outbox) -> None:
-        """Send what waits, control messages first. A connection that broke is noticed by the receiving side."""
+    async def _send(self, outbox: Outbox, channels: Channels) -> None:
+        """Send what waits, control messages first, then channels. A connection that broke is noticed by the receiving side."""
         while True:
             if self._control:
                 await self._socket.send_str(encode_message(self._control.popleft()))
+            elif frame := channels.next_frame():
+                await self._socket.send_bytes(pack_channel_frame(frame))
             elif record := await outbox.next():
                 await self._socket.send_bytes(pack_record(record))
             else:
                 outbox.ready.clear()
                 await outbox.ready.wait()
 
-    async def _obey(self, outbox: Outbox, answer: Answer) -> LinkEnd:
+    async def _obey(self, outbox: Outbox, channels: Channels, answer: Answer) -> LinkEnd:
         while True:
             frame = await self._socket.receive()
             if frame.type is aiohttp.WSMsgType.TEXT:
@@ -193,10 +203,14 @@ class Link:
                 elif isinstance(message, RunTask | CancelTask):
                     self._control.append(await answer(message))
                     outbox.ready.set()
+                elif isinstance(message, OpenChannel):
+                    channels.open(message)
+                elif isinstance(message, ResumeChannels):
+                    channels.resume(message)
                 else:
                     raise MessageError(f"The daemon sent a {type(message).__name__}, which only a device sends.")
             elif frame.type is aiohttp.WSMsgType.BINARY:
-                raise MessageError("The daemon sent a record; only devices do.")
+                channels.take(unpack_channel_frame(frame.data))
             else:
                 return _end(self._socket, frame)
 

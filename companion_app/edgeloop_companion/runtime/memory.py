@@ -12,6 +12,7 @@ from edgeloop_shared.errors import TaskFailedError
 DEFAULT_SHARE = 0.5  # of the device's memory
 MIB = 1024 * 1024
 _HEADROOM_BYTES = 64 * MIB  # beyond the limit, for the report that it was reached
+_DEBUGGER_BYTES = 160 * MIB  # what debugpy takes, most of it the stacks of its threads
 
 
 def default_limit(memory_bytes: int) -> int | None:
@@ -41,7 +42,7 @@ class MemoryLimit:
     def __enter__(self) -> None:
         if self._limit is not None:
             self._bound = _allocated_bytes() + self._limit
-            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _HEADROOM_BYTES))
+            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _DEBUGGER_BYTES + _HEADROOM_BYTES))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -49,6 +50,12 @@ class MemoryLimit:
         if self._limit is not None:  # the frames still hold what the script had: its report needs room
             bound = self._bound + _HEADROOM_BYTES
             resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+
+    def grow_for_debugger(self) -> None:
+        """Make room for a debugger that comes while the block runs: what it takes is not the script's."""
+        if self._bound:
+            self._bound += _DEBUGGER_BYTES
+            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _HEADROOM_BYTES))
 
     def explain(self, error: BaseException, failure: TaskFailedError) -> TaskFailedError:
         """Return the error to report: when it was the limit, it says so."""

@@ -2,9 +2,9 @@
 
 `command.json` and `cancelled`: the companion. `order.json`: the companion, before the worker begins. `lock`: the worker's
 guardian holds it for its life. `journal.*`: the guardian appends, the companion removes what it has passed on. `wake`: a
-pipe that tells the companion of new entries. `end`: the guardian, once; its space is set aside before the worker begins,
-so that a full disk does not hide how the run ended. `spool.*`: the companion's records, see `link.spool`. `files/` is what
-the script works in, `reported/` holds copies of the files that it reported.
+pipe that tells the companion of new entries. `control`: the worker's control socket. `end`: the guardian, once; its space is
+set aside before the worker begins, so that a full disk does not hide how the run ended. `spool.*`: the companion's records,
+see `link.spool`. `files/` is what the script works in, `reported/` holds copies of the files that it reported.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ class RunFolder:
     reported: Path = field(init=False)
     lock: Path = field(init=False)
     wake: Path = field(init=False)
+    control: Path = field(init=False)
     command: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("files", "reported", "lock", "wake"):
+        for name in ("files", "reported", "lock", "wake", "control"):
             object.__setattr__(self, name, self.root / name)
         object.__setattr__(self, "command", self.root / "command.json")
 

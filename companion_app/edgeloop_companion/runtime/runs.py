@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.runtime.commands import CommandLog
+from edgeloop_companion.runtime.control_socket import connect
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import write_private
 from edgeloop_companion.runtime.tasks import BlobTransfers, TaskLimits, TaskRun
@@ -74,6 +76,21 @@ class Runs:
         if isinstance(command, RunTask):
             return await self._commands.once(command.command_id, lambda: self._start(command))
         return await self._commands.once(command.command_id, lambda: self._cancel(command.run_id))
+
+    async def connect(self, run_id: str, purpose: str) -> socket.socket:
+        """Return a connection to a run's control socket, once its worker serves it, to which `purpose` was said.
+
+        Raises `NotFoundError` for a run that is not here or ends before.
+        """
+        if run_id not in self._running:
+            raise NotFoundError(f"Run {run_id} is not on this device; it may have ended just now.")
+        path = await self._running[run_id][0].control_socket()
+        connecting = asyncio.create_task(asyncio.to_thread(connect, path, purpose))
+        try:
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_close)
+            raise
 
     async def close(self, *, patience: float) -> None:
         """Cancel all runs and wait for their ends, for at most `patience` seconds; what remains, a later companion does."""
@@ -147,6 +164,11 @@ class Runs:
         removing = asyncio.create_task(asyncio.to_thread(folder.remove))
         self._removing.add(removing)
         removing.add_done_callback(self._removing.discard)
+
+
+def _close(connecting: asyncio.Task[socket.socket]) -> None:
+    if connecting.exception() is None:
+        connecting.result().close()
 
 
 def _read_command(folder: RunFolder) -> RunTask:

@@ -20,11 +20,12 @@ from edgeloop_companion.runtime.output import Source, pack_lines
 from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unusable, read_report
 from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
 from edgeloop_companion.runtime.storage import BlobStore
+from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
 from edgeloop_companion.runtime.wake import Wake
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.bundles import BundleManifest
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.errors import EdgeloopError, MessageError, TransferError, error_from_dict
+from edgeloop_shared.errors import EdgeloopError, MessageError, NotFoundError, TransferError, error_from_dict
 from edgeloop_shared.messages import (
     Event,
     FileAnnounced,
@@ -54,8 +55,9 @@ log = logging.getLogger(__name__)
 class _Word:
     """A word of the worker, see `runtime.worker`."""
 
-    event: Literal["started", "failed"]
+    event: Literal["started", "note", "failed"]
     error: Mapping[str, Any] = field(default_factory=dict)
+    text: str = field(default="", metadata={"max_length": MAX_LINE_CHARACTERS})
 
 
 class BlobTransfers(Protocol):
@@ -112,6 +114,9 @@ class TaskRun:
         self._ending: asyncio.Task[None] | None = None
         self._is_followed = False
         self._cancelled = False
+        self._is_over = False
+        self._serves = asyncio.Event()
+        """Set when the worker serves its control socket, or never will."""
 
     def cancel(self) -> None:
         """End the run early; its last record then says so. What the worker still says is kept."""
@@ -122,6 +127,13 @@ class TaskRun:
             self._ending = asyncio.create_task(self._workers.starter.end(self._folder))
         elif self._working:
             self._working.cancel()
+
+    async def control_socket(self) -> Path:
+        """Return the worker's control socket once it serves it. Raises `NotFoundError` when the run ends before."""
+        await self._serves.wait()
+        if self._is_over:
+            raise NotFoundError(f"Run {self._command.run_id} has ended.")
+        return self._folder.control
 
     async def run(self) -> RunState:
         """Carry the run out and return how it ended."""
@@ -156,6 +168,8 @@ class TaskRun:
             )
         finally:
             self._working.cancel()
+            self._is_over = True
+            self._serves.set()
         await self._finish(state, error)
         return state
 
@@ -175,7 +189,7 @@ class TaskRun:
 
     async def _run_script(self) -> EdgeloopError | None:
         if await asyncio.to_thread(lambda: self._folder.has_begun):
-            self._on_state(RunState.RUNNING)
+            self._runs_now()
             async with self._workers.place_of_running():
                 return await self._follow()
         manifest = await self._fetch_bundle()
@@ -185,6 +199,7 @@ class TaskRun:
             self._command.trace,
             self._command.memory_bytes or self._limits.memory_bytes,
             str(self._limits.companion),
+            debug=self._command.debug,
         )
         await asyncio.to_thread(_prepare, manifest, self._transfers.store, self._folder, order)
         before, waits = 0, asyncio.Event()
@@ -311,8 +326,10 @@ class TaskRun:
                 except MessageError:
                     continue  # a script may write anywhere
                 if word.event == "started":
-                    self._on_state(RunState.RUNNING)
+                    self._runs_now()
                     event(TaskStarted(entry.time_ns))
+                elif word.event == "note":
+                    lines.append(LogLine(entry.time_ns, "system", word.text))
                 else:
                     failure = word.error
             else:
@@ -366,6 +383,10 @@ class TaskRun:
         await asyncio.to_thread(self._folder.remove_work)
         await asyncio.to_thread(self._transfers.store.prune)
         self._on_state(state)
+
+    def _runs_now(self) -> None:
+        self._on_state(RunState.RUNNING)
+        self._serves.set()
 
     async def _event(self, event: Event) -> None:
         await self._records.append([(Priority.EVENTS, encode_event(event))])

@@ -1,6 +1,7 @@
 """The worker: a process that runs one script and says how it went. Its guardian forks it, see `runtime.guardian`.
 
-Its own words are lines of JSON on a pipe: `{"event": "started"}`, and `{"event": "failed", "error": {...}}`.
+Its own words are lines of JSON on a pipe: `{"event": "started"}`, `{"event": "note", "text": ...}` for the run's log, and
+`{"event": "failed", "error": {...}}`. What others want of it while the script runs comes through its control socket.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import os
 import runpy
 import signal
 import sys
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from edgeloop_companion.runtime.control_socket import ControlSocket, untraced_thread
+from edgeloop_companion.runtime.debugger import Debugger
 from edgeloop_companion.runtime.failures import describe_exit, describe_failure
 from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.order import Order
@@ -47,19 +50,32 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     if order.trace:
         tracing.enable()
     status = os.fdopen(words, "w", encoding="utf-8", buffering=1)
-    status.write(json.dumps({"event": "started"}) + "\n")
-    failure = run_script(order, Path.cwd())
+
+    def say(**word: object) -> None:
+        status.write(json.dumps(word) + "\n")
+
+    limit = MemoryLimit(order.memory_bytes)
+    debugger = Debugger(limit)
+    try:
+        ControlSocket(folder.control, {"debugger": debugger.serve}).start()
+    except OSError as error:
+        say(event="note", text=f"The script cannot be debugged: its folder takes no socket ({error.strerror}).")
+    say(event="started")
+    try:
+        _make_ready(debugger, order, lambda text: say(event="note", text=text))
+        failure = run_script(order, limit, Path.cwd())
+    except TaskFailedError as error:
+        failure = error
     if failure is not None:
-        status.write(json.dumps({"event": "failed", "error": failure.as_dict()}) + "\n")
+        say(event="failed", error=failure.as_dict())
     return 0 if failure is None else 1
 
 
-def run_script(order: Order, folder: Path) -> TaskFailedError | None:
+def run_script(order: Order, limit: MemoryLimit, folder: Path) -> TaskFailedError | None:
     """Run the script as `python <script> <arguments>` would; return what went wrong in it."""
     script = folder / order.script
     sys.argv = [order.script, *order.arguments]
     sys.path.insert(0, str(script.parent))
-    limit = MemoryLimit(order.memory_bytes)
     try:
         with limit:
             runpy.run_path(str(script), run_name="__main__")
@@ -70,6 +86,22 @@ def run_script(order: Order, folder: Path) -> TaskFailedError | None:
         sys.stderr.write(failure.details["traceback"])
         return failure
     return None
+
+
+def _make_ready(debugger: Debugger, order: Order, note: Callable[[str], None]) -> None:
+    """Start a debugger, and wait for its client, as ordered. Raises `TaskFailedError` when none comes."""
+    if order.debug is None:
+        return
+    debugger.start()
+    if order.debug == "wait":
+        seconds = f"{order.wait_seconds:g} s"
+        note(f"The script waits for a debugger, for at most {seconds}. Attach one, or cancel the run.")
+        if not debugger.wait(order.wait_seconds):
+            raise TaskFailedError(
+                f"No debugger attached within {seconds}.",
+                hint="Attach sooner, or start the run without waiting for one.",
+            )
+        note("A debugger has attached; the script begins.")
 
 
 def _print_native_lines_at_once() -> None:
@@ -95,4 +127,4 @@ def _end_with(lifeline: int) -> None:
             pass
         os.killpg(0, signal.SIGKILL)
 
-    threading.Thread(target=wait, name="edgeloop-lifeline", daemon=True).start()
+    untraced_thread(wait, "edgeloop-lifeline")

@@ -122,6 +122,11 @@ class ActiveRuns:
         """Return the run, or None when it has ended."""
         return self._runs.get(run_id)
 
+    def device_of(self, run_id: str) -> str | None:
+        """Return the device that a run is at work on, or None."""
+        active = self._runs.get(run_id)
+        return None if active is None else active.device
+
     def change(self, run_id: str) -> asyncio.Event:
         """Return what is set when something about the run changes; of one that has ended: whether it may return."""
         active = self._runs.get(run_id)
@@ -396,6 +401,7 @@ class ActiveRuns:
             arguments=run.arguments,
             trace=run.trace,
             memory_bytes=run.memory_bytes,
+            debug=None if run.debug == "off" else run.debug,
         )
         active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
         active.was_accepted = is_on_device or reported.epoch is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
+from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
@@ -27,11 +28,14 @@ class Device:
 class Devices:
     """All paired devices."""
 
-    def __init__(self, registry: Registry, listener: Listener, links: Links, runs: ActiveRuns) -> None:
+    def __init__(
+        self, registry: Registry, listener: Listener, links: Links, runs: ActiveRuns, channels: DeviceChannels
+    ) -> None:
         self._registry = registry
         self._listener = listener
         self._links = links
         self._runs = runs
+        self._channels = channels
 
     def list(self) -> tuple[Device, ...]:
         """Return the paired devices, the oldest first."""
@@ -45,6 +49,7 @@ class Devices:
         """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
         await self._registry.revoke(device_id)
         await self._links.revoke(device_id)
+        self._channels.revoked(device_id)
         await self._runs.revoked(device_id)
         await self._listener.release(device_id)
 

@@ -14,6 +14,7 @@ from edgeloop_daemon.devices.active_runs import VANISH_SECONDS, ActiveRuns
 from edgeloop_daemon.devices.blob_transfers import BlobTransfers
 from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.commands import Commands
+from edgeloop_daemon.devices.device_channels import LOST_SECONDS, DeviceChannels
 from edgeloop_daemon.devices.device_list import Devices
 from edgeloop_daemon.devices.device_port import DevicePort
 from edgeloop_daemon.devices.links import Links
@@ -35,6 +36,7 @@ class DeviceServices:
     devices: Devices
     pairing: Pairing
     runs: Runs
+    channels: DeviceChannels
     listener: Listener
 
 
@@ -48,14 +50,16 @@ async def open_devices(
     host: str | None = None,
     port: int | None = None,
     vanish_seconds: float = VANISH_SECONDS,
+    channel_seconds: float = LOST_SECONDS,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[DeviceServices]:
     """Serve devices for the block.
 
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
-    (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). Raises
-    `PortInUseError`. `clock` (monotonic seconds) times pairing windows and nonces.
+    (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). A run outlives its
+    device's link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and
+    nonces. Raises `PortInUseError`.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
     registry = Registry(database)
@@ -63,7 +67,8 @@ async def open_devices(
     commands = Commands()
     active = ActiveRuns(database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas())
     shown_name = _shown(host_name or platform.node())
-    links = Links(registry, commands, active, shown_name)
+    channels = DeviceChannels(active.device_of, lost_seconds=channel_seconds)
+    links = Links(registry, commands, channels, active, shown_name)
     listener = Listener(database, certificate.context, host=host, port=port, clock=clock)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
@@ -73,12 +78,14 @@ async def open_devices(
                 for device in registry.list():
                     await listener.hold(device.id)
             yield DeviceServices(
-                devices=Devices(registry, listener, links, active),
+                devices=Devices(registry, listener, links, active, channels),
                 pairing=pairing,
                 runs=Runs(database, blobs, registry, commands, active),
+                channels=channels,
                 listener=listener,
             )
         finally:
+            channels.close()
             await pairing.close()
             await listener.stop()
             await links.close()

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,14 +16,18 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from edgeloop_daemon.devices.commands import Command, Commands
 from edgeloop_daemon.devices.connections import Connection
+from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_shared.channels import CHANNEL_FRAME, ChannelFrame, pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
     Acknowledge,
     CommandResult,
     Hello,
     Message,
+    OpenChannel,
+    ResumeChannels,
     Welcome,
     decode_message,
     encode_message,
@@ -36,6 +40,7 @@ MAX_WAITING_MESSAGES = 1024
 MAX_TRANSFER_CONNECTIONS = 16
 _HELLO_SECONDS = 10.0
 _CLOSE_SECONDS = 2.0
+_CHANNEL_FRAME = bytes([CHANNEL_FRAME])
 _log = logging.getLogger(__name__)
 
 
@@ -62,9 +67,12 @@ class Proved:
 class Links:
     """The linked devices."""
 
-    def __init__(self, registry: Registry, commands: Commands, user: LinkUser, host_name: str) -> None:
+    def __init__(
+        self, registry: Registry, commands: Commands, channels: DeviceChannels, user: LinkUser, host_name: str
+    ) -> None:
         self._registry = registry
         self._commands = commands
+        self._channels = channels
         self._user = user
         self._host_name = host_name
         self._links: dict[str, _Link] = {}
@@ -97,7 +105,7 @@ class Links:
     async def serve(self, socket: web.WebSocketResponse, proved: Proved) -> None:
         """Carry a link whose WebSocket is open and whose device has proved who it is, until it ends."""
         device_id = proved.device.id
-        link = _Link(socket, proved)
+        link = _Link(socket, proved, lambda: self._channels.next_frame(device_id))
         if self._registry.find(device_id) is None:  # revoked while the WebSocket was opened
             link.end(CLOSE_REVOKED, "revoked")
         earlier, self._links[device_id] = self._links.get(device_id), link
@@ -119,6 +127,7 @@ class Links:
             for connection in tuple(link.transfers):
                 connection.abort()
             self._commands.unlink(device_id, link.send)
+            self._channels.unlink(device_id, link)
             if self._links.get(device_id) is link:
                 del self._links[device_id]
                 self._user.unlinked(device_id)
@@ -159,6 +168,7 @@ class Links:
             return
         await self._user.linked(device_id, hello)
         self._commands.link(device_id, link.send)
+        self._channels.link(device_id, hello.channels, link)
         helpers = [asyncio.create_task(link.send_waiting()), asyncio.create_task(inbox.flush_regularly())]
         for helper in helpers:
             helper.add_done_callback(link.helper_ended)
@@ -173,7 +183,9 @@ class Links:
 
     async def _receive(self, link: _Link, device_id: str, inbox: Inbox) -> None:
         while (frame := await link.receive()) is not None:
-            if frame.type is WSMsgType.BINARY:
+            if frame.type is WSMsgType.BINARY and frame.data[:1] == _CHANNEL_FRAME:
+                self._channels.take(device_id, unpack_channel_frame(frame.data))
+            elif frame.type is WSMsgType.BINARY:
                 await inbox.add(unpack_record(frame.data))
             elif frame.type is WSMsgType.TEXT:
                 message = decode_message(frame.data)
@@ -185,7 +197,9 @@ class Links:
 class _Link:
     """One socket and what waits to be sent on it."""
 
-    def __init__(self, socket: web.WebSocketResponse, proved: Proved) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, proved: Proved, next_frame: Callable[[], ChannelFrame | None]
+    ) -> None:
         self.socket = socket
         self.proved = proved
         self.bearer = secrets.token_urlsafe(32)
@@ -196,13 +210,14 @@ class _Link:
         """Set when its last record is stored."""
         self.gone = asyncio.Event()
         """Set when its WebSocket is closed."""
+        self._next_frame = next_frame
         self._messages: deque[Message] = deque()
         self._positions: dict[str, int] = {}
         self._waiting = asyncio.Event()
         self._goodbye: tuple[int, str] | None = None
         self._receiver: asyncio.Task[Any] | None = None
 
-    def send(self, message: Command | Acknowledge) -> None:
+    def send(self, message: Command | Acknowledge | OpenChannel | ResumeChannels) -> None:
         """Put a message into the queue; a device that does not read loses its link when the queue is full."""
         if len(self._messages) >= MAX_WAITING_MESSAGES:
             self.end(WSCloseCode.POLICY_VIOLATION, "too many unread messages")
@@ -215,16 +230,25 @@ class _Link:
         self._positions.update(positions)
         self._waiting.set()
 
+    def wake(self) -> None:
+        """Say that channels have something to send."""
+        self._waiting.set()
+
     async def send_waiting(self) -> None:
-        """Send what is put into the queue, until the link ends."""
+        """Send what is put into the queue, then what channels have, until the link ends."""
         while True:
             await self._waiting.wait()
             self._waiting.clear()
-            while self._messages:
-                await self.socket.send_str(encode_message(self._messages.popleft()))
-            if self._positions:
-                positions, self._positions = self._positions, {}
-                await self.socket.send_str(encode_message(Acknowledge(positions)))
+            while True:
+                if self._messages:
+                    await self.socket.send_str(encode_message(self._messages.popleft()))
+                elif frame := self._next_frame():
+                    await self.socket.send_bytes(pack_channel_frame(frame))
+                elif self._positions:
+                    positions, self._positions = self._positions, {}
+                    await self.socket.send_str(encode_message(Acknowledge(positions)))
+                else:
+                    break
 
     async def receive(self, seconds: float | None = None) -> WSMessage | None:
         """Return the next frame with data, or None when the link ends. Raises `TimeoutError`."""

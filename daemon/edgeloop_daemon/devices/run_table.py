@@ -14,7 +14,7 @@ from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
-from edgeloop_shared.models import RunState
+from edgeloop_shared.models import DebugMode, RunState
 
 NO_STEP = -(2**63)  # in the metrics table, for a single figure
 
@@ -60,6 +60,7 @@ class Run:
 
     `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
     on. `message` says what a run that has not begun waits for. `memory_bytes` is its memory limit (null: the device's own).
+    `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
     """
 
     id: str
@@ -72,6 +73,7 @@ class Run:
     progress: Transfer | None
     message: str | None
     memory_bytes: int | None
+    debug: DebugMode
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -104,6 +106,7 @@ class NewRun:
     trace: bool
     manifest: str
     memory_bytes: int | None = None
+    debug: DebugMode = "off"
 
 
 @dataclass(frozen=True)
@@ -126,12 +129,12 @@ class RunTable:
 
         def insert(db: Tables) -> None:
             db.execute(
-                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, state,"
-                " created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?,"
+                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, debug,"
+                " state, created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?,"
                 " (select coalesce(max(number), 0) + 1 from runs))",
                 [
                     *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
-                    *(run.trace, run.manifest, run.memory_bytes, time.time()),
+                    *(run.trace, run.manifest, run.memory_bytes, run.debug, time.time()),
                 ],
             )
             record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
@@ -245,6 +248,7 @@ def _run(db: Tables, row: Mapping[str, Any]) -> Run:
         progress=Transfer(**progress) if progress else None,
         message=_message(row),
         memory_bytes=row["memory_bytes"],
+        debug=row["debug"],
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -28,6 +28,7 @@ from edgeloop_shared.errors import (
     TooLargeError,
 )
 from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
+from edgeloop_shared.models import DebugMode
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 
 
@@ -65,18 +66,19 @@ class Runs:
         include: tuple[str, ...] = (),
         trace: bool = False,
         memory_mb: int | None = None,
+        debug: DebugMode = "off",
         also: Callable[[Tables, str], None] | None = None,
     ) -> Run:
         """Collect the bundle and send the run to a device, named by id or name.
 
         Without one it is the workspace's, else the only linked one. `memory_mb` MiB is what the script may allocate (default:
-        the workspace's setting, else the device's own bound). `also` is called in the transaction that adds the run, with its
-        id. Raises `DeviceUnavailableError`, `NotFoundError`,
+        the workspace's setting, else the device's own bound). With `debug` the script begins under a debugger. `also` is
+        called in the transaction that adds the run, with its id. Raises `DeviceUnavailableError`, `NotFoundError`,
         `InvalidInputError`, `BundleError`, `TooLargeError`.
         """
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect(workspace, script, arguments, include)
-        return await self._begin(workspace, target, bundle, trace=trace, memory_mb=memory_mb, also=also)
+        return await self._begin(workspace, target, bundle, trace=trace, memory_mb=memory_mb, debug=debug, also=also)
 
     async def start_tool(
         self,
@@ -91,7 +93,7 @@ class Runs:
         """Send a tool of edgeloop's own to a device, as `start` does a script."""
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect_tool(workspace, tool, include)
-        return await self._begin(workspace, target, bundle, trace=False, memory_mb=memory_mb, also=also)
+        return await self._begin(workspace, target, bundle, trace=False, memory_mb=memory_mb, debug="off", also=also)
 
     async def _begin(
         self,
@@ -101,6 +103,7 @@ class Runs:
         *,
         trace: bool,
         memory_mb: int | None,
+        debug: DebugMode,
         also: Callable[[Tables, str], None] | None,
     ) -> Run:
         memory_mb = memory_mb or workspace.memory_mb
@@ -116,11 +119,20 @@ class Runs:
             arguments=bundle.arguments,
             trace=trace,
             memory_bytes=memory_bytes,
+            debug=None if debug == "off" else debug,
         )
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
             raise TooLargeError("The script's arguments are too long.", hint="Pass them in a file of the workspace.")
         new = NewRun(
-            run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest, memory_bytes
+            run_id,
+            workspace.id,
+            target.id,
+            bundle.script,
+            bundle.arguments,
+            trace,
+            bundle.manifest,
+            memory_bytes,
+            debug,
         )
         await self._table.insert(new, also)
         self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))

@@ -19,7 +19,7 @@ from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.traces.export import export_chrome_trace
 from edgeloop_daemon.traces.store import TraceStore
-from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
+from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB, DebugMode
 
 FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 """Returns the open, trusted workspace with an id. Raises `NotFoundError` and `NotTrustedError`."""
@@ -29,7 +29,8 @@ FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 class StartRun:
     """What to run. `device` is an id or a name (null: the workspace's, else the only linked one).
 
-    `memory_mb` is what the script may allocate, in MiB (null: the workspace's setting, else the device's own bound).
+    `memory_mb` is what the script may allocate, in MiB (null: the workspace's setting, else the device's own bound). `debug`
+    begins it under a debugger; `wait` lets it wait until one has attached, for at most ten minutes.
     """
 
     script: str = field(metadata={"min_length": 1, "max_length": 512})
@@ -38,6 +39,7 @@ class StartRun:
     include: tuple[str, ...] = field(default=(), metadata={"max_length": 256})
     trace: bool = False
     memory_mb: int | None = field(default=None, metadata={"ge": MIN_MEMORY_MB, "le": MAX_MEMORY_MB})
+    debug: DebugMode = "off"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, st
             include=body.include,
             trace=body.trace,
             memory_mb=body.memory_mb,
+            debug=body.debug,
             also=call.begins("/runs"),
         )
         return Accepted(f"/runs/{run.id}", run)

@@ -72,6 +72,11 @@ def m006_operator_hits(tables: Tables) -> None:
     )
 
 
+def m007_debugged_runs(tables: Tables) -> None:
+    """Keep of a run whether it is begun under a debugger, because the order may have to be repeated."""
+    tables.execute("alter table runs add column debug text not null default 'off'")
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -143,4 +148,5 @@ migrations: tuple[Migration, ...] = (
     m004_durability,
     m005_breakpoints,
     m006_operator_hits,
+    m007_debugged_runs,
 )

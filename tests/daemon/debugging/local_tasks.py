@@ -116,7 +116,7 @@ class LocalTasks:
         name = f"r{len(self.tasks)}"
         run = Run(
             *(name, plan.workspace.id, "d1", plan.script, plan.arguments, False, RunState.RUNNING, None, None, None),
-            *(time.time(), time.time(), None, False, {}, (), (), None),
+            *("wait", time.time(), time.time(), None, False, {}, (), (), None),
         )
         self.tasks[name] = task = _Task(run, process, port)
         reading = asyncio.create_task(self._read(task))

@@ -127,7 +127,9 @@ def _messages() -> Iterator[Decoder]:
     yield _json(
         "order of a worker",
         Order,
-        [b'{"script":"a.py","arguments":["x"],"trace":true,"memory_bytes":5,"companion":"lock"}'],
+        [
+            b'{"script":"a.py","arguments":["x"],"trace":true,"memory_bytes":5,"companion":"lock","debug":"wait","wait_seconds":1.5}'
+        ],
     )
     yield Decoder(
         "link message",

@@ -1,0 +1,146 @@
+"""debugpy in a worker, without a process and without a port of its own.
+
+debugpy's listener obeys whoever connects to it, so it is given none: pydevd, the debugger inside debugpy, asks for a
+listening socket, and gets one that hands it the connections that have come through the worker's control socket. One client at
+a time; when it goes, however that happens, its breakpoints go and the script goes on. debugpy is imported only when it is
+needed: it costs a third of a second and some thirty megabytes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeloop_companion.runtime.control_socket import accept
+from edgeloop_companion.runtime.memory import MemoryLimit
+from edgeloop_shared.errors import ConflictError, TaskFailedError
+
+_HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
+
+
+class Debugger:
+    """Debugs this process. What it takes is not counted against the script's `limit`."""
+
+    def __init__(self, limit: MemoryLimit) -> None:
+        self._limit = limit
+        self._clients = _Clients()
+        self._busy = threading.Lock()
+        self._has_started = False
+        self._is_taken = False
+
+    def start(self) -> None:
+        """Make debugpy ready for clients, once; a script that runs already is traced from then on.
+
+        Raises `TaskFailedError` where debugpy cannot be used.
+        """
+        with self._busy:
+            if not self._has_started:
+                self._limit.grow_for_debugger()
+                try:
+                    _start(self._clients)
+                except Exception as error:
+                    raise TaskFailedError(
+                        f"This script cannot be debugged: {type(error).__name__}: {error}",
+                        hint="Check debugpy on the device, and that no file of the script has the name of a module.",
+                    ) from error
+                self._has_started = True
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until a client has set its breakpoints and lets the script begin; return whether one has in time."""
+        import debugpy
+
+        timer = threading.Timer(seconds, lambda: debugpy.wait_for_client.cancel())
+        timer.daemon = True
+        timer.pydev_do_not_trace = True  # type: ignore[attr-defined]
+        timer.start()
+        debugpy.wait_for_client()
+        timer.cancel()
+        return bool(debugpy.is_client_connected())
+
+    def serve(self, connection: socket.socket) -> None:
+        """Let the peer of `connection` debug this process, by the Debug Adapter Protocol.
+
+        Raises `ConflictError` while another one does, and `TaskFailedError`.
+        """
+        self.start()
+        with self._busy:
+            if self._is_taken:
+                raise ConflictError(
+                    "Another debugger has this script already.", hint="Disconnect that one, then attach again."
+                )
+            accept(connection)
+            self._is_taken = True
+            self._clients.put(_Client(connection, self._release))
+
+    def _release(self) -> None:
+        """The client is gone, with a goodbye or without: nothing may stay paused."""
+        import pydevd
+        from _pydevd_bundle.pydevd_api import PyDevdAPI
+
+        debugged = pydevd.get_global_debugger()
+        debugged.enable_output_redirection(False, False)
+        PyDevdAPI().request_disconnect(debugged, resume_threads=True)
+        self._is_taken = False
+
+
+class _Clients:
+    """What pydevd takes for its listening socket."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[_Client] = queue.SimpleQueue()
+
+    def put(self, client: _Client) -> None:
+        self._waiting.put(client)
+
+    def listen(self, _backlog: int) -> None:
+        pass
+
+    def accept(self) -> tuple[_Client, None]:
+        return self._waiting.get(), None
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 0  # debugpy wants one
+
+    def close(self) -> None:
+        pass
+
+
+class _Client(socket.socket):
+    """A client's connection. pydevd lets threads stay paused when one goes without a goodbye; this one says it for them."""
+
+    def __init__(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
+        super().__init__(fileno=connection.detach())
+        self._on_end: Callable[[], None] | None = on_end
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        try:
+            data = super().recv(size, flags)
+        except OSError:
+            data = b""
+        if not data and self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end()
+        return data
+
+
+def _start(clients: _Clients) -> None:
+    # It would warn of the standard library's frozen modules, in which nobody sets breakpoints.
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+    try:
+        import debugpy
+        import debugpy.server.api  # which makes pydevd importable
+        import pydevd
+        from _pydevd_bundle.pydevd_api import PyDevdAPI
+    finally:
+        del os.environ["PYDEVD_DISABLE_FILE_VALIDATION"]
+    if not hasattr(pydevd, "create_server_socket"):
+        raise RuntimeError(f"debugpy {debugpy.__version__} is not one that edgeloop knows")
+    pydevd.create_server_socket = lambda **_: clients
+    debugpy.configure(subProcess=False)  # another process of the script is not debugged
+    debugpy.listen(("127.0.0.1", 0), in_process_debug_adapter=True)
+    hidden = (str(Path(debugpy.__file__).parent), _HIDDEN)
+    PyDevdAPI().set_dont_trace_start_end_patterns(pydevd.get_global_debugger(), hidden, ("debugpy_launcher.py",))

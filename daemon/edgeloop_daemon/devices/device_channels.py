@@ -1,0 +1,273 @@
+"""Channels over the links of devices: the adapter of the port in `devices.channels`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from edgeloop_daemon.devices.channels import DEBUGGER, ChannelState
+from edgeloop_daemon.store.ids import new_id
+from edgeloop_shared.channels import ChannelEnd, ChannelFrame, read_ending
+from edgeloop_shared.codec import parse_json
+from edgeloop_shared.errors import (
+    DeviceUnavailableError,
+    DeviceVanishedError,
+    EdgeloopError,
+    MessageError,
+    NotFoundError,
+    RateLimitedError,
+    error_from_dict,
+)
+from edgeloop_shared.messages import MAX_CHANNELS, OpenChannel, ResumeChannels
+
+LOST_SECONDS = 600.0
+MAX_ANSWER_BYTES = 64 * 1024
+
+FindDevice = Callable[[str], str | None]
+"""Returns the device that a run is at work on, or None."""
+
+
+class ChannelLink(Protocol):
+    """A link as the channels over it use it."""
+
+    def send(self, message: OpenChannel | ResumeChannels, /) -> None:
+        """Put a message into the queue."""
+
+    def wake(self) -> None:
+        """Say that there are frames to send."""
+
+
+class DeviceChannel:
+    """A `Channel` to the worker of a run on a device."""
+
+    def __init__(self, command: OpenChannel, device: str, wake: Callable[[], None]) -> None:
+        self.command = command
+        self.device = device
+        self.line = ChannelEnd(command.channel)
+        """Between here and the device."""
+        self.is_linked = False
+        self._wake = wake
+        self._came = bytearray()
+        self._has_ended = False
+        self._end: EdgeloopError | None = None
+        self._is_closed = False
+        self._change = asyncio.Event()
+
+    @property
+    def state(self) -> ChannelState:
+        """How it is now."""
+        if self._has_ended:
+            return ChannelState.ENDED
+        return ChannelState.OPEN if self.is_linked else ChannelState.LINK_LOST
+
+    @property
+    def end(self) -> EdgeloopError | None:
+        """Why it has ended, once it has; None when it ended as it should."""
+        return self._end
+
+    async def changed(self, seen: ChannelState) -> ChannelState:
+        """Return the state as soon as it is not `seen` (any more)."""
+        await self._until(lambda: self.state is not seen)
+        return self.state
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes; wait while the other side is behind. Does nothing after the end."""
+        rest = memoryview(data)
+        while rest:
+            await self._until(lambda: self._has_ended or self.line.room > 0)
+            if self._has_ended:
+                return
+            now, rest = rest[: self.line.room], rest[self.line.room :]
+            self.line.send(now)
+            self._wake()
+
+    async def receive(self) -> bytes:
+        """Return the next bytes, as many as there are; b"" at the end."""
+        await self._until(lambda: self._has_ended or bool(self._came))
+        data = bytes(self._came)
+        self._came.clear()
+        self.line.taken(len(data))
+        if self.line.wants_to_send:
+            self._wake()
+        return data
+
+    # For `DeviceChannels`
+
+    def take(self, frame: ChannelFrame) -> None:
+        """Keep what a frame brings. Raises `MessageError`."""
+        data = self.line.take(frame)
+        if self._is_closed:
+            self.line.taken(len(data))
+        else:
+            self._came += data
+        if self.line.ending_there is not None:
+            self.finish(read_ending(self.line.ending_there))
+        self.notify()
+
+    def finish(self, reason: EdgeloopError | None) -> None:
+        """There will be nothing more; the first reason counts."""
+        if not self._has_ended:
+            self._has_ended, self._end = True, reason
+            self.notify()
+
+    def close(self) -> None:
+        """Nobody listens any more: end the channel on the device too."""
+        self._is_closed = True
+        self.finish(None)
+        self.line.taken(len(self._came))
+        self._came.clear()
+        self.line.end()
+        self._wake()
+
+    def notify(self) -> None:
+        """Wake everybody who waits for a change."""
+        change, self._change = self._change, asyncio.Event()
+        change.set()
+
+    async def answer(self) -> None:
+        """Wait for the first line, the worker's answer. Raises the error that it is, or that ended the channel."""
+        await self._until(lambda: self._has_ended or b"\n" in self._came or len(self._came) > MAX_ANSWER_BYTES)
+        line, newline, rest = bytes(self._came).partition(b"\n")
+        if not newline:
+            raise self._end or NotFoundError(f"Run {self.command.run_id} has ended.")
+        answer = parse_json(line, max_bytes=MAX_ANSWER_BYTES)
+        if not isinstance(answer, dict):
+            raise MessageError("A worker's answer is no JSON object.")
+        if answer:
+            raise error_from_dict(answer)
+        self._came[:] = rest
+        self.line.taken(len(line) + 1)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self._change.wait()
+
+
+class DeviceChannels:
+    """The open channels of all devices. Without a link they stay as they are, for `lost_seconds` at most."""
+
+    def __init__(self, find_device: FindDevice, *, lost_seconds: float = LOST_SECONDS) -> None:
+        self._find_device = find_device
+        self._lost_seconds = lost_seconds
+        self._channels: dict[str, dict[str, DeviceChannel]] = {}
+        self._links: dict[str, ChannelLink] = {}
+        self._giving_up: dict[str, asyncio.TimerHandle] = {}
+
+    @asynccontextmanager
+    async def open(self, run_id: str, purpose: str = DEBUGGER) -> AsyncIterator[DeviceChannel]:
+        """Open a channel for the block, as `devices.channels.Channels.open` says."""
+        device = self._find_device(run_id)
+        if device is None:
+            raise NotFoundError(
+                f"Run {run_id} is not at work (any more).", hint="`edgeloop runs` lists those that are."
+            )
+        link = self._links.get(device)
+        if link is None:
+            raise DeviceUnavailableError(
+                f"The device of run {run_id} is not linked now.", hint="Open the edgeloop app on it."
+            )
+        channels = self._channels.setdefault(device, {})
+        if len(channels) >= MAX_CHANNELS:
+            raise RateLimitedError("This device has too many channels open.", hint="Close a debugger first.")
+        command = OpenChannel(new_id("k"), run_id, purpose)
+        channel = channels[command.channel] = DeviceChannel(command, device, lambda: self._wake(device))
+        link.send(command)
+        channel.line.resume(0)
+        channel.is_linked = True
+        try:
+            await channel.answer()
+            yield channel
+        finally:
+            channel.close()
+            self._tidy(channel)
+
+    def close(self) -> None:
+        """The daemon stops: all channels have ended."""
+        for timer in self._giving_up.values():
+            timer.cancel()
+        for channel in self._all():
+            channel.finish(DeviceUnavailableError("The daemon stops.", hint="Attach again once it runs."))
+
+    def revoked(self, device: str) -> None:
+        """The device is no longer paired: its channels have ended."""
+        self._drop(device, DeviceVanishedError("The device was unpaired."))
+
+    # What the links do
+
+    def link(self, device: str, positions: Mapping[str, int] | None, link: ChannelLink) -> None:
+        """A link is there, and the device has named its channels. Raises `MessageError` for what cannot be."""
+        if (timer := self._giving_up.pop(device, None)) is not None:
+            timer.cancel()
+        self._links[device] = link
+        there, resumed = positions or {}, {}
+        for name, channel in tuple(self._channels.get(device, {}).items()):
+            if name in there:
+                channel.line.resume(there[name])
+                resumed[name] = channel.line.received
+            elif channel.line.is_untouched and not channel.line.has_ended:  # the command was lost with the link
+                channel.line.resume(0)
+                link.send(channel.command)
+            else:
+                del self._channels[device][name]
+                channel.finish(DeviceVanishedError("The app on the device was started anew.", hint="Attach again."))
+            channel.is_linked = True
+            channel.notify()
+        if there:
+            link.send(ResumeChannels(resumed))
+        link.wake()
+
+    def unlink(self, device: str, link: ChannelLink) -> None:
+        """The link has gone (nothing happens when a newer one took its place)."""
+        if self._links.get(device) is not link:
+            return
+        del self._links[device]
+        for channel in self._channels.get(device, {}).values():
+            channel.line.unlinked()
+            channel.is_linked = False
+            channel.notify()
+        if self._channels.get(device):
+            reason = DeviceVanishedError(
+                f"The link to the device was lost for {self._lost_seconds:g} s; the script goes on.",
+                hint="Attach again when the device is back.",
+            )
+            self._giving_up[device] = asyncio.get_running_loop().call_later(
+                self._lost_seconds, lambda: self._drop(device, reason)
+            )
+
+    def take(self, device: str, frame: ChannelFrame) -> None:
+        """Hand on what has come from a device. Raises `MessageError` for what cannot be."""
+        channel = self._channels.get(device, {}).get(frame.channel)
+        if channel is None:
+            raise MessageError(f"A device speaks on channel {frame.channel}, which is not open.")
+        channel.take(frame)
+        if channel.line.wants_to_send:
+            self._wake(device)
+        self._tidy(channel)
+
+    def next_frame(self, device: str) -> ChannelFrame | None:
+        """Return what is to be sent to a device now, each channel in its turn; None when there is nothing."""
+        channels = self._channels.get(device, {})
+        for name, channel in channels.items():
+            if (frame := channel.line.next_frame()) is not None:
+                channels[name] = channels.pop(name)  # its peers come first next time
+                self._tidy(channel)
+                return frame
+        return None
+
+    def _wake(self, device: str) -> None:
+        if (link := self._links.get(device)) is not None:
+            link.wake()
+
+    def _tidy(self, channel: DeviceChannel) -> None:
+        if channel.line.is_over:
+            self._channels.get(channel.device, {}).pop(channel.line.channel, None)
+
+    def _drop(self, device: str, reason: EdgeloopError) -> None:
+        self._giving_up.pop(device, None)
+        for channel in self._channels.pop(device, {}).values():
+            channel.finish(reason)
+
+    def _all(self) -> tuple[DeviceChannel, ...]:
+        return tuple(channel for channels in self._channels.values() for channel in channels.values())
