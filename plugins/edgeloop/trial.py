@@ -24,6 +24,7 @@ from typing import IO, Any
 from edgeloop.declared import read_declarations
 from edgeloop.hookspecs import PROJECT
 from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.signals import signal_name
 
 SECONDS = 10.0
 SLOW_SECONDS = 1.0  # of processor time
@@ -145,10 +146,9 @@ def _ending(process: subprocess.Popen[bytes], entry: EntryPoint, seconds: float)
             "the handlers."
         )
     if status < 0:
-        name = signal.Signals(-status).name if -status in list(signal.Signals) else f"signal {-status}"
         return (
-            f"Importing {entry.module} crashed natively ({name}). The daemon's log holds where; import native libraries in "
-            "the handlers only."
+            f"Importing {entry.module} crashed natively ({signal_name(-status)}). The daemon's log holds where; import "
+            "native libraries in the handlers only."
         )
     return ""
 

@@ -10,6 +10,7 @@ from edgeloop_companion.runtime.guardian import DISK_FULL, FULL_DISK_SECONDS, VA
 from edgeloop_companion.runtime.memory import MIB, how_to_raise
 from edgeloop_companion.runtime.run_folder import WorkerEnd
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, TaskCrashedError
+from edgeloop_shared.signals import signal_name
 
 NEAR_LIMIT = 0.75  # of the memory limit: a process that held as much has probably met it
 
@@ -50,10 +51,7 @@ def _describe_crash(end: WorkerEnd, folder: Path, memory_limit: int | None) -> T
             details |= {"file": file, "line": int(frame[2])}
             where = f" ({file}, line {frame[2]})"
     if code < 0:
-        try:
-            details["signal"] = signal.Signals(-code).name
-        except ValueError:
-            details["signal"] = f"signal {-code}"
+        details["signal"] = signal_name(-code)
         how = f"was ended by {details['signal']}"
     else:
         details["exit_code"] = code

@@ -26,6 +26,7 @@ from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd
 from edgeloop_companion.runtime.streams import FrameSplitter, LineSplitter
 from edgeloop_shared import process_lock
+from edgeloop_shared.detachment import leave_parent
 
 TERMINATE_SECONDS = 2.0
 LINGER_SECONDS = 1.0  # for which pipes that a dead worker's own children hold open are still read
@@ -308,17 +309,8 @@ def _become_worker(folder: RunFolder, order: Order, lifeline: int, pipes: list[i
 
 def main() -> None:
     """Leave the companion and guard the run in the folder that the first argument names."""
-    began, begin = os.pipe()
-    if os.fork():
-        # The process that the companion started ends as soon as the worker is let go: from then on the lock alone tells.
-        os.close(begin)
-        os._exit(0 if os.read(began, 1) else 1)
-    os.close(began)
-
-    def report_begin() -> None:
-        os.write(begin, b"1")
-        os.close(begin)
-
+    # The process that the companion started ends as soon as the worker is let go: from then on the lock alone tells.
+    report_begin = leave_parent()
     os.chdir(sys.argv[1])
     _guard(RunFolder(Path.cwd()), report_begin)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 
 from edgeloop_daemon.doctor.finding import FailedPlugin, Finding, Subject, ok, problem
+from edgeloop_daemon.doctor.helper import run_helper
 
 _SECONDS = 60.0
 
@@ -18,29 +17,18 @@ def check_plugins(subject: Subject, environment: Mapping[str, str] = os.environ)
     if subject.daemon is not None:
         failed = subject.daemon.failed_plugins
     else:
-        command = [sys.executable, "-P", "-m", "edgeloop_daemon.doctor.plugin_listing"]
-        command.append(str(subject.folders.disabled_plugins))
+        listing, disabled = "edgeloop_daemon.doctor.plugin_listing", str(subject.folders.disabled_plugins)
         try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=_SECONDS,
-                env=environment,
-                check=False,
-            )
+            done = run_helper(listing, disabled, environment=environment, seconds=_SECONDS)
         except subprocess.TimeoutExpired:
             return problem(
                 f"Loading the plugins takes more than {_SECONDS:.0f} s.",
                 "One of them does work where it should only declare: `edgeloop up --foreground` names them in turn.",
             )
         try:
-            failed = tuple(FailedPlugin(**item) for item in json.loads(done.stdout.splitlines()[-1]))
-        except (ValueError, IndexError, TypeError):
-            last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-            return problem(f"The plugins cannot be loaded: {last}", "Uninstall the plugin that is named.")
+            failed = tuple(FailedPlugin(**item) for item in done.answer)
+        except TypeError:
+            return problem(f"The plugins cannot be loaded: {done.last_words}", "Uninstall the plugin that is named.")
     if failed:
         named = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in failed)
         return problem(f"Left out: {named}.", "Update or uninstall what is named; the rest works.")

@@ -22,7 +22,9 @@ from typing import Any
 from edgeloop_daemon.jobs.job_folder import JobFolder
 from edgeloop_shared import process_lock
 from edgeloop_shared.bounded_log import BoundedLog, LogPipe
+from edgeloop_shared.detachment import leave_parent
 from edgeloop_shared.errors import JobFailedError
+from edgeloop_shared.signals import signal_name
 
 GRACE_SECONDS = 5.0  # from SIGTERM to SIGKILL
 
@@ -111,7 +113,7 @@ def _died(folder: JobFolder, status: int) -> JobFailedError:
             hint="Its log says more: `edgeloop logs ID`.",
             details={"exit_code": status, "native_output": lines},
         )
-    name = _signal_name(-status)
+    name = signal_name(-status)
     hints = {
         "SIGKILL": "The system may have run out of memory, or somebody ended the process.",
         "SIGTERM": "Somebody ended the process; edgeloop did not.",
@@ -123,28 +125,11 @@ def _died(folder: JobFolder, status: int) -> JobFailedError:
     )
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def main() -> None:
     """Leave the daemon, supervise the job in the folder that the first argument names, and end."""
-    began, begin = os.pipe()
-    if os.fork():
-        # The process that the daemon started ends as soon as the lock is held: nobody has to collect the supervisor later,
-        # and from then on the lock alone tells whether it lives.
-        os.close(begin)
-        os._exit(0 if os.read(began, 1) else 1)
-    os.close(began)
-
-    def report_begin() -> None:
-        os.write(begin, b"1")
-        os.close(begin)
-
-    supervise(JobFolder(Path(sys.argv[1]).absolute()), report_begin)
+    # The process that the daemon started ends as soon as the lock is held: nobody has to collect the supervisor later,
+    # and from then on the lock alone tells whether it lives.
+    supervise(JobFolder(Path(sys.argv[1]).absolute()), leave_parent())
 
 
 if __name__ == "__main__":
