@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import logging.handlers
 import os
 import sys
 from pathlib import Path
@@ -13,15 +12,13 @@ from pathlib import Path
 from edgeloop import trial
 from edgeloop_daemon.app import Options, run_daemon
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
+from edgeloop_daemon.log_file import LogFile
 from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugin_output import named_output
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.bounded_output import bounded_output
 from edgeloop_shared.errors import EdgeloopError
-
-_LOG_BYTES = 5 * 1024 * 1024
-_LOG_FILES = 3
 
 
 def main() -> None:
@@ -75,14 +72,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _log_to(folders: Folders) -> None:
     """Log to a rotating file, and to stderr, which is a terminal or `start.log`."""
-    file = logging.handlers.RotatingFileHandler(
-        folders.daemon_log, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"
-    )
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     console = logging.StreamHandler()
     console.setLevel(logging.INFO if sys.stderr.isatty() else logging.ERROR)
     console.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[file, console])
+    logging.basicConfig(level=logging.INFO, handlers=[LogFile(folders.daemon_log), console])
 
 
 if __name__ == "__main__":

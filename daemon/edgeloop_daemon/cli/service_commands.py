@@ -85,7 +85,7 @@ def status(session: Session) -> None:
         print_json(record)
         return
     if not record["is_installed"]:
-        click.echo("No service is installed for this state folder (`edgeloop service install` does that).")
+        click.echo("No service for this state folder. `edgeloop service install` installs one.")
         return
     click.echo(f"{it.file}")
     if not record["is_current"]:
