@@ -191,6 +191,7 @@ def test_control_c_inside_an_operator_arrives(chain: Path, reported: Remembered)
     """Python handles signals between two of its own instructions: here, inside of a callback of MNN."""
 
     def run_for_ever() -> None:
+        threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGINT)).start()
         while True:
             model(ones)
 
@@ -199,7 +200,6 @@ def test_control_c_inside_an_operator_arrives(chain: Path, reported: Remembered)
     with edgeloop_task.load_model(chain) as model, edgeloop_task.trace():
         model(ones)
         for _ in range(5):
-            threading.Timer(0.005, os.kill, (os.getpid(), signal.SIGINT)).start()
             with pytest.raises(KeyboardInterrupt):
                 run_for_ever()
         np.testing.assert_array_equal(model(ones), model(ones))
