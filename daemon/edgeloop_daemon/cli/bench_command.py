@@ -10,6 +10,7 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.bench_table import print_bench
 from edgeloop_daemon.cli.following import follow_tool
+from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import print_json
 from edgeloop_daemon.cli.run_commands import workspace_path
 from edgeloop_daemon.cli.session import Session, json_option
@@ -30,12 +31,7 @@ PRECISIONS = ("normal", "low", "high")
     type=click.Path(),
     shell_complete=completers.files(completers.MODELS),
 )
-@click.option(
-    "--device",
-    "-d",
-    shell_complete=completers.devices,
-    help="Which device, by id or name (default: edgeloop.toml's, else the only linked one).",
-)
+@device_option
 @click.option(
     "--inputs",
     "--input",
@@ -105,7 +101,7 @@ def bench(
         "runs": runs,
         "inside": inside_workspace(script),
         "inside_arguments": arguments,
-        "device": device,
+        "device": chosen_device(client, device),
     }
     run = follow_tool(client, client.start(f"/workspaces/{workspace['id']}/bench", body), "bench")
     found = client.get(f"/runs/{run['id']}/bench")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.following import follow_tool
+from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import clean, print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.benchmarks import MAX_ROUNDS, MAX_RUNS
@@ -19,12 +19,7 @@ _FAILED, _ERROR = 1, 2
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--device",
-    "-d",
-    shell_complete=completers.devices,
-    help="Which device, by id or name (default: edgeloop.toml's, else the only linked one).",
-)
+@device_option
 @click.option("--update-baseline", is_flag=True, help="Take the measured latencies as this device's baselines.")
 @click.option(
     "--runs", type=click.IntRange(1, MAX_RUNS), default=100, show_default=True, help="Timed runs per latency."
@@ -44,7 +39,7 @@ def check(
     session.error_status = _ERROR
     workspace = session.workspace()
     client = session.daemon()
-    body = {"names": list(names), "device": device, "runs": runs, "rounds": rounds}
+    body = {"names": list(names), "device": chosen_device(client, device), "runs": runs, "rounds": rounds}
     run = follow_tool(client, client.start(f"/workspaces/{workspace['id']}/check", body), "check")
     place = f"/runs/{run['id']}"
     report = client.post(f"{place}/baseline") if update_baseline else client.get(f"{place}/check")

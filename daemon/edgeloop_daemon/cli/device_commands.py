@@ -10,10 +10,11 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.named import find_device
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
-from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError, NotFoundError
+from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError
 from edgeloop_shared.pairing import show_code
 
 _WAIT_SECONDS = 10
@@ -155,17 +156,6 @@ def forget(session: Session, name: str) -> None:
         print_json(record)
     else:
         click.echo(f"{record['info']['name']} is forgotten.")
-
-
-def find_device(client: Client, name: str) -> Record:
-    """Return the paired device with the id or the (unique) name `name`. Raises `NotFoundError` or `InvalidInputError`."""
-    found = [item for item in client.items("/devices") if name in (item["id"], item["info"]["name"])]
-    if not found:
-        raise NotFoundError(f"No paired device is called {name!r}.", hint="`edgeloop devices` lists them.")
-    if len(found) > 1:
-        ids = ", ".join(item["id"] for item in found)
-        raise InvalidInputError(f"{len(found)} devices are called {name!r}.", hint=f"Use an id: {ids}.")
-    return found[0]
 
 
 def start_virtual_device(client: Client, local: VirtualDevice) -> tuple[Record, subprocess.Popen[bytes] | None]:

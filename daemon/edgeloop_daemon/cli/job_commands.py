@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from edgeloop_daemon.cli import completers
-from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.following import follow_job
+from edgeloop_daemon.cli.named import find_work
 from edgeloop_daemon.cli.output import clean, clean_lines, duration, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
-from edgeloop_shared.errors import InvalidInputError, NotFoundError
+from edgeloop_shared.errors import InvalidInputError
 
 
 @click.command()
@@ -89,16 +89,16 @@ def jobs(session: Session, everywhere: bool, limit: int) -> None:
 @click.pass_obj
 def logs(session: Session, work: str, follow: bool) -> None:
     """Print the log of a job or of a run on a device."""
-    client = session.daemon()
-    if _is_run(client, work):
-        lines = client.run_log(work, follow=follow)
+    client, meant = session.daemon(), find_work(session, work)
+    if meant.is_run:
+        lines = client.run_log(meant.id, follow=follow)
         if session.as_json:
             print_json(list(lines))
             return
         for line in lines:
             click.echo(clean(line["text"]), err=line["source"] != "stdout")
     else:
-        pieces = client.job_log(work, follow=follow)
+        pieces = client.job_log(meant.id, follow=follow)
         if session.as_json:
             print_json({"text": "".join(pieces)})
             return
@@ -113,31 +113,16 @@ def logs(session: Session, work: str, follow: bool) -> None:
 @click.pass_obj
 def cancel(session: Session, work: str) -> None:
     """Cancel a job or a run on a device."""
-    client = session.daemon()
-    ended = client.delete(f"/{'runs' if _is_run(client, work) else 'jobs'}/{work}")
+    meant = find_work(session, work)
+    ended = session.client.delete(meant.path)
     if session.as_json:
         print_json(ended)
     else:
         click.echo(
-            f"{work} is being cancelled."
+            f"{meant.id} is being cancelled."
             if ended["state"] in ("running", "preparing")
-            else f"{work}: {ended['state']}."
+            else f"{meant.id}: {ended['state']}."
         )
-
-
-def _is_run(client: Client, work: str) -> bool:
-    """Return whether `work` names a run on a device rather than a job."""
-    if not work.isalnum():
-        raise InvalidInputError(
-            f"{work!r} is not the id of a job or a run.", hint="See `edgeloop jobs` and `edgeloop runs`."
-        )
-    for path, is_run in (("jobs", False), ("runs", True)):
-        try:
-            client.get(f"/{path}/{work}")
-        except NotFoundError:
-            continue
-        return is_run
-    raise NotFoundError(f"There is no job and no run {work!r}.", hint="See `edgeloop jobs` and `edgeloop runs`.")
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -11,22 +11,17 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.following import follow_run
+from edgeloop_daemon.cli.named import chosen_device, device_option, find_run
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.bundles import check_bundle_path
-from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("script", type=click.Path(), shell_complete=completers.files(completers.SCRIPTS))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.option(
-    "--device",
-    "-d",
-    shell_complete=completers.devices,
-    help="Which device, by id or name (default: edgeloop.toml's, else the only linked one).",
-)
+@device_option
 @click.option("--trace", is_flag=True, help="Record every operator of every model run.")
 @click.option(
     "--memory",
@@ -60,7 +55,7 @@ def run(
     body = {
         "script": workspace_path(root, session.folder / script),
         "arguments": [_argument(root, session.folder, text) for text in arguments],
-        "device": device,
+        "device": chosen_device(client, device),
         "include": list(include),
         "trace": trace,
         "memory_mb": memory,
@@ -123,15 +118,14 @@ def trace() -> None:
 
 
 @trace.command()
-@click.argument("run_id", metavar="RUN", shell_complete=completers.runs)
+@click.argument("run", metavar="RUN", shell_complete=completers.runs)
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Where to write it (default: RUN.trace.json).")
 @json_option
 @click.pass_obj
-def export(session: Session, run_id: str, output: str | None) -> None:
+def export(session: Session, run: str, output: str | None) -> None:
     """Write a run's trace in the Chrome trace format, which Perfetto and chrome://tracing open."""
-    if not run_id.isalnum():
-        raise NotFoundError(f"There is no run {run_id!r}.", hint="See `edgeloop runs`.")
-    data = session.daemon().download(f"/runs/{run_id}/trace")
+    run_id = find_run(session, run)["id"]
+    data = session.client.download(f"/runs/{run_id}/trace")
     target = session.folder / (output or f"{run_id}.trace.json")
     target.write_bytes(data)
     events = sum(event.get("ph") == "X" for event in json.loads(data)["traceEvents"])

@@ -151,15 +151,23 @@ class RunTable:
         return found[0]
 
     async def newest(
-        self, workspace: str | None, device: str | None, limit: int, behind: tuple[float, str] | None = None
+        self,
+        workspace: str | None,
+        device: str | None,
+        limit: int,
+        behind: tuple[float, str] | None = None,
+        prefix: str | None = None,
     ) -> tuple[Run, ...]:
-        """Return runs, the newest first; with `behind`, the time of creation and the id of a run, those behind it."""
+        """Return runs, the newest first; with `prefix` those whose ids begin with it.
+
+        With `behind`, the time of creation and the id of a run, only those behind it are returned.
+        """
         created_at, run_id = behind or (None, None)
         return await self._select(
             "where (?1 is null or workspace = ?1) and (?2 is null or device = ?2) and (?3 is null or number < coalesce("
             "(select number from runs where id = ?4), (select max(number) + 1 from runs where created_at <= ?3)))"
-            " order by number desc limit ?5",
-            [workspace, device, created_at, run_id, limit],
+            " and (?6 is null or substr(id, 1, length(?6)) = ?6) order by number desc limit ?5",
+            [workspace, device, created_at, run_id, limit, prefix],
         )
 
     async def unfinished(self) -> tuple[Unfinished, ...]:

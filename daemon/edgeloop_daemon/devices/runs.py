@@ -144,9 +144,10 @@ class Runs:
         device: str | None = None,
         limit: int = 100,
         behind: tuple[float, str] | None = None,
+        prefix: str | None = None,
     ) -> tuple[Run, ...]:
-        """Return runs, the newest first; with `behind`, the time of creation and the id of a run, those behind it."""
-        return await self._table.newest(workspace, device, limit, behind)
+        """Return runs, the newest first; see `RunTable.newest`."""
+        return await self._table.newest(workspace, device, limit, behind, prefix)
 
     async def get(self, run_id: str, wait: float = 0.0) -> Run:
         """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""

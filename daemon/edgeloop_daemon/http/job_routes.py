@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from edgeloop_daemon.http.feeds import follow_job_log
-from edgeloop_daemon.http.paging import CURSOR, LIMIT, cut, position_of
+from edgeloop_daemon.http.paging import CURSOR, LIMIT, PREFIX, cut, position_of
 from edgeloop_daemon.http.routes import Call, Route
 from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_log, serve_feed
 from edgeloop_daemon.http.streams import Streams
@@ -37,6 +37,7 @@ class JobQuery:
 
     workspace: str | None = None
     state: JobState | None = None
+    prefix: str | None = field(default=None, metadata=PREFIX)
     limit: int = field(default=100, metadata=LIMIT)
     cursor: str | None = field(default=None, metadata=CURSOR)
 
@@ -63,7 +64,11 @@ def job_routes(jobs: Jobs, streams: Streams) -> tuple[Route, ...]:
     async def list_jobs(call: Call) -> JobList:
         query: JobQuery = call.query
         found = await jobs.recent(
-            workspace=query.workspace, state=query.state, limit=query.limit + 1, behind=position_of(query.cursor)
+            workspace=query.workspace,
+            state=query.state,
+            prefix=query.prefix,
+            limit=query.limit + 1,
+            behind=position_of(query.cursor),
         )
         return JobList(*cut(found, query.limit, lambda job: (job.created_at, job.id)))
 

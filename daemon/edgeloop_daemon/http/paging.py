@@ -15,6 +15,7 @@ CURSOR = {
     "pattern": r"^[0-9]{1,12}\.[0-9]{1,9}_[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
     "description": "The `next` of the page before.",
 }
+PREFIX = {"max_length": 64, "description": "Only those whose ids begin with this."}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.run_table import Metric, Run
 from edgeloop_daemon.devices.runs import LogPage, Runs
 from edgeloop_daemon.http.feeds import follow_run_log
-from edgeloop_daemon.http.paging import CURSOR, LIMIT, cut, position_of
+from edgeloop_daemon.http.paging import CURSOR, LIMIT, PREFIX, cut, position_of
 from edgeloop_daemon.http.routes import Accepted, Call, Route
 from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_log, serve_feed
 from edgeloop_daemon.http.streams import Streams
@@ -48,6 +48,7 @@ class RunsQuery:
 
     workspace: str | None = None
     device: str | None = None
+    prefix: str | None = field(default=None, metadata=PREFIX)
     limit: int = field(default=100, metadata=LIMIT)
     cursor: str | None = field(default=None, metadata=CURSOR)
 
@@ -111,7 +112,7 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, st
 
     async def list_runs(call: Call) -> RunItems:
         query: RunsQuery = call.query
-        found = await runs.list(query.workspace, query.device, query.limit + 1, position_of(query.cursor))
+        found = await runs.list(query.workspace, query.device, query.limit + 1, position_of(query.cursor), query.prefix)
         return RunItems(*cut(found, query.limit, lambda run: (run.created_at, run.id)))
 
     async def get_run(call: Call) -> Run:

@@ -133,19 +133,20 @@ class Jobs:
         state: JobState | None = None,
         limit: int = 100,
         behind: tuple[float, str] | None = None,
+        prefix: str | None = None,
     ) -> tuple[Job, ...]:
-        """Return the newest jobs first, of one workspace or in one state where that is asked for.
+        """Return the newest jobs first: of one workspace, in one state, with ids that begin with `prefix` where that is asked for.
 
         `behind` is the time of creation and the id of a job: only what comes behind it in this order is returned.
         """
         created_at, job = behind or (None, None)
-        arguments = [workspace, state.value if state else None, created_at, job, limit]
+        arguments = [workspace, state.value if state else None, created_at, job, limit, prefix]
         if self._listed is None or self._listed[:2] != (self._database.changes, arguments):
             changes = self._database.changes
             rows = await self._rows(
                 "where (?1 is null or workspace = ?1) and (?2 is null or state = ?2) and (?3 is null or number < coalesce("
                 "(select number from jobs where id = ?4), (select max(number) + 1 from jobs where created_at <= ?3)))"
-                " order by number desc limit ?5",
+                " and (?6 is null or substr(id, 1, length(?6)) = ?6) order by number desc limit ?5",
                 arguments,
             )
             self._listed = changes, arguments, rows
