@@ -73,6 +73,18 @@ def test_models_are_offered_where_a_model_is_meant_and_scripts_where_a_script_is
     assert offered(idle, "run", "") == ["infer.py", "other/d.py"]
 
 
+def test_names_of_checks_come_from_the_settings_of_the_workspace(idle: CommandLine) -> None:
+    settings, below = idle.folder / "edgeloop.toml", idle.folder / "models"
+    below.mkdir()
+    assert offered(idle, "check", "") == []
+    settings.write_text('[check.speed]\nmodel = "a.mnn"\n[check.size]\nmodel = "a.mnn"\n[check.accuracy]\n')
+    assert offered(idle.within(below), "check", "s") == ["speed", "size"]
+    assert offered(idle, "check", "speed", "") == ["size", "accuracy"]
+    for wrong in ("check = 3", "[check", 'check = ["a"]', "[check]\nspeed = 3"):
+        settings.write_text(wrong)
+        assert offered(idle, "check", "") == []
+
+
 def test_without_a_daemon_ids_are_silently_not_offered(idle: CommandLine) -> None:
     assert offered(idle, "logs", "") == []
     assert offered(idle, "run", "--device", "") == []

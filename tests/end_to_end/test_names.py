@@ -70,7 +70,9 @@ def test_a_name_goes_before_the_beginning_of_an_id(desk: Desk) -> None:
     assert desk.user.json("run", "--device", "phone-2", "say.py", "x")["device"] == desk.devices[1]["id"]
 
 
-@pytest.mark.parametrize("arguments", [("logs", "r0/../x"), ("cancel", "nobody"), ("logs", ""), ("trace", "export", "x")])
+@pytest.mark.parametrize(
+    "arguments", [("logs", "r0/../x"), ("cancel", "nobody"), ("logs", ""), ("trace", "export", "x")]
+)
 def test_what_names_nothing_is_said_to(desk: Desk, arguments: tuple[str, ...]) -> None:
     error = desk.user.fail(*arguments)
     assert error["code"] == "not-found"

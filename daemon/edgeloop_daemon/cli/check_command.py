@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.following import follow_tool
 from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import clean, print_json, print_table
@@ -18,7 +19,7 @@ _FAILED, _ERROR = 1, 2
 
 
 @click.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=completers.checks)
 @device_option
 @click.option("--update-baseline", is_flag=True, help="Take the measured latencies as this device's baselines.")
 @click.option(

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.declarations import Declarations, Record
+from edgeloop_daemon.cli.session import SETTINGS_FILE, workspace_folder
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.errors import EdgeloopError
 
@@ -127,6 +128,24 @@ def settings(context: click.Context, _: click.Parameter, incomplete: str) -> lis
         for backend in found
         for parameter in backend["parameters"]
         if f"{parameter['name']}=".startswith(incomplete)
+    ]
+
+
+def checks(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the tables [check.NAME] of the workspace's edgeloop.toml that are not named yet."""
+    import tomllib  # 10 ms that `--help` and any other TAB need not spend
+
+    folder = workspace_folder(Path.cwd())
+    try:
+        tables = {} if folder is None else tomllib.loads((folder / SETTINGS_FILE).read_text())["check"]
+        models = {name: str(table.get("model", "")) for name, table in tables.items()}
+    except (OSError, ValueError, KeyError, AttributeError):
+        return []  # `edgeloop check` says what is wrong
+    given = context.params.get("names") or ()
+    return [
+        CompletionItem(name, help=model)
+        for name, model in models.items()
+        if name.startswith(incomplete) and name not in given
     ]
 
 

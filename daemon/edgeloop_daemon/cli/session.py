@@ -41,14 +41,18 @@ class Session:
 
     def workspace(self) -> Record:
         """Open the workspace that the current folder belongs to. Raises `InvalidInputError` when it is in none."""
-        for folder in (self.folder, *self.folder.parents):
-            if (folder / SETTINGS_FILE).is_file():
-                return self.daemon().post("/workspaces", {"path": str(folder)})
+        if (folder := workspace_folder(self.folder)) is not None:
+            return self.daemon().post("/workspaces", {"path": str(folder)})
         raise InvalidInputError(
             f"{self.folder} is not in a workspace: neither it nor a folder above it holds an {SETTINGS_FILE}.",
             hint="Go to one, or make one: `edgeloop init NAME --template digits-mnn` "
             "(or `edgeloop init . --template empty` here).",
         )
+
+
+def workspace_folder(folder: Path) -> Path | None:
+    """Return the folder of the workspace that `folder` belongs to, or None when it is in none."""
+    return next((one for one in (folder, *folder.parents) if (one / SETTINGS_FILE).is_file()), None)
 
 
 def json_option(command: F) -> F:
