@@ -163,17 +163,17 @@ class Links:
             raise MessageError("A device did not introduce itself after the welcome.")
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
         inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
-        link.send(Acknowledge(positions))
         if self._links.get(device_id) is not link:
             return
-        await self._user.linked(device_id, hello)
+        await link.socket.send_str(encode_message(Acknowledge(positions)))  # the device need not wait for what follows
         self._commands.link(device_id, link.send)
         self._channels.link(device_id, hello.channels, link)
         helpers = [asyncio.create_task(link.send_waiting()), asyncio.create_task(inbox.flush_regularly())]
         for helper in helpers:
             helper.add_done_callback(link.helper_ended)
         try:
-            await self._registry.linked(device_id, proved.address, hello.info)  # the device need not wait for the disk
+            await self._user.linked(device_id, hello)
+            await self._registry.linked(device_id, proved.address, hello.info)
             await self._receive(link, device_id, inbox)
         finally:
             for helper in helpers:
