@@ -39,6 +39,7 @@ from edgeloop_shared import (
     errors,
     messages,
     models,
+    operator_breakpoints,
     operator_conditions,
     operator_hits,
     operator_selector,
@@ -46,7 +47,6 @@ from edgeloop_shared import (
     records,
     traces,
 )
-from edgeloop_task import operator_breakpoint
 
 _PATTERNS = {
     models.NAME_PATTERN: "printable text",
@@ -144,8 +144,8 @@ def condition_names_table() -> str:
 
 def actions_table() -> str:
     """Return the named actions of a breakpoint."""
-    actions = operator_breakpoint.ACTIONS.items()
-    return _table(("action", "does"), ((f"`{name}`", meaning) for name, (meaning, _) in actions))
+    actions = operator_breakpoints.ACTIONS.items()
+    return _table(("action", "does"), ((f"`{name}`", meaning) for name, meaning in actions))
 
 
 def patterns_table() -> str:

@@ -8,33 +8,45 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.operator_breakpoints import (
+    ACTIONS,
+    REPORTS,
+    NamedAction,
+    OperatorBreakpointOrder,
+    check_operator_breakpoint,
+    hit_is_meant,
+    phase_of,
+)
 from edgeloop_shared.operator_conditions import Condition
 from edgeloop_shared.operator_hits import OperatorHitReported, Phase
 from edgeloop_shared.operator_selector import Selector, parse_selector
+from edgeloop_shared.operator_stops import SHOWN_NAMES, OperatorsMatched
+from edgeloop_task import reporting
 from edgeloop_task.operator_hit import Action, OperatorHit
+from edgeloop_task.operator_waits import WAITS
 from edgeloop_task.references import ReferenceFolder, References, reference_key, references_of
 
-NamedAction = Literal["report", "skip", "dump", "abort"]
-REPORTS = 100
-
-ACTIONS: Mapping[NamedAction, tuple[str, Action]] = {
-    "report": ("report the statistics and go on", lambda _hit: None),
-    "skip": ("leave the operator out, before it runs", OperatorHit.skip),
-    "dump": ("report the tensors as `.npy` files and go on", OperatorHit.dump),
-    "abort": ("end the run with `RunAbortedError`", OperatorHit.abort),
+_ACTIONS: Mapping[NamedAction, Action] = {
+    "report": lambda _hit: None,
+    "wait": WAITS.wait,
+    "skip": OperatorHit.skip,
+    "dump": OperatorHit.dump,
+    "abort": OperatorHit.abort,
 }
-"""The actions that have names. Each of them reports the hit's statistics as well."""
 
 
 class OperatorBreakpoint:
-    """A breakpoint that is on while its `with` block runs, for all models and threads; made by `break_on` and `watch`."""
+    """A breakpoint that is on while its `with` block runs, for all models and threads; made by `break_on` and `watch`.
+
+    One that was made outside of the script has the `order` that says so.
+    """
 
     def __init__(
         self,
@@ -45,26 +57,28 @@ class OperatorBreakpoint:
         references: References | None = None,
         reports: int = REPORTS,
         first_only: bool = False,
+        order: OperatorBreakpointOrder | None = None,
     ) -> None:
         if isinstance(action, str) and action not in ACTIONS:
             raise InvalidInputError(
                 f"There is no action {action!r}.", hint=f"Use {', '.join(ACTIONS)}, or a function that takes the hit."
             )
-        default: Phase = "before" if action == "skip" else "after"
         self.selector = selector
         self.condition = condition
-        self.phase: Phase = selector.phase or default
+        self.order = order
+        self.phase: Phase = phase_of(selector, is_skip=action == "skip")
         self.references = references
         self.reports = reports
         self.first_only = first_only
-        self.action: Action = ACTIONS[action][1] if isinstance(action, str) else action
+        self.action: Action = _ACTIONS[action] if isinstance(action, str) else action
         asks_inputs = condition is not None and any(side == "in" for side, _ in condition.tensors)
-        self.needs_inputs = asks_inputs or not isinstance(action, str)
+        self.needs_inputs = asks_inputs or action == "wait" or not isinstance(action, str)
         self._lock = threading.Lock()
         self._count = 0
+        self._held = 0
         self._hits: list[OperatorHitReported] = []
         self._matches: dict[str, tuple[str, ...]] = {}
-        self._check(action)
+        check_operator_breakpoint(selector, condition, is_skip=action == "skip", has_reference=references is not None)
 
     def __str__(self) -> str:
         return f"{self.selector} when {self.condition}" if self.condition else str(self.selector)
@@ -103,6 +117,14 @@ class OperatorBreakpoint:
     ) -> None:
         self.stop()
 
+    def holds_again(self) -> bool:
+        """Count that its condition holds; return whether it hits this time."""
+        if self.order is None or self.order.hit is None:
+            return True
+        with self._lock:
+            self._held += 1
+            return hit_is_meant(self.order.hit, self._held)
+
     def count_hit(self) -> int:
         """Count a hit and return its number, from 1."""
         with self._lock:
@@ -115,35 +137,19 @@ class OperatorBreakpoint:
             self._hits.append(report)
 
     def resolve(self, model: str, names: tuple[str, ...]) -> None:
-        """Learn which operators of a model are meant; say so once if none is."""
+        """Learn which operators of a model are meant; say so once where it was made outside of the script, or none is."""
         with self._lock:
             is_new = model not in self._matches
             self._matches[model] = names
-        if is_new and not names:
+        if is_new and self.order is not None:
+            shown = tuple(name[:200] for name in names[:SHOWN_NAMES])
+            reporting.current().operator_event(
+                OperatorsMatched(self.order.id, str(self), model[:1024], len(names), shown)
+            )
+        elif is_new and not names:
             sys.stderr.write(
                 f"edgeloop: {printable(str(self))} matches no operator of {printable(model)}; "
                 "a breakpoint on '*' shows their names.\n"
-            )
-
-    def _check(self, action: NamedAction | Action) -> None:
-        if action == "skip" and self.phase == "after":
-            raise InvalidInputError(
-                "An operator cannot be skipped after it has run.",
-                hint="Leave `after` out of the selector, or say `before`.",
-            )
-        if self.condition is None:
-            return
-        if self.phase == "before" and (
-            self.condition.needs_reference or any(side == "out" for side, _ in self.condition.tensors)
-        ):
-            raise InvalidInputError(
-                f"The condition {self.condition} is about outputs, which do not exist before the operator.",
-                hint="Break after it, or ask about `in[0]`.",
-            )
-        if self.condition.needs_reference and self.references is None:
-            raise InvalidInputError(
-                f"The condition {self.condition} compares with a reference, and none was given.",
-                hint="Pass reference=: a folder of .npy files, or a recording made by edgeloop_task.record().",
             )
 
 
@@ -215,9 +221,10 @@ def break_on(
     """Return a breakpoint on operators, for a `with` block: each run inside stops at those that `selector` names.
 
     `selector` is written as in `op:conv* before @3`, `when` as in `nan_count > 0`. At a hit the statistics are reported (on a PC:
-    printed) and `action` is done: one of `ACTIONS`, or a function that takes the `OperatorHit` and may answer through its
-    methods. What the function raises ends the run and is raised by it. At most `reports` hits are reported, all are counted.
-    `reference` is for conditions about one: a folder of `.npy` files, or a recording. Raises `InvalidInputError`.
+    printed) and `action` is done: a name (see `edgeloop_shared.operator_breakpoints.ACTIONS`), or a function that takes the
+    `OperatorHit` and may answer through its methods. What the function raises ends the run and is raised by it. At most `reports`
+    hits are reported, all are counted. `reference` is for conditions about one: a folder of `.npy` files, or a recording.
+    Raises `InvalidInputError`.
     """
     return _breakpoint(selector, when, action, reference, reports, first_only=False)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeloop_shared.errors import InvalidInputError, ModelError, RunAbortedError
-from edgeloop_shared.operator_hits import Answer, Phase
+from edgeloop_shared.operator_hits import Answer, OperatorHitReported, Phase, TensorSummary
 from edgeloop_task import native_tensors
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.references import read_array
@@ -183,6 +183,24 @@ class OperatorHit:
         is_file = isinstance(value, str | os.PathLike)
         self.tensors[tensor].replace(read_array(value) if is_file else np.asarray(value))  # type: ignore[arg-type]
         self.answer = "replace"
+
+    def report(self, time_ns: int, tensors: tuple[TensorSummary, ...], *, is_last: bool = False) -> OperatorHitReported:
+        """Return what is told of this hit; `tensors` are the statistics of its tensors, from before its action."""
+        return OperatorHitReported(
+            time_ns=time_ns,
+            breakpoint=self.breakpoint,
+            model=self.model[:1024],
+            operator=self.name[:1024],
+            operator_type=self.type[:256],
+            index=self.index,
+            iteration=self.iteration,
+            phase=self.phase,
+            answer=self.answer,
+            hit=self.number,
+            tensor=self.tensor_index,
+            tensors=tensors,
+            is_last=is_last,
+        )
 
     def dump(self) -> None:
         """Report every tensor as a file: `operators/MODEL/RUN-INDEX-NAME.out0.npy` (`in0` before the operator)."""

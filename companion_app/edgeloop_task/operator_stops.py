@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeloop_shared.operator_conditions import COMPARISONS
-from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, OperatorHitReported, Phase, TensorSummary
+from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, Phase
 from edgeloop_task import native_tensors, reporting
 from edgeloop_task.callbacks import interrupts_again
 from edgeloop_task.native_tensors import HostMemory
@@ -126,6 +126,8 @@ def _hit(
         if first is None:
             return None
         number = first
+    if not one.holds_again():
+        return None
     return OperatorHit(place, str(one), one.count_hit(), number, inputs, outputs)
 
 
@@ -139,29 +141,9 @@ def _act(one: OperatorBreakpoint, hit: OperatorHit) -> None:
             one.action(hit)
     finally:
         if is_told:
-            report = _report(one, hit, now, summaries)
+            report = hit.report(now, summaries, is_last=hit.number == one.reports)
             one.keep(report)
-            reporting.current().operator_hit(report)
-
-
-def _report(
-    one: OperatorBreakpoint, hit: OperatorHit, time_ns: int, tensors: tuple[TensorSummary, ...]
-) -> OperatorHitReported:
-    return OperatorHitReported(
-        time_ns=time_ns,
-        breakpoint=hit.breakpoint,
-        model=hit.model[:1024],
-        operator=hit.name[:1024],
-        operator_type=hit.type[:256],
-        index=hit.index,
-        iteration=hit.iteration,
-        phase=hit.phase,
-        answer=hit.answer,
-        hit=hit.number,
-        tensor=hit.tensor_index,
-        tensors=tensors,
-        is_last=hit.number == one.reports,
-    )
+            reporting.current().operator_event(report)
 
 
 class _Look:

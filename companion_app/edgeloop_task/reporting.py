@@ -18,7 +18,7 @@ from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import BundleError, InvalidInputError
-from edgeloop_shared.messages import MetricReported, ResultReported
+from edgeloop_shared.messages import MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
@@ -48,8 +48,8 @@ class Reporter(Protocol):
     def trace_batch(self, data: bytes) -> None:
         """Take a packed batch."""
 
-    def operator_hit(self, hit: OperatorHitReported) -> None:
-        """Take what was found at an operator with a breakpoint."""
+    def operator_event(self, event: OperatorEvent) -> None:
+        """Take what breakpoints on operators have to tell."""
 
     def close(self) -> None:
         """The task has ended."""
@@ -86,9 +86,10 @@ class ConsoleReporter:
         """Keep the batch for the trace."""
         self._batches.append(unpack_batch(data))
 
-    def operator_hit(self, hit: OperatorHitReported) -> None:
-        """Print the hit for a reader, on stderr: stdout holds JSON."""
-        sys.stderr.write("".join(f"{line}\n" for line in hit_lines(hit)))
+    def operator_event(self, event: OperatorEvent) -> None:
+        """Print a hit for a reader, on stderr: stdout holds JSON."""
+        if isinstance(event, OperatorHitReported):
+            sys.stderr.write("".join(f"{line}\n" for line in hit_lines(event)))
 
     def close(self) -> None:
         """Write the trace, if there is one."""
@@ -129,9 +130,9 @@ class ChannelReporter:
         """Send the batch."""
         self._send(TRACE_FRAME, data)
 
-    def operator_hit(self, hit: OperatorHitReported) -> None:
-        """Send the hit."""
-        self._send_json({"type": "operator-hit", **encode(hit)})
+    def operator_event(self, event: OperatorEvent) -> None:
+        """Send the event."""
+        self._send(JSON_FRAME, encode_event(event))
 
     def close(self) -> None:
         """Push out what is still buffered."""

@@ -98,7 +98,7 @@ class TensorStatistics:
     @cached_property
     def first(self) -> tuple[float | NotFinite, ...]:
         """The first values in the tensor's order of axes; `"nan"`, `"inf"` and `"-inf"` stand for themselves."""
-        return tuple(_told(float(value)) for value in self._array.flat[:FIRST_VALUES])
+        return tuple(told(float(value)) for value in self._array.flat[:FIRST_VALUES])
 
     def summary(self) -> TensorSummary:
         """Return all of them, as they travel in a report: None stands for NaN."""
@@ -158,7 +158,8 @@ def _defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _told(value: float) -> float | NotFinite:
+def told(value: float) -> float | NotFinite:
+    """Return a value as it travels in JSON."""
     if math.isnan(value):
         return "nan"
     if math.isinf(value):

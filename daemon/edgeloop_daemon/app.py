@@ -119,6 +119,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         devices = await stack.enter_async_context(
             open_devices(folders, database, blobs, host=options.device_host, port=options.device_port)
         )
+        breakpoints = Breakpoints(database)
         leftovers = TrainingLeftovers(folders.jobs, plugins, workspaces)
         retention = await stack.enter_async_context(open_retention(folders, database, blobs, leftovers))
         tokens, streams = Tokens(), Streams()
@@ -181,11 +182,11 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *job_routes(jobs, streams),
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
-            *run_routes(devices.runs, TraceStore(database), run_workspace, streams),
+            *run_routes(devices.runs, TraceStore(database), run_workspace, breakpoints, streams),
             *operator_routes(devices.runs),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
-            *breakpoint_routes(Breakpoints(database), workspaces),
+            *breakpoint_routes(breakpoints, workspaces),
             *token_routes(named),
             *storage_routes(retention),
         )

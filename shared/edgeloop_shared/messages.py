@@ -16,7 +16,9 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bu
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
+from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS, OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import stream_priority
 from edgeloop_shared.traces import OperatorTable
 
@@ -136,6 +138,9 @@ class RunTask:
     trace: bool = False
     memory_bytes: int | None = field(default=None, metadata={"ge": 1, "lt": 2**63, "is_later": True})
     debug: Literal["listen", "wait"] | None = field(default=None, metadata={"is_later": True})
+    operator_breakpoints: tuple[OperatorBreakpointOrder, ...] | None = field(
+        default=None, metadata={"max_length": MAX_BREAKPOINTS, "is_later": True}
+    )
 
     def __post_init__(self) -> None:
         check_bundle_path(self.script)
@@ -267,6 +272,9 @@ class FileAnnounced:
         check_bundle_path(self.name)
 
 
+OperatorEvent = OperatorHitReported | OperatorStopped | OperatorResumed | OperatorsMatched
+"""What breakpoints on operators have to tell."""
+
 Event = (
     TaskWaiting
     | TaskStarted
@@ -276,7 +284,7 @@ Event = (
     | ResultReported
     | FileAnnounced
     | OperatorTable
-    | OperatorHitReported
+    | OperatorEvent
 )
 
 EVENT_KINDS: dict[str, type[Event]] = {
@@ -289,6 +297,9 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "file": FileAnnounced,
     "operator_table": OperatorTable,
     "operator-hit": OperatorHitReported,
+    "operator-stopped": OperatorStopped,
+    "operator-resumed": OperatorResumed,
+    "operators-matched": OperatorsMatched,
 }
 """The events by their `type`."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeloop_shared.messages import OperatorEvent
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
@@ -20,6 +21,7 @@ class Remembered:
     tables: list[OperatorTable] = field(default_factory=list)
     batches: list[TraceBatch] = field(default_factory=list)
     hits: list[OperatorHitReported] = field(default_factory=list)
+    operator_events: list[OperatorEvent] = field(default_factory=list)
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         self.metrics.append((name, value, step))
@@ -36,8 +38,11 @@ class Remembered:
     def trace_batch(self, data: bytes) -> None:
         self.batches.append(unpack_batch(data))
 
-    def operator_hit(self, hit: OperatorHitReported) -> None:
-        self.hits.append(hit)
+    def operator_event(self, event: OperatorEvent) -> None:
+        if isinstance(event, OperatorHitReported):
+            self.hits.append(event)
+        else:
+            self.operator_events.append(event)
 
     def close(self) -> None:
         pass

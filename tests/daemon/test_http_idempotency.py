@@ -13,6 +13,7 @@ import pytest
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import link
 
+from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.http.idempotency import KEEP_SECONDS, IdempotencyKeys
 from edgeloop_daemon.http.run_routes import run_routes
@@ -58,7 +59,9 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         async def find(location: str) -> Any:
             return await daemon.runs.get(location.removeprefix("/runs/"))
 
-        routes = run_routes(daemon.runs, TraceStore(daemon.database), workspace, Streams())
+        routes = run_routes(
+            daemon.runs, TraceStore(daemon.database), workspace, Breakpoints(daemon.database), Streams()
+        )
         keys = IdempotencyKeys(daemon.database, find)
         async with (
             local_api(routes, tokens, 0, keys=keys) as port,

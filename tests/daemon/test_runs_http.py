@@ -15,6 +15,7 @@ from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import link, pair_by_code
 from openapi_spec_validator import validate
 
+from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.run_routes import run_routes
@@ -54,7 +55,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
         routes = (
             *device_routes(daemon.devices, daemon.pairing),
-            *run_routes(daemon.runs, TraceStore(daemon.database), find, Streams()),
+            *run_routes(daemon.runs, TraceStore(daemon.database), find, Breakpoints(daemon.database), Streams()),
         )
         headers = {"Authorization": f"Bearer {tokens.issue('test')}"}
         async with local_api(routes, tokens, 0) as port, aiohttp.ClientSession(headers=headers) as session:

@@ -61,3 +61,50 @@ def test_a_run_without_hits_says_so(project: CommandLine) -> None:
     project.run("run", "-i", "planted.mnn", "infer.py")
     assert project.run("hits", newest_run(project)) == "No breakpoint on an operator has hit in this run.\n"
     assert project.fail("hits", "r404")["code"] == "not-found"
+
+
+def test_a_breakpoint_for_one_run_needs_no_change_of_its_script(project: CommandLine) -> None:
+    done = project.call("run", "-i", "planted.mnn", "--break", "op:* when nan_count > 0", "infer.py")
+    (hit, *_) = project.json("hits", newest_run(project))
+
+    assert done.returncode == 0, done.stderr
+    assert LINE in done.stderr
+    assert (hit["operator"], hit["breakpoint"]) == ("root", "op:* when nan_count > 0")
+
+
+def test_a_kept_breakpoint_goes_with_every_run_and_says_what_it_matches(project: CommandLine) -> None:
+    added = project.json("break", "add", "op:ro*", "--when", "min < 0", "--action", "skip", "--hit", "1")
+    try:
+        skipped = project.run("run", "-i", "planted.mnn", "infer.py")
+        (hit,) = project.json("hits", newest_run(project))
+        (listed,) = project.json("break", "list")
+        without = project.run("run", "-i", "planted.mnn", "--no-breaks", "infer.py")
+    finally:
+        project.run("break", "remove", added["id"])
+
+    assert "nan_count 0" in skipped
+    assert (hit["operator"], hit["phase"], hit["answer"]) == ("root", "before", "skip")
+    assert listed["verification"]["message"] == "1 operator of planted.mnn: root"
+    assert "nan_count 1" in without
+
+
+def test_references_of_the_workspace_travel_with_a_breakpoint(project: CommandLine) -> None:
+    here = "import edgeloop_task, numpy as np\nwith edgeloop_task.record('reference', on='wa*'):\n"
+    here += "    edgeloop_task.load_model('planted.mnn')(np.ones((2, 3)))\n"
+    subprocess.run([sys.executable, "-c", here], cwd=project.folder, check=True)
+    condition = ("--when", "max_abs_difference_to_reference > 0.1", "--reference", "reference")
+    added = project.json("break", "add", "op:*", *condition)
+    try:
+        project.run("run", "-i", "planted.mnn", "infer.py")
+    finally:
+        project.run("break", "remove", added["id"])
+
+    assert [hit["operator"] for hit in project.json("hits", newest_run(project))] == ["wave"]
+    assert "nowhere" in project.fail("break", "add", "op:a", *condition[:3], "nowhere")["message"]
+
+
+def test_a_mistake_in_a_breakpoint_is_told_where_it_is_made(project: CommandLine) -> None:
+    error = project.fail("break", "add", "op:*", "--when", "nan_count > > 0")
+    assert "at character 13, `> 0`" in error["message"]
+    assert error["details"]["fields"][0]["field"] == "condition"
+    assert project.json("break", "list") == []

@@ -51,7 +51,9 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo, RunState
+from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import Record, pack_record, unpack_record
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
 
@@ -120,10 +122,44 @@ MESSAGES: dict[str, Message] = {
     "hello with channels": Hello(epoch="e1", info=INFO, runs=("r1",), channels={"k1": 2**40}),
     "open-channel": OpenChannel(channel="k1", run_id="r1", purpose="debugger"),
     "resume-channels": ResumeChannels(positions={"k1": 7}),
+    "run-task with breakpoints on operators": RunTask(
+        command_id="c1",
+        run_id="r1",
+        workspace="digits",
+        manifest="ab" * 32,
+        manifest_bytes=512,
+        script="tasks/evaluate.py",
+        operator_breakpoints=(
+            OperatorBreakpointOrder(
+                id="b1",
+                selector="op:conv* @3",
+                when="cosine_to_reference < 0.99",
+                action="wait",
+                hit=">= 2",
+                reference="references/conv",
+                first_only=True,
+                reports=5,
+            ),
+        ),
+    ),
     "cancel-task": CancelTask(command_id="c2", run_id="r1"),
     "command-result": CommandResult(command_id="c1"),
     "command-refused": CommandResult(command_id="c1", error=ERROR),
 }
+HIT = OperatorHitReported(
+    time_ns=3,
+    breakpoint="op:conv* when nan_count > 0",
+    model="digits.mnn",
+    operator="conv1",
+    operator_type="Convolution",
+    index=1,
+    iteration=4,
+    phase="after",
+    answer="continue",
+    hit=2,
+    tensor=0,
+    tensors=(TensorSummary((1, 3), "float32", 3, 1, 1, 0.5, 0.5, 0.5, 0.0, 0.5, 0.5, (0.5, "nan", "-inf")),),
+)
 EVENTS: dict[str, Event] = {
     "waiting": TaskWaiting(before=2),
     "started": TaskStarted(time_ns=1_700_000_000_000_000_000),
@@ -141,19 +177,11 @@ EVENTS: dict[str, Event] = {
         clock_offset_ns=-5,
         operators=(Operator("conv1", "Convolution", ((1, 1, 8, 8),), ((1, 16, 8, 8),), 0.25),),
     ),
-    "operator hit": OperatorHitReported(
-        time_ns=3,
-        breakpoint="op:conv* when nan_count > 0",
-        model="digits.mnn",
-        operator="conv1",
-        operator_type="Convolution",
-        index=1,
-        iteration=4,
-        phase="after",
-        answer="continue",
-        hit=2,
-        tensor=0,
-        tensors=(TensorSummary((1, 3), "float32", 3, 1, 1, 0.5, 0.5, 0.5, 0.0, 0.5, 0.5, (0.5, "nan", "-inf")),),
+    "operator hit": HIT,
+    "operator stopped": OperatorStopped(stop=1, hit=HIT, inputs=(), outputs=HIT.tensors),
+    "operator resumed": OperatorResumed(time_ns=4, stop=1, answer="replace"),
+    "operators matched": OperatorsMatched(
+        id="b1", breakpoint="op:conv*", model="digits.mnn", count=2, names=("conv1", "conv2")
     ),
 }
 LOG_LINES = {"line": LogLine(time_ns=2, source="stderr", text="Grüße\tend")}

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
-from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, ResultReported, decode_event
-from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, OperatorEvent, ResultReported, decode_event
 from edgeloop_shared.traces import OperatorTable, unpack_batch
 
 KIND_JSON = 1
@@ -43,9 +42,7 @@ class Unusable:
     reason: str
 
 
-Report = (
-    MetricReported | ResultReported | OperatorTable | OperatorHitReported | FileReported | TracesReported | Unusable
-)
+Report = MetricReported | ResultReported | OperatorTable | OperatorEvent | FileReported | TracesReported | Unusable
 
 
 def read_report(frame: bytes) -> Report:
@@ -66,6 +63,6 @@ def _decode(kind: int, payload: bytes) -> Report:
     if isinstance(record, dict) and record.get("type") == "file":
         return decode(FileReported, {name: value for name, value in record.items() if name != "type"})
     event = decode_event(payload, max_bytes=MAX_EVENT_BYTES)
-    if not isinstance(event, MetricReported | ResultReported | OperatorTable | OperatorHitReported):
+    if not isinstance(event, MetricReported | ResultReported | OperatorTable | OperatorEvent):
         raise MessageError(f"A script cannot report a {type(event).__name__}.")
     return event

@@ -1,6 +1,7 @@
 """A run's folder: what a companion that is started anew needs to go on with the run where the last one stopped.
 
-`command.json` and `cancelled`: the companion. `order.json`: the companion, before the worker begins. `lock`: the worker's
+`command.json` and `cancelled`: the companion. `order.json` and, where there are any, `breakpoints.json` (those on operators): the
+companion, before the worker begins. `lock`: the worker's
 guardian holds it for its life. `journal.*`: the guardian appends, the companion removes what it has passed on. `wake`: a
 pipe that tells the companion of new entries. `control`: the worker's control socket. `end`: the guardian, once; its space is
 set aside before the worker begins, so that a full disk does not hide how the run ended. `spool.*`: the companion's records,
@@ -51,11 +52,13 @@ class RunFolder:
     wake: Path = field(init=False)
     control: Path = field(init=False)
     command: Path = field(init=False)
+    breakpoints: Path = field(init=False)
 
     def __post_init__(self) -> None:
         for name in ("files", "reported", "lock", "wake", "control"):
             object.__setattr__(self, name, self.root / name)
-        object.__setattr__(self, "command", self.root / "command.json")
+        for name in ("command", "breakpoints"):
+            object.__setattr__(self, name, self.root / f"{name}.json")
 
     @property
     def has_begun(self) -> bool:

@@ -24,7 +24,7 @@ from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
 from edgeloop_companion.runtime.wake import Wake
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.bundles import BundleManifest
-from edgeloop_shared.codec import decode_json
+from edgeloop_shared.codec import decode_json, encode_json, printable
 from edgeloop_shared.errors import EdgeloopError, MessageError, NotFoundError, TransferError, error_from_dict
 from edgeloop_shared.messages import (
     Event,
@@ -39,7 +39,10 @@ from edgeloop_shared.messages import (
     encode_event,
 )
 from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
+from edgeloop_shared.operator_control import SetBreakpoints
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
+from edgeloop_shared.operator_stops import OperatorsMatched, OperatorStopped, matched_words, stopped_line
 from edgeloop_shared.records import Priority
 
 PROGRESS_SECONDS = 0.25
@@ -201,7 +204,9 @@ class TaskRun:
             str(self._limits.companion),
             debug=self._command.debug,
         )
-        await asyncio.to_thread(_prepare, manifest, self._transfers.store, self._folder, order)
+        await asyncio.to_thread(
+            _prepare, manifest, self._transfers.store, self._folder, order, self._command.operator_breakpoints
+        )
         before, waits = 0, asyncio.Event()
 
         def wait_behind(others: int) -> None:
@@ -352,6 +357,14 @@ class TaskRun:
                     case OperatorHitReported() as hit:
                         event(hit)
                         lines += [LogLine(entry.time_ns, "system", line) for line in hit_lines(hit)]
+                    case OperatorStopped() as stopped:
+                        event(stopped)
+                        lines.append(LogLine(entry.time_ns, "system", stopped_line(stopped)))
+                    case OperatorsMatched() as matched:
+                        event(matched)
+                        if not matched.count:
+                            text = f"{printable(matched.breakpoint)} {matched_words(matched)}"
+                            lines.append(LogLine(entry.time_ns, "system", text))
                     case report:
                         event(report)
         payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]
@@ -392,10 +405,18 @@ class TaskRun:
         await self._records.append([(Priority.EVENTS, encode_event(event))])
 
 
-def _prepare(manifest: BundleManifest, store: BlobStore, folder: RunFolder, order: Order) -> None:
+def _prepare(
+    manifest: BundleManifest,
+    store: BlobStore,
+    folder: RunFolder,
+    order: Order,
+    breakpoints: tuple[OperatorBreakpointOrder, ...] | None,
+) -> None:
     remove_tree(folder.files)  # an earlier companion may have been killed in the middle of it
     folder.files.mkdir()
     lay_out(manifest, store, folder.files)
+    if breakpoints:
+        folder.breakpoints.write_bytes(encode_json(SetBreakpoints(breakpoints)))
     folder.write_order(order)
 
 

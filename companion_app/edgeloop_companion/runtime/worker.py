@@ -24,7 +24,7 @@ from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reported_files import SnapshotReporter
 from edgeloop_companion.runtime.run_folder import RunFolder
-from edgeloop_shared.errors import TaskFailedError
+from edgeloop_shared.errors import EdgeloopError, TaskFailedError
 from edgeloop_task import reporting, tracing
 
 _LINE_BUFFERED = 1  # _IOLBF of stdio.h on Linux and macOS
@@ -62,6 +62,7 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
         say(event="note", text=f"The script cannot be debugged: its folder takes no socket ({error.strerror}).")
     say(event="started")
     try:
+        _break_on_operators(folder)
         _make_ready(debugger, order, lambda text: say(event="note", text=text))
         failure = run_script(order, limit, Path.cwd())
     except TaskFailedError as error:
@@ -102,6 +103,20 @@ def _make_ready(debugger: Debugger, order: Order, note: Callable[[str], None]) -
                 hint="Attach sooner, or start the run without waiting for one.",
             )
         note("A debugger has attached; the script begins.")
+
+
+def _break_on_operators(folder: RunFolder) -> None:
+    """Turn the breakpoints on that the run was given. Raises `TaskFailedError` for what is wrong with them."""
+    if not folder.breakpoints.is_file():
+        return
+    from edgeloop_companion.runtime.operator_control import outside_breakpoints  # loads numpy: a script may do without
+
+    try:
+        outside_breakpoints(folder)
+    except EdgeloopError as error:
+        raise TaskFailedError(
+            f"The breakpoints on operators cannot be used: {error.message}", hint=error.hint
+        ) from None
 
 
 def _print_native_lines_at_once() -> None:

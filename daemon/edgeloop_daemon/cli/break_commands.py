@@ -12,6 +12,7 @@ from edgeloop_daemon.cli.output import print_json, print_table
 from edgeloop_daemon.cli.run_commands import workspace_path
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.operator_breakpoints import ACTIONS
 
 _EXCEPTION = "exception:"
 _OPERATOR = "op:"
@@ -31,26 +32,45 @@ def break_() -> None:
     help="Stop only when it holds: Python in the frame, or an operator's statistics.",
 )
 @click.option("--hit", metavar="COUNT", help="Stop only at these hits: 3, '>= 3' or '% 2' (every second).")
+@click.option("--action", type=click.Choice(tuple(ACTIONS)), help="Of op: what to do there (default: report).")
+@click.option("--first", is_flag=True, help="Of op: only at the first operator of each run of a model.")
+@click.option(
+    "--reference", metavar="PATH", help="Of op: a folder of .npy files, or one, to compare with in the condition."
+)
 @click.option("--log", metavar="MESSAGE", help="Print this instead of stopping; {expressions} in it are filled in.")
 @json_option
 @click.pass_obj
-def add(session: Session, place: str, condition: str | None, hit: str | None, log: str | None) -> None:
+def add(
+    session: Session,
+    place: str,
+    condition: str | None,
+    hit: str | None,
+    action: str | None,
+    first: bool,
+    reference: str | None,
+    log: str | None,
+) -> None:
     """Keep a breakpoint at PLACE: FILE:LINE, op:SELECTOR or exception:uncaught.
 
-    Every debug session of the workspace sets it. One that is already there takes these conditions.
+    Every debug session of the workspace sets it, and every run one on operators (op:). One that is already there takes these
+    conditions.
     """
     workspace = session.workspace()
+    root = Path(workspace["path"])
     body = {
-        **_place(place, Path(workspace["path"]), session.folder),
+        **_place(place, root, session.folder),
         "condition": condition,
         "hit_condition": hit,
         "log_message": log,
+        "action": action,
+        "first_only": first,
+        "reference": None if reference is None else workspace_path(root, session.folder / reference),
     }
     made = session.daemon().post(f"/workspaces/{workspace['id']}/breakpoints", body)
     if session.as_json:
         print_json(made)
     else:
-        click.echo(f"{made['id']} stops at {place_of(made)}.")
+        click.echo(f"{made['id']} {'is on' if made['kind'] == 'operator' else 'stops at'} {place_of(made)}.")
 
 
 @break_.command("list")
@@ -115,6 +135,8 @@ def _conditions(one: Record) -> str:
         one["condition"],
         one["hit_condition"] and f"hit {one['hit_condition']}",
         one["log_message"] and f"log {one['log_message']!r}",
+        one["first_only"] and "first only",
+        one["action"],
     )
     return ", ".join(part for part in parts if part)
 

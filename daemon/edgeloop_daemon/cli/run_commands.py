@@ -16,6 +16,7 @@ from edgeloop_daemon.cli.output import clean, duration, print_json, print_table,
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
+from edgeloop_shared.operator_breakpoints import ACTIONS
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -31,6 +32,16 @@ from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 )
 @click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
 @click.option("--output", "-o", type=click.Path(file_okay=False), help="Folder for the files that the script reports.")
+@click.option(
+    "--break",
+    "breaks",
+    multiple=True,
+    metavar="OPERATORS",
+    help="Break on these operators in this run: op:conv*, or 'op:conv* when abs_max > 9'.",
+)
+@click.option("--when", metavar="CONDITION", help="The condition of each --break that has none.")
+@click.option("--action", type=click.Choice(tuple(ACTIONS)), help="What each --break does (default: report).")
+@click.option("--no-breaks", is_flag=True, help="Leave out the workspace's breakpoints on operators.")
 @click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
 @json_option
 @click.pass_obj
@@ -43,6 +54,10 @@ def run(
     memory: int | None,
     include: tuple[str, ...],
     output: str | None,
+    breaks: tuple[str, ...],
+    when: str | None,
+    action: str | None,
+    no_breaks: bool,
     detach: bool,
 ) -> None:
     """Run SCRIPT on a device; ARGUMENTS are its own.
@@ -59,6 +74,8 @@ def run(
         "include": list(include),
         "trace": trace,
         "memory_mb": memory,
+        "breakpoints": [_breakpoint(text, when, action) for text in breaks],
+        "kept_breakpoints": not no_breaks,
     }
     record = client.start(f"/workspaces/{workspace['id']}/runs", body)
     if detach:
@@ -141,6 +158,12 @@ def workspace_path(root: Path, path: Path) -> str:
         return path.resolve().relative_to(root).as_posix()
     except ValueError:
         return str(path)
+
+
+def _breakpoint(text: str, when: str | None, action: str | None) -> Record:
+    """Return the breakpoint that `SELECTOR` or `SELECTOR when CONDITION` names."""
+    selector, _, condition = text.partition(" when ")
+    return {"kind": "operator", "selector": selector, "condition": condition or when, "action": action}
 
 
 def _argument(root: Path, folder: Path, text: str) -> str:

@@ -6,12 +6,13 @@ import ast
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from edgeloop_daemon.devices.bundles import bundle_path, is_file
+from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, reference_files, reference_folder
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import BreakpointAdded, BreakpointRemoved
 from edgeloop_daemon.store.database import Database
@@ -19,6 +20,8 @@ from edgeloop_daemon.store.ids import new_id
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import ConflictError, InvalidInputError, NotFoundError
+from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS as MAX_OF_RUN
+from edgeloop_shared.operator_breakpoints import NamedAction, OperatorBreakpointOrder
 
 Kind = Literal["line", "exception", "operator"]
 ExceptionFilter = Literal["raised", "uncaught", "userUnhandled"]
@@ -47,7 +50,8 @@ class NewBreakpoint:
     """Where to stop, by its `kind`.
 
     A `line` breakpoint has a `file` (relative to the workspace) and a `line` from 1; an `exception` one a `filter`; an `operator`
-    one a `selector` (`op:conv*`). `condition` is an expression in the frame (for an operator: over its statistics),
+    one a `selector` (`op:conv*`), an `action` (null: `report`), perhaps a `reference` (a folder of `.npy` files of the workspace,
+    or one such file) and `first_only`. `condition` is an expression in the frame (for an operator: over its statistics),
     `hit_condition` a number or a comparison with one (`3`, `>= 3`, `% 2`), and `log_message` makes it a logpoint: it prints the
     message, in which `{expressions}` are filled in, and does not stop.
     """
@@ -60,6 +64,9 @@ class NewBreakpoint:
     condition: str | None = field(default=None, metadata={"min_length": 1, **_TEXT})
     hit_condition: str | None = field(default=None, metadata={"pattern": r"^(==|>=|<=|>|<|%)? *[0-9]{1,9}$"})
     log_message: str | None = field(default=None, metadata={"min_length": 1, **_TEXT})
+    action: NamedAction | None = None
+    reference: str | None = field(default=None, metadata={"min_length": 1, "max_length": 512})
+    first_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ class Breakpoint:
     log_message: str | None
     created_at: float
     verification: Verification | None
+    action: NamedAction | None = None
+    reference: str | None = None
+    first_only: bool = False
 
     @property
     def place(self) -> str:
@@ -130,6 +140,26 @@ class Breakpoints:
 
         return await self.get(workspace, await self._database.write(insert))
 
+    async def for_run(
+        self, workspace: str, own: Sequence[NewBreakpoint], *, with_kept: bool = True
+    ) -> tuple[RunBreakpoint, ...]:
+        """Return the breakpoints on operators for a run: its `own`, called `o1`, `o2`, ..., and those of the workspace.
+
+        Raises `InvalidInputError`, also where there are more than a run takes.
+        """
+        for one in own:
+            if one.kind != "operator":
+                raise _misfit("kind", "is not operator, and a run takes no others")
+        mine = [kept_breakpoint(f"o{number}", checked_operator(one)) for number, one in enumerate(own, 1)]
+        kept = await self.list(workspace, "operator") if with_kept else ()
+        found = (*mine, *(kept_breakpoint(one.id, one) for one in kept))
+        if len(found) > MAX_OF_RUN:
+            raise InvalidInputError(
+                f"A run takes {MAX_OF_RUN} breakpoints on operators, and these are {len(found)}.",
+                hint="`edgeloop break remove` removes some.",
+            )
+        return found
+
     async def get(self, workspace: str, name: str) -> Breakpoint:
         """Return a breakpoint. Raises `NotFoundError`."""
         sql = "select * from breakpoints where workspace = ? and id = ?"
@@ -163,18 +193,15 @@ def checked(root: Path, new: NewBreakpoint) -> NewBreakpoint:
 
     Raises `InvalidInputError`, `NotFoundError` for a file that is not there, `BundleError` for one outside of the workspace.
     """
-    wanted = {"line": ("file", "line"), "exception": ("filter",), "operator": ("selector",)}
-    for kind, names in wanted.items():
-        for name in names:
-            is_given = getattr(new, name) is not None
-            if is_given != (kind == new.kind):
-                message = f"is {'missing' if kind == new.kind else f'not for a breakpoint of the kind {new.kind}'}"
-                raise _misfit(name, message)
+    _check_place(new)
+    if new.kind == "operator":
+        reference_files(root, (kept_breakpoint("b0", checked_operator(new)),))  # which are there
+        return new
+    _refuse(new, ("action", "reference"))
+    if new.first_only:
+        raise _misfit("first_only", f"is not for a breakpoint of the kind {new.kind}")
     if new.kind == "exception":
         _refuse(new, ("condition", "hit_condition", "log_message"))
-        return new
-    if new.kind == "operator":
-        _refuse(new, ("hit_condition", "log_message"))
         return new
     if new.condition is not None:
         try:
@@ -182,6 +209,45 @@ def checked(root: Path, new: NewBreakpoint) -> NewBreakpoint:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise _misfit("condition", f"is no Python expression: {getattr(error, 'msg', error)}") from None
     return dataclasses.replace(new, file=_file_with_line(root, new))
+
+
+def checked_operator(new: NewBreakpoint) -> NewBreakpoint:
+    """Return a breakpoint on operators that can be used. Raises `InvalidInputError`."""
+    _check_place(new)
+    _refuse(new, ("log_message",))
+    kept_breakpoint("b0", new)
+    return new
+
+
+def _check_place(new: NewBreakpoint) -> None:
+    """Raise `InvalidInputError` unless the place fits the kind."""
+    wanted = {"line": ("file", "line"), "exception": ("filter",), "operator": ("selector",)}
+    for kind, names in wanted.items():
+        for name in names:
+            is_given = getattr(new, name) is not None
+            if is_given != (kind == new.kind):
+                message = f"is {'missing' if kind == new.kind else f'not for a breakpoint of the kind {new.kind}'}"
+                raise _misfit(name, message)
+
+
+def kept_breakpoint(name: str, one: NewBreakpoint | Breakpoint) -> RunBreakpoint:
+    """Return a breakpoint on operators as a run takes it along. Raises `InvalidInputError` that names the field."""
+    assert one.selector is not None
+    try:
+        order = OperatorBreakpointOrder(
+            id=name,
+            selector=one.selector,
+            when=one.condition,
+            action=one.action or "report",
+            hit=one.hit_condition,
+            reference=None if one.reference is None else reference_folder(name),
+            first_only=one.first_only,
+        )
+    except InvalidInputError as error:
+        for entry in error.details.get("fields", ()):
+            entry["field"] = "condition" if entry["field"] == "when" else entry["field"]
+        raise
+    return RunBreakpoint(order, one.reference)
 
 
 def _file_with_line(root: Path, new: NewBreakpoint) -> str:

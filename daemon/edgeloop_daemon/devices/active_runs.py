@@ -402,6 +402,7 @@ class ActiveRuns:
             trace=run.trace,
             memory_bytes=run.memory_bytes,
             debug=None if run.debug == "off" else run.debug,
+            operator_breakpoints=run.operator_breakpoints or None,
         )
         active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
         active.was_accepted = is_on_device or reported.epoch is not None

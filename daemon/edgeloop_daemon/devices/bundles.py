@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -99,25 +99,38 @@ class BundleCollector:
         self._known: dict[tuple[str, int, int, int], str] = {}
 
     async def collect(
-        self, workspace: RunWorkspace, script: str, arguments: tuple[str, ...], include: tuple[str, ...]
+        self,
+        workspace: RunWorkspace,
+        script: str,
+        arguments: tuple[str, ...],
+        include: tuple[str, ...],
+        placed: Mapping[str, str] | None = None,
     ) -> Bundle:
         """Return the bundle of a run: the script, the workspace's Python files, what the globs name, and its arguments' files.
 
+        `placed` are further files: by their path in the bundle that from the workspace's root.
         Raises `NotFoundError` for a script that is not there, `InvalidInputError` for a glob of `include` that names
         nothing or looks outside, `BundleError` for a path or a link that leaves the workspace, and `TooLargeError`.
         """
-        return await asyncio.to_thread(self._collect, workspace, script, arguments, include)
+        return await asyncio.to_thread(self._collect, workspace, script, arguments, include, placed or {})
 
     async def collect_tool(self, workspace: RunWorkspace, tool: DeviceTool, include: tuple[str, ...]) -> Bundle:
         """Return the bundle of a tool. Raises as `collect` does, `NotFoundError` also for a file of the tool that is not there."""
         return await asyncio.to_thread(self._collect_tool, workspace, tool, include)
 
     def _collect(
-        self, workspace: RunWorkspace, script: str, arguments: tuple[str, ...], include: tuple[str, ...]
+        self,
+        workspace: RunWorkspace,
+        script: str,
+        arguments: tuple[str, ...],
+        include: tuple[str, ...],
+        placed: Mapping[str, str],
     ) -> Bundle:
         selection = _Selection(workspace.root.resolve())
         path = selection.add_run(script, workspace.include, include)
         travelling = tuple(selection.add_argument(argument) for argument in arguments)
+        for target, source in placed.items():
+            selection.place(target, source)
         return self._bundle(selection, path, travelling)
 
     def _collect_tool(self, workspace: RunWorkspace, tool: DeviceTool, include: tuple[str, ...]) -> Bundle:
@@ -187,6 +200,11 @@ class _Selection:
         self._add(path)
         return path
 
+    def place(self, target: str, source: str) -> None:
+        """Add the file `source` as `target`."""
+        check_bundle_path(target)
+        self._add(source, target)
+
     def add_python_files(self) -> None:
         for path in self._walk(self._root):
             if path.endswith(".py") and not PurePosixPath(path).name.startswith("."):
@@ -249,8 +267,8 @@ class _Selection:
     def _is_skipped(self, path: str) -> bool:
         return any(_skips(part) for part in PurePosixPath(path).parts[:-1])
 
-    def _add(self, path: str) -> None:
-        if path in self.files:
+    def _add(self, path: str, target: str | None = None) -> None:
+        if (target or path) in self.files:
             return
         source = self._root / path
         try:
@@ -271,7 +289,7 @@ class _Selection:
             )
         if not resolved.is_file():
             return
-        self.files[path] = resolved
+        self.files[target or path] = resolved
         self._bytes += resolved.stat().st_size
         if len(self.files) > MAX_FILES:
             raise _too_many(len(self.files))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from edgeloop_daemon.devices.operator_hits import HitCount, insert_hit, tell_hits
+from edgeloop_daemon.devices.operator_stops import insert_stop, note_matches, remove_stop
 from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
@@ -33,6 +34,7 @@ from edgeloop_shared.messages import (
 )
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
 
 MAX_EVENT_PARTS = 1024
@@ -160,11 +162,17 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
             if reported.hits.stored >= quotas.operator_hits:
                 raise _exceeded("hits of operator breakpoints", quotas.operator_hits)
             return replace(reported, hits=insert_hit(db, run_id, event, reported.hits))
+        case OperatorStopped():
+            insert_stop(db, run_id, event)
+        case OperatorResumed():
+            remove_stop(db, run_id, event)
+        case OperatorsMatched():
+            note_matches(db, run_id, event)
         case TaskFinished():
             if not event.state.is_terminal:
                 raise MessageError(f"The device said that the task is finished, and {event.state} at that.")
             return replace(reported, finished=event)
-    return reported  # a table of operators: whoever asks for it reads the records
+    return reported  # also for a table of operators: whoever asks for it reads the records
 
 
 def _gap(db: Tables, run_id: str, record: Record, quotas: Quotas) -> None:

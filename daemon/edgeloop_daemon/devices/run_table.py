@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgeloop_daemon.devices.operator_stops import paused_words
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import RunQueued, run_ended
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
-from edgeloop_shared.codec import encode_json
+from edgeloop_shared.codec import decode, encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
 from edgeloop_shared.models import DebugMode, RunState
+from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 
 NO_STEP = -(2**63)  # in the metrics table, for a single figure
 
@@ -59,7 +61,8 @@ class Run:
     """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch.
 
     `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
-    on. `message` says what a run that has not begun waits for. `memory_bytes` is its memory limit (null: the device's own).
+    on. `message` says what a run waits for: a worker, or at an operator to be told how to go on. `memory_bytes` is its memory
+    limit (null: the device's own), `operator_breakpoints` are those that it began with.
     `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
     """
 
@@ -82,6 +85,7 @@ class Run:
     files: tuple[RunFile, ...]
     gaps: tuple[RunGap, ...]
     error: Mapping[str, Any] | None
+    operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class NewRun:
     manifest: str
     memory_bytes: int | None = None
     debug: DebugMode = "off"
+    operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,12 +134,13 @@ class RunTable:
 
         def insert(db: Tables) -> None:
             db.execute(
-                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, debug,"
-                " state, created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?,"
+                "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, debug, state,"
+                " operator_breakpoints_json, created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,"
                 " (select coalesce(max(number), 0) + 1 from runs))",
                 [
                     *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
-                    *(run.trace, run.manifest, run.memory_bytes, run.debug, time.time()),
+                    *(run.trace, run.manifest, run.memory_bytes, run.debug),
+                    *(encode_json(run.operator_breakpoints).decode(), time.time()),
                 ],
             )
             record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
@@ -237,7 +243,9 @@ def _gaps(db: Tables, run_id: str) -> tuple[RunGap, ...]:
     return tuple(RunGap(*row) for row in db.execute(sql, [run_id]))
 
 
-def _message(row: Mapping[str, Any]) -> str | None:
+def _message(db: Tables, row: Mapping[str, Any]) -> str | None:
+    if row["state"] == "running":
+        return paused_words(db, row["id"])
     if row["waits_behind"] is None or row["started_at"] is not None or row["ended_at"] is not None:
         return None
     return f"waiting for a worker, {row['waits_behind']} before it"
@@ -254,9 +262,12 @@ def _run(db: Tables, row: Mapping[str, Any]) -> Run:
         trace=bool(row["trace"]),
         state=RunState(row["state"]),
         progress=Transfer(**progress) if progress else None,
-        message=_message(row),
+        message=_message(db, row),
         memory_bytes=row["memory_bytes"],
         debug=row["debug"],
+        operator_breakpoints=tuple(
+            decode(OperatorBreakpointOrder, one) for one in json.loads(row["operator_breakpoints_json"])
+        ),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

@@ -11,8 +11,10 @@ from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, Activ
 from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.operator_hits import OperatorHit, OperatorHits
+from edgeloop_daemon.devices.operator_stops import OperatorStop, OperatorStops
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, reference_files
 from edgeloop_daemon.devices.run_events import describe_gap
 from edgeloop_daemon.devices.run_table import Metric, NewRun, Run, RunFile, RunTable
 from edgeloop_daemon.store.blobs import BlobStore
@@ -29,6 +31,7 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
 from edgeloop_shared.models import DebugMode
+from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 
 
@@ -50,6 +53,7 @@ class Runs:
         self._table = RunTable(database)
         self._records = RecordLog(database)
         self._hits = OperatorHits(database)
+        self._stops = OperatorStops(database)
         self._blobs = blobs
         self._bundles = BundleCollector(blobs)
         self._registry = registry
@@ -67,18 +71,23 @@ class Runs:
         trace: bool = False,
         memory_mb: int | None = None,
         debug: DebugMode = "off",
+        breakpoints: tuple[RunBreakpoint, ...] = (),
         also: Callable[[Tables, str], None] | None = None,
     ) -> Run:
         """Collect the bundle and send the run to a device, named by id or name.
 
         Without one it is the workspace's, else the only linked one. `memory_mb` MiB is what the script may allocate (default:
-        the workspace's setting, else the device's own bound). With `debug` the script begins under a debugger. `also` is
-        called in the transaction that adds the run, with its id. Raises `DeviceUnavailableError`, `NotFoundError`,
-        `InvalidInputError`, `BundleError`, `TooLargeError`.
+        the workspace's setting, else the device's own bound). With `debug` the script begins under a debugger. `breakpoints` on
+        operators are on from the beginning. `also` is called in the transaction that adds the run, with its id. Raises
+        `DeviceUnavailableError`, `NotFoundError`, `InvalidInputError`, `BundleError`, `TooLargeError`.
         """
         target = self._device(device or workspace.device)
-        bundle = await self._bundles.collect(workspace, script, arguments, include)
-        return await self._begin(workspace, target, bundle, trace=trace, memory_mb=memory_mb, debug=debug, also=also)
+        placed = await asyncio.to_thread(reference_files, workspace.root, breakpoints)
+        bundle = await self._bundles.collect(workspace, script, arguments, include, placed)
+        orders = tuple(one.order for one in breakpoints)
+        return await self._begin(
+            workspace, target, bundle, trace=trace, memory_mb=memory_mb, debug=debug, breakpoints=orders, also=also
+        )
 
     async def start_tool(
         self,
@@ -104,6 +113,7 @@ class Runs:
         trace: bool,
         memory_mb: int | None,
         debug: DebugMode,
+        breakpoints: tuple[OperatorBreakpointOrder, ...] = (),
         also: Callable[[Tables, str], None] | None,
     ) -> Run:
         memory_mb = memory_mb or workspace.memory_mb
@@ -120,19 +130,17 @@ class Runs:
             trace=trace,
             memory_bytes=memory_bytes,
             debug=None if debug == "off" else debug,
+            operator_breakpoints=breakpoints or None,
         )
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
-            raise TooLargeError("The script's arguments are too long.", hint="Pass them in a file of the workspace.")
+            raise TooLargeError(
+                f"The script's arguments{' and its breakpoints' if breakpoints else ''} are too long.",
+                hint="Pass them in a file of the workspace.",
+            )
         new = NewRun(
-            run_id,
-            workspace.id,
-            target.id,
-            bundle.script,
-            bundle.arguments,
-            trace,
-            bundle.manifest,
-            memory_bytes,
-            debug,
+            *(run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest, memory_bytes),
+            debug=debug,
+            operator_breakpoints=breakpoints,
         )
         await self._table.insert(new, also)
         self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))
@@ -207,6 +215,11 @@ class Runs:
             hits = await self._hits.behind(run_id, behind, limit)
             if hits or run.state.is_terminal or not await _is_set_by(changed, deadline):
                 return hits
+
+    async def operator_stops(self, run_id: str) -> tuple[OperatorStop, ...]:
+        """Return the operators at which a run waits now. Raises `NotFoundError`."""
+        await self._table.get(run_id)
+        return await self._stops.of_run(run_id)
 
     async def file(self, run_id: str, name: str) -> tuple[RunFile, Path]:
         """Return a file that the script reported and where its bytes are. Raises `NotFoundError`."""

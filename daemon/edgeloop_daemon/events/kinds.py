@@ -159,6 +159,28 @@ class RunOperatorHit(Occurrence):
 
 
 @dataclass(frozen=True)
+class RunPaused(Occurrence):
+    """A run waits at an operator until it is told how to go on; `operator` is the device's word."""
+
+    kind = "run.paused"
+    subject = "run"
+    run: str
+    stop: int
+    operator: str
+
+
+@dataclass(frozen=True)
+class RunResumed(Occurrence):
+    """A run that waited at an operator goes on."""
+
+    kind = "run.resumed"
+    subject = "run"
+    run: str
+    stop: int
+    answer: str
+
+
+@dataclass(frozen=True)
 class RunReturned(Occurrence):
     """A run that had ended because its device was lost goes on: the device is back and still has it."""
 
@@ -425,7 +447,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
     for one in (
         *(DaemonStarted, DaemonStopped),
         *(JobQueued, JobStarted, JobProgressed, JobSucceeded, JobFailed, JobCancelled),
-        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunOperatorHit),
+        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunOperatorHit, RunPaused, RunResumed),
         *(RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PairingOpened, PairingTriedWrongly, PairingClosed),

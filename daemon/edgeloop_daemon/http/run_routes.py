@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from edgeloop_daemon.debugging.breakpoints import Breakpoints, NewBreakpoint
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.run_table import Metric, Run
 from edgeloop_daemon.devices.runs import LogPage, Runs
@@ -20,6 +21,7 @@ from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.traces.export import export_chrome_trace
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB, DebugMode
+from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS
 
 FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 """Returns the open, trusted workspace with an id. Raises `NotFoundError` and `NotTrustedError`."""
@@ -31,6 +33,7 @@ class StartRun:
 
     `memory_mb` is what the script may allocate, in MiB (null: the workspace's setting, else the device's own bound). `debug`
     begins it under a debugger; `wait` lets it wait until one has attached, for at most ten minutes.
+    Breakpoints on operators are the `breakpoints` (of the kind `operator`) and, with `kept_breakpoints`, those of the workspace.
     """
 
     script: str = field(metadata={"min_length": 1, "max_length": 512})
@@ -40,6 +43,8 @@ class StartRun:
     trace: bool = False
     memory_mb: int | None = field(default=None, metadata={"ge": MIN_MEMORY_MB, "le": MAX_MEMORY_MB})
     debug: DebugMode = "off"
+    breakpoints: tuple[NewBreakpoint, ...] = field(default=(), metadata={"max_length": MAX_BREAKPOINTS})
+    kept_breakpoints: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,9 @@ class RunMetricItems:
     items: tuple[Metric, ...]
 
 
-def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, streams: Streams) -> tuple[Route, ...]:
+def run_routes(
+    runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, breakpoints: Breakpoints, streams: Streams
+) -> tuple[Route, ...]:
     """Return the routes."""
 
     async def start_run(call: Call) -> Accepted:
@@ -106,6 +113,7 @@ def run_routes(runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, st
             trace=body.trace,
             memory_mb=body.memory_mb,
             debug=body.debug,
+            breakpoints=await breakpoints.for_run(workspace.id, body.breakpoints, with_kept=body.kept_breakpoints),
             also=call.begins("/runs"),
         )
         return Accepted(f"/runs/{run.id}", run)

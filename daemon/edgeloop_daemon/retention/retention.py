@@ -234,7 +234,7 @@ def _delete(db: Tables, item: Removal) -> None:
         return  # its device came back meanwhile
     streams = [stream_name(item.id, priority) for priority in Priority]
     db.execute(f"delete from records where stream in ({','.join('?' * len(streams))})", streams)  # noqa: S608
-    for table in ("metrics", "run_files", "run_gaps", "operator_hits"):
+    for table in ("metrics", "run_files", "run_gaps", "operator_hits", "operator_stops"):
         db.execute(f"delete from {table} where run = ?", [item.id])  # noqa: S608 - names of this function
     db.execute("delete from runs where id = ?", [item.id])
 

@@ -77,6 +77,16 @@ def m007_debugged_runs(tables: Tables) -> None:
     tables.execute("alter table runs add column debug text not null default 'off'")
 
 
+def m008_operator_breakpoints(tables: Tables) -> None:
+    """Keep the breakpoints on operators that a run began with, and the stops at which it waits now."""
+    tables.execute("alter table runs add column operator_breakpoints_json text not null default '[]'")
+    tables.execute(
+        "create table operator_stops ("
+        " run text not null references runs(id), stop integer not null, stopped_json text not null, begun_at real not null,"
+        " primary key (run, stop)) without rowid"
+    )
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -149,4 +159,5 @@ migrations: tuple[Migration, ...] = (
     m005_breakpoints,
     m006_operator_hits,
     m007_debugged_runs,
+    m008_operator_breakpoints,
 )

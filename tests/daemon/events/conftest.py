@@ -13,6 +13,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from daemon.device_daemon import DeviceDaemon, device_daemon
 
+from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.events.event_log import EventLog, open_event_log, record_event
 from edgeloop_daemon.events.kinds import Occurrence
@@ -120,7 +121,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         routes = (
             *event_routes(log, jobs, daemon.runs, streams),
             *job_routes(jobs, streams),
-            *run_routes(daemon.runs, TraceStore(daemon.database), workspace, streams),
+            *run_routes(daemon.runs, TraceStore(daemon.database), workspace, Breakpoints(daemon.database), streams),
         )
         headers = {"Authorization": f"Bearer {token}"}
         async with (

@@ -1,0 +1,138 @@
+"""Runs that wait at an operator until somebody says how to go on: the stopped thread does what others ask of it meanwhile."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from edgeloop_shared.errors import InvalidInputError, NotFoundError
+from edgeloop_shared.operator_hits import MAX_HIT_TENSORS
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_task import reporting
+from edgeloop_task.operator_hit import HitTensor, OperatorHit
+
+T = TypeVar("T")
+End = Literal["continue", "skip", "abort"]
+_Task: TypeAlias = tuple[Callable[[OperatorHit], Any], "Future[Any]"]
+
+
+class Stop:
+    """A thread that waits at an operator. What is asked for is done in that thread: MNN's tensors are its alone."""
+
+    def __init__(self, number: int, hit: OperatorHit) -> None:
+        self.number = number
+        self._hit = hit
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
+        self._is_aborted = False
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def ask(self, do: Callable[[OperatorHit], T]) -> T:
+        """Let the stopped thread do something and return what it returns, or raise what it raises.
+
+        Raises `NotFoundError` when the run has gone on.
+        """
+        return self._ask(do, is_last=False)
+
+    def go_on(self, how: End = "continue") -> None:
+        """Let the run go on. Raises `InvalidInputError` where the operator cannot be skipped any more."""
+
+        def prepare(hit: OperatorHit) -> None:
+            if how == "skip":
+                hit.skip()
+            self._is_aborted = how == "abort"
+
+        self._ask(prepare, is_last=True)
+
+    def wait(self) -> None:
+        """Do what is asked for until the run shall go on; in the stopped thread. Raises `RunAbortedError` when it shall not."""
+        try:
+            while (task := self._tasks.get()) is not None:
+                do, result = task
+                try:
+                    result.set_result(do(self._hit))
+                except BaseException as error:
+                    result.set_exception(error)
+                    if not isinstance(error, Exception):  # Ctrl-C
+                        raise
+        finally:
+            with self._lock:
+                self._is_over = True
+            while not self._tasks.empty():
+                if (left := self._tasks.get()) is not None:
+                    left[1].set_exception(self._gone())
+        if self._is_aborted:
+            self._hit.abort("that was the answer to its stop")
+
+    def _ask(self, do: Callable[[OperatorHit], T], *, is_last: bool) -> T:
+        result: Future[T] = Future()
+
+        def work(hit: OperatorHit) -> T:
+            found = do(hit)
+            if is_last:
+                with self._lock:
+                    self._is_over = True
+                self._tasks.put(None)
+            return found
+
+        with self._lock:
+            if self._is_over:
+                raise self._gone()
+            self._tasks.put((work, result))
+        return result.result()
+
+    def _gone(self) -> NotFoundError:
+        return NotFoundError(f"The run does not wait at stop {self.number} any more.")
+
+
+class Waits:
+    """The stops of this process."""
+
+    def __init__(self) -> None:
+        self.is_served = False
+        """Whether somebody can answer a stop."""
+        self._numbers = itertools.count(1)
+        self._stops: dict[int, Stop] = {}
+
+    def stop(self, number: int) -> Stop:
+        """Return a stop at which the run waits. Raises `NotFoundError`."""
+        found = self._stops.get(number)
+        if found is None:
+            raise NotFoundError(f"The run does not wait at a stop {number}.")
+        return found
+
+    def wait(self, hit: OperatorHit) -> None:
+        """Tell of the hit and wait until somebody lets the run go on.
+
+        Raises `InvalidInputError` where nobody can, and `RunAbortedError` where the answer was to abort.
+        """
+        if not self.is_served:
+            raise InvalidInputError(
+                f"The run stops at the operator {hit.name}, and nobody can tell it to go on.",
+                hint="The action `wait` is for runs on a device; here pass a function that takes the hit.",
+            )
+        number = next(self._numbers)
+        stop = self._stops[number] = Stop(number, hit)
+        reporter = reporting.current()
+        tensors = _summaries(hit.tensors)
+        inputs = tensors if hit.phase == "before" else _summaries(hit.inputs)
+        outputs = () if hit.phase == "before" else tensors
+        reporter.operator_event(OperatorStopped(number, hit.report(time.time_ns(), tensors), inputs, outputs))
+        try:
+            stop.wait()
+        finally:
+            del self._stops[number]
+            reporter.operator_event(OperatorResumed(time.time_ns(), number, hit.answer))
+
+
+WAITS = Waits()
+"""Those of this process: a breakpoint's action has no other handle on who answers."""
+
+
+def _summaries(tensors: tuple[HitTensor, ...]) -> tuple[Any, ...]:
+    return tuple(tensor.statistics.summary() for tensor in tensors[:MAX_HIT_TENSORS])
