@@ -23,7 +23,7 @@ from edgeloop_shared.records import stream_priority
 from edgeloop_shared.traces import OperatorTable
 
 LINK_VERSIONS = (1,)
-HEARTBEAT_SECONDS = 15.0  # of silence, then a ping; aiohttp gives up after half as long again
+HEARTBEAT_SECONDS = 15.0  # of silence, then a ping; the link is lost after half as long again
 MAX_FRAME_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_EVENT_BYTES = 4 * 1024**2  # of one event put together from its records; parsed JSON takes up to 25 times as much

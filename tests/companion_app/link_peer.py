@@ -15,7 +15,7 @@ import secrets
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
@@ -204,6 +204,7 @@ class LinkPeer:
         self.came: dict[str, bytearray] = {}
         self.duplicates = 0
         self.faults: list[str] = []
+        self.heartbeats: list[WSMsgType] = []  # pings and pongs that came
         self.close_codes: list[int | None] = []
         self._attempts: dict[str, tuple[web.BaseRequest, bytes, PairingTranscript]] = {}
         self._nonces: dict[int, bytes] = {}
@@ -265,6 +266,22 @@ class LinkPeer:
         """Lose the connection without a goodbye."""
         if self._request is not None and self._request.transport is not None:
             self._request.transport.abort()
+
+    async def ping(self) -> None:
+        assert self._socket is not None
+        await self._socket.ping()
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Read nothing on the connection of this link, as if the network had swallowed it."""
+        assert self._request is not None
+        transport = self._request.transport
+        assert isinstance(transport, asyncio.Transport)
+        transport.pause_reading()
+        try:
+            yield
+        finally:
+            transport.abort()
 
     async def close_link(self, code: int) -> None:
         assert self._socket is not None
@@ -418,7 +435,7 @@ class LinkPeer:
         if not set(self.behaviour.link_versions) & {int(version) for version in versions.split(",")}:
             details = {"ours": list(self.behaviour.link_versions), "theirs": versions}
             raise VersionMismatchError("No version in common.", details=details)
-        socket = web.WebSocketResponse(compress=False, max_msg_size=256 * 1024)
+        socket = web.WebSocketResponse(compress=False, max_msg_size=256 * 1024, autoping=False)
         await socket.prepare(request)
         welcome_proof = daemon_link_proof(*arguments, 1)
         if self.behaviour.wrong_welcome_proof:
@@ -436,6 +453,12 @@ class LinkPeer:
     async def _serve_link(self, socket: web.WebSocketResponse, request: web.Request) -> None:
         try:
             async for frame in socket:
+                if frame.type in (WSMsgType.PING, WSMsgType.PONG):
+                    self.heartbeats.append(frame.type)
+                    await self._notify()
+                    if frame.type is WSMsgType.PING:
+                        await socket.pong(frame.data)
+                    continue
                 if frame.type is WSMsgType.BINARY and frame.data[:1] == b"\2":
                     self._take_channel_frame(frame.data)
                 elif frame.type is WSMsgType.BINARY:

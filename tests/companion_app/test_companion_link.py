@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from aiohttp import WSMsgType
 
 from edgeloop_companion.events import Linked, LinkLost, Unpaired
+from edgeloop_companion.link import connection
 from edgeloop_shared.errors import error_from_dict
 from edgeloop_shared.messages import Acknowledge, CancelTask, CommandResult, encode_message
 from edgeloop_shared.models import RunState
@@ -112,6 +114,21 @@ async def test_no_more_than_256_records_of_a_stream_wait_for_their_acknowledgeme
         peer.behaviour.acknowledge = True
         await peer.acknowledge()
         await peer.until(lambda: run.is_complete)
+
+
+async def test_a_daemon_that_answers_no_ping_any_more_is_dialled_anew(
+    peer: LinkPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "HEARTBEAT_SECONDS", 0.6)
+    observer = Observer()
+    async with linked_companion(tmp_path, peer, observer):
+        await peer.ping()
+        await peer.until(lambda: WSMsgType.PONG in peer.heartbeats)
+        await peer.until(lambda: peer.heartbeats.count(WSMsgType.PING) == 2)  # the first was answered
+        assert observer.of(LinkLost) == []
+        with peer.frozen():
+            await peer.linked(2)
+    assert "the connection was lost" in str(observer.of(LinkLost)[0])
 
 
 async def test_a_revoked_device_forgets_its_pairing(peer: LinkPeer, tmp_path: Path) -> None:

@@ -276,6 +276,7 @@ async def link(
     streams: tuple[str, ...] = (),
     runs: tuple[str, ...] = (),
     last: dict[str, int] | None = None,
+    autoping: bool = True,
 ) -> AsyncIterator[Link]:
     """Link a paired device; the daemon has proved who it is and knows the device's streams when this yields."""
     async with call(identity.port) as caller:
@@ -285,6 +286,7 @@ async def link(
             headers=link_headers(identity, server_nonce, nonce),
             ssl=caller.context,
             compress=0,
+            autoping=autoping,
         )
         async with socket:
             welcome = decode_message(await socket.receive_str(timeout=SECONDS))

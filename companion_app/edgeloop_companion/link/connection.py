@@ -25,6 +25,7 @@ from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
+from edgeloop_shared.heartbeat import Heartbeat
 from edgeloop_shared.messages import (
     HEARTBEAT_SECONDS,
     LINK_VERSIONS,
@@ -73,7 +74,8 @@ async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
     """
     url = device_url(address, pairing.port, "/v1/link")
     versions = format_versions(LINK_VERSIONS)
-    async with device_port(OneConnection(pairing.pin)) as port:
+    connection = OneConnection(pairing.pin)
+    async with device_port(connection) as port:
         async with port.request("GET", url, accept=(401,)) as response:
             challenge = _NONCE.match(response.headers.get("WWW-Authenticate", ""))
             await read_body(response, MAX_UNAUTHENTICATED_BYTES)
@@ -88,7 +90,7 @@ async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
                     url,
                     headers={"Authorization": credentials, VERSIONS_HEADER: versions},
                     ssl=port.context,
-                    heartbeat=HEARTBEAT_SECONDS,
+                    autoping=False,  # so that `Link` sees what is heard
                     compress=0,
                     max_msg_size=MAX_MESSAGE_BYTES,
                 ),
@@ -118,7 +120,7 @@ async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
                     hint="Update the older of the two.",
                     details={"ours": list(LINK_VERSIONS), "theirs": [welcome.version]},
                 )
-            yield Link(socket, welcome, address)
+            yield Link(socket, connection, welcome, address)
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Message:
@@ -136,8 +138,12 @@ async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Message:
 class Link:
     """A link whose two ends have proved who they are."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, welcome: Welcome, address: str) -> None:
+    def __init__(
+        self, socket: aiohttp.ClientWebSocketResponse, connection: OneConnection, welcome: Welcome, address: str
+    ) -> None:
         self._socket = socket
+        self._connection = connection
+        self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
         self._control: deque[Message] = deque()
         self.host_name = welcome.host_name
         self.bearer = welcome.bearer
@@ -159,6 +165,7 @@ class Link:
         on_ready()
         sender = asyncio.create_task(self._send(outbox, channels))
         receiver = asyncio.create_task(self._obey(outbox, channels, answer))
+        watch = asyncio.create_task(self._cut_off_when_lost())
         try:
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
             if sender.done():
@@ -172,9 +179,9 @@ class Link:
         finally:
             outbox.unlinked()
             channels.unlinked()
-            sender.cancel()
-            receiver.cancel()
-            await asyncio.gather(sender, receiver, return_exceptions=True)
+            for task in (sender, receiver, watch):
+                task.cancel()
+            await asyncio.gather(sender, receiver, watch, return_exceptions=True)
 
     async def close(self) -> None:
         """Say goodbye."""
@@ -193,9 +200,15 @@ class Link:
                 outbox.ready.clear()
                 await outbox.ready.wait()
 
+    async def _cut_off_when_lost(self) -> None:
+        """Cut the connection off when the daemon neither says anything nor answers a ping: the receiving side notices."""
+        await self._heartbeat.lost(self._socket.ping)
+        self._connection.abort()
+
     async def _obey(self, outbox: Outbox, channels: Channels, answer: Answer) -> LinkEnd:
         while True:
             frame = await self._socket.receive()
+            self._heartbeat.hear()
             if frame.type is aiohttp.WSMsgType.TEXT:
                 message = decode_message(frame.data)
                 if isinstance(message, Acknowledge):
@@ -211,7 +224,9 @@ class Link:
                     raise MessageError(f"The daemon sent a {type(message).__name__}, which only a device sends.")
             elif frame.type is aiohttp.WSMsgType.BINARY:
                 channels.take(unpack_channel_frame(frame.data))
-            else:
+            elif frame.type is aiohttp.WSMsgType.PING:
+                await self._socket.pong(frame.data)
+            elif frame.type is not aiohttp.WSMsgType.PONG:
                 return _end(self._socket, frame)
 
 

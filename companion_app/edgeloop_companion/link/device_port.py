@@ -28,7 +28,7 @@ MAX_REFUSAL_BYTES = 64 * 1024
 
 
 class OneConnection(aiohttp.Fingerprint):
-    """Lets one TLS connection through and remembers the fingerprint met there; with a pin, only that certificate.
+    """Lets one TLS connection through and remembers it and the fingerprint met there; with a pin, only that certificate.
 
     Pairing and link authenticate *this* connection, so a second one, made behind our back after the first was lost,
     is refused like a wrong certificate.
@@ -38,6 +38,7 @@ class OneConnection(aiohttp.Fingerprint):
         super().__init__(pin or bytes(FINGERPRINT_BYTES))
         self._pin = pin
         self.met: bytes | None = None
+        self._transport: asyncio.Transport | None = None
 
     def check(self, transport: asyncio.Transport) -> None:
         """Refuse the connection of `transport` with `aiohttp.ServerFingerprintMismatch` unless it is the one meant."""
@@ -46,7 +47,12 @@ class OneConnection(aiohttp.Fingerprint):
         if self.met is not None or self._pin not in (None, found):
             host, port, *_ = transport.get_extra_info("peername")
             raise aiohttp.ServerFingerprintMismatch(self._pin or self.met or b"", found, host, port)
-        self.met = found
+        self.met, self._transport = found, transport
+
+    def abort(self) -> None:
+        """Cut the connection off."""
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def device_url(address: str, port: int, path: str) -> str:

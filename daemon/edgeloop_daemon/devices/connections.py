@@ -11,7 +11,8 @@ from aiohttp import web
 
 from edgeloop_daemon.accepting import request_log
 from edgeloop_daemon.devices.addresses import plain_address
-from edgeloop_shared.messages import MAX_UNAUTHENTICATED_BYTES
+from edgeloop_shared.heartbeat import Heartbeat
+from edgeloop_shared.messages import HEARTBEAT_SECONDS, MAX_UNAUTHENTICATED_BYTES
 from edgeloop_shared.proofs import NONCE_BYTES
 
 UNAUTHENTICATED_SECONDS = 10.0
@@ -51,6 +52,7 @@ class Connection(web.RequestHandler):
         self.on_lost: list[Callable[[], None]] = []
         """Called when the connection has gone."""
         self._server = server
+        self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
         self._head = b""
@@ -72,6 +74,7 @@ class Connection(web.RequestHandler):
         if not self.is_authenticated and not self._is_within_limit(data):
             self.abort()
             return
+        self._heartbeat.hear()
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -93,6 +96,11 @@ class Connection(web.RequestHandler):
         """Lift the limits: the peer has proved who it is."""
         self.is_authenticated = True
         self._stop_timer()
+
+    async def cut_off_when_lost(self, ping: Callable[[], Awaitable[None]]) -> None:
+        """Wait until the peer neither says anything nor answers a `ping`, then cut the connection off."""
+        await self._heartbeat.lost(ping)
+        self.abort()
 
     def abort(self) -> None:
         """Cut the connection off."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -32,7 +33,6 @@ from edgeloop_shared.errors import (
     VersionMismatchError,
 )
 from edgeloop_shared.messages import (
-    HEARTBEAT_SECONDS,
     LINK_VERSIONS,
     MAX_MESSAGE_BYTES,
     MAX_UNAUTHENTICATED_BYTES,
@@ -130,14 +130,16 @@ class DevicePort:
             response.headers["WWW-Authenticate"] = f"Edgeloop nonce={nonce.hex()}"
             return response
         proved = self._prove(request, connection)
-        socket = web.WebSocketResponse(
-            heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=_CLOSE_SECONDS
-        )
+        socket = web.WebSocketResponse(compress=False, max_msg_size=MAX_MESSAGE_BYTES, timeout=_CLOSE_SECONDS)
         if not socket.can_prepare(request):
             raise MessageError("A link is a WebSocket; the request does not ask for one.")
         await socket.prepare(request)
         connection.authenticate()
-        await self._links.serve(socket, proved)
+        watch = asyncio.create_task(connection.cut_off_when_lost(socket.ping))
+        try:
+            await self._links.serve(socket, proved)
+        finally:
+            watch.cancel()
         return socket
 
     def _prove(self, request: web.BaseRequest, connection: Connection) -> Proved:
