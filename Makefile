@@ -19,10 +19,11 @@ help:
 demo: .venv/.demo
 	$(BIN)/edgeloop demo $(OPTIONS)
 
-# Tests may run side by side: each has folders, ports and processes of its own.
+# Tests may run side by side: each has folders, ports and processes of its own. A file's tests stay together, because they share
+# a daemon.
 # `make test OPTIONS="-n 0 tests/shared"` runs some, one after the other.
 test: .venv/.test system-packages
-	$(BIN)/pytest --numprocesses auto --dist worksteal $(OPTIONS)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""What all tests share: in CI a test that is skipped has not passed."""
+"""What all tests share: how many run at a time, and that in CI a test that is skipped has not passed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ import os
 import pytest
 
 EXPECTED_SKIPS = ("needs macOS",)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Have one more file at work than there are processors: most tests wait for other processes most of the time."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(wrapper=True)
