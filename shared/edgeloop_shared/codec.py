@@ -1,8 +1,8 @@
 """JSON to frozen dataclasses and back, strictly and with limits: the only way in for a peer's bytes.
 
 The types understood are `str`, `int`, `float`, `bool`, `None`, `Any` (any JSON value), enums and `Literal`, `NewType`, unions,
-`tuple[T, ...]`, `Mapping[str, T]` and dataclasses of these. Nothing is coerced (`"4"` is no int, `True` is no int, an int
-is a float), integers fit 64 bits, text is UTF-8 without lone surrogates, unknown and missing fields are refused, and
+`tuple[T, ...]`, `Mapping[str, T]` and dataclasses of these. Nothing is coerced: `"4"` and `True` are no int, but 4 is a float,
+and 4.0 an int. Integers fit 64 bits, text is UTF-8 without lone surrogates, unknown and missing fields are refused, and
 `field(metadata=...)` holds constraints under pydantic's names: `ge`, `gt`, `le`, `lt`, `min_length`, `max_length`, `pattern`.
 """
 
@@ -127,6 +127,14 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
+def as_integer(number: float) -> int | float:
+    """Return a whole number as an integer, since JSON Schema and many languages tell 64.0 and 64 not apart.
+
+    Beyond 2^53, where a float may stand for its neighbours as well, and with a fraction it stays what it is.
+    """
+    return int(number) if number.is_integer() and abs(number) <= 2**53 else number
+
+
 def printable(text: str, limit: int = 120) -> str:
     """Return a peer's `text` as it may stand in a message: cut, and without anything that steers a terminal."""
     cut = text if len(text) <= limit else text[: limit - 3] + "..."
@@ -194,6 +202,7 @@ def _scalar(kind: Any, value: object, path: str, limits: Mapping[str, Any]) -> A
             raise _fail(path, "must be true or false")
         return value
     if kind is int:
+        value = as_integer(value) if isinstance(value, float) else value
         if not isinstance(value, int) or isinstance(value, bool):
             raise _fail(path, "must be an integer")
         if value not in INTEGERS:

@@ -160,6 +160,13 @@ class Either:
 
 
 @dataclass(frozen=True)
+class Lines:
+    first: int
+    share: float
+    last: int = 0
+
+
+@dataclass(frozen=True)
 class Nothing:
     pass
 
@@ -171,9 +178,15 @@ VALUES: list[tuple[type, str, bool]] = [
     (Int, "0", True),
     (Int, "-0", True),
     (Int, '"4"', False),
-    (Int, "4.0", False),
+    (Int, "4.0", True),
+    (Int, "-0.0", True),
+    (Int, "9007199254740992.0", True),
+    (Int, "9007199254740994.0", False),
+    (Int, "1e300", False),
+    (Int, "1e999", False),
+    (Int, "1" + "0" * 5000, False),
     (Int, "4.5", False),
-    (Int, "1e2", False),
+    (Int, "1e2", True),
     (Int, "true", False),
     (Int, "null", False),
     (Int, "[4]", False),
@@ -186,6 +199,8 @@ VALUES: list[tuple[type, str, bool]] = [
     (Bits, "8", True),
     (Bits, "1", False),
     (Bits, "9", False),
+    (Bits, "8.0", True),
+    (Bits, "9.0", False),
     (Between, "0", False),
     (Between, "1", True),
     (Between, "10", False),
@@ -246,6 +261,7 @@ VALUES: list[tuple[type, str, bool]] = [
     (Choice, "{}", False),
     (OptionalBits, "null", True),
     (OptionalBits, "8", True),
+    (OptionalBits, "8.0", True),
     (OptionalBits, "9", False),
     (OptionalBits, '"8"', False),
     (OptionalPath, "null", True),
@@ -253,6 +269,8 @@ VALUES: list[tuple[type, str, bool]] = [
     (OptionalPath, "false", False),
     (Many, "[1]", True),
     (Many, "[1,2,3]", True),
+    (Many, "[1,2.0]", True),
+    (Many, "[1.0,2.5]", False),
     (Many, "[]", False),
     (Many, "[1,2,3,4]", False),
     (Many, '[1,"2"]', False),
@@ -284,6 +302,7 @@ VALUES: list[tuple[type, str, bool]] = [
     (Either, '"1"', True),
     (Either, "true", False),
     (Either, "1.5", False),
+    (Either, "1.0", True),
 ]
 
 # The type, the whole JSON text, and whether it fits.
@@ -304,6 +323,9 @@ TEXTS: list[tuple[type, str, bool]] = [
     (Nothing, "{}", True),
     (Nothing, '{"a":1}', False),
     (Nothing, "[]", False),
+    (Lines, '{"first":1.0,"share":2.0}', True),
+    (Lines, '{"first":1.0,"share":2.0,"last":"3"}', False),
+    (Lines, '{"first":1.0,"share":2,"last":1' + "0" * 5000 + "}", False),
 ]
 CASES = [(kind, f'{{"value":{value}}}', fits) for kind, value, fits in VALUES] + TEXTS
 

@@ -20,17 +20,8 @@ def map_query(_: schemathesis.HookContext, query: dict[str, Any] | None) -> dict
 
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """Create workspaces in the test's own folder only, and write integers as such: JSON Schema takes 64.0 for one, we do not."""
-    body = _with_integers(body)
+    """Create workspaces in the test's own folder only."""
     is_created = context.operation is not None and context.operation.path.endswith("/workspaces/new")
     if is_created and isinstance(body, dict) and isinstance(body.get("path"), str) and body["path"].startswith("/"):
         body["path"] = FOLDER + body["path"].replace("..", "__")
     return body
-
-
-def _with_integers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_integers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_integers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

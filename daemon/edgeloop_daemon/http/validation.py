@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from edgeloop_shared.codec import INTEGERS
+from edgeloop_shared.codec import INTEGERS, as_integer
 from edgeloop_shared.errors import InvalidInputError
 
 T = TypeVar("T")
@@ -19,13 +20,26 @@ T = TypeVar("T")
 def validate_json(adapter: TypeAdapter[T], body: bytes) -> T:
     """Return what `adapter` reads from a JSON body, strictly. Raises `InvalidInputError` that names all failing fields."""
     try:
-        value = adapter.validate_json(body or b"{}", strict=True, extra="forbid")
+        value = _validated(adapter, body or b"{}")
     except ValidationError as error:
         raise _invalid(error) from None
     for field, message in _unfit_numbers(value, ""):  # which pydantic takes, and the codec refuses
         details = {"fields": [{"field": field, "message": message}]}
         raise InvalidInputError(f"The request does not fit: {field or 'the body'}: {message}.", details=details)
     return value
+
+
+def _validated(adapter: TypeAdapter[T], body: bytes) -> T:
+    try:
+        return adapter.validate_json(body, strict=True, extra="forbid")
+    except ValidationError as error:
+        if all(item["type"] != "int_type" for item in error.errors(include_url=False, include_context=False)):
+            raise
+        try:  # perhaps it was only written as 64.0, which pydantic takes for no integer
+            text = json.dumps(json.loads(body, parse_float=lambda number: as_integer(float(number))))
+        except ValueError:  # an integer of thousands of digits
+            raise error from None
+        return adapter.validate_json(text, strict=True, extra="forbid")
 
 
 def _unfit_numbers(value: Any, field: str) -> Iterator[tuple[str, str]]:
