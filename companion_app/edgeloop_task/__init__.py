@@ -14,6 +14,7 @@ from edgeloop_task.model import Model, load_model
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint, Recording, break_on, record, watch
 from edgeloop_task.operator_hit import HitTensor, OperatorHit
 from edgeloop_task.reporting import report_file, report_metric, report_result
+from edgeloop_task.spans import Span, span
 from edgeloop_task.tensor_comparison import TensorComparison
 from edgeloop_task.tensor_statistics import TensorStatistics
 from edgeloop_task.tensors import TensorInfo
@@ -27,6 +28,7 @@ __all__ = [
     "OperatorBreakpoint",
     "OperatorHit",
     "Recording",
+    "Span",
     "TensorComparison",
     "TensorInfo",
     "TensorStatistics",
@@ -38,6 +40,7 @@ __all__ = [
     "report_file",
     "report_metric",
     "report_result",
+    "span",
     "trace",
     "watch",
 ]

@@ -20,6 +20,7 @@ from edgeloop_task.model_file import read_model_file
 from edgeloop_task.module_session import ModuleSession
 from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, Session
+from edgeloop_task.spans import Span
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 from edgeloop_task.timing import Timing
 
@@ -44,16 +45,17 @@ def load_model(
     if backend not in BACKENDS:
         raise InvalidInputError(f"There is no backend {backend!r}.", hint=f"Use one of {', '.join(BACKENDS)}.")
     source = Path(path)
-    file = read_model_file(source)
-    session: Session
-    if file.control_flow:
-        session = ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
-    else:
-        try:
-            session = InterpreterSession(source, file, threads=threads, precision=precision, backend=backend)
-        except NeedsModuleError:
-            session = ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
+    with Span("load", source.name or "model"):
+        session = _open_session(source, threads=threads, precision=precision, backend=backend)
     return Model(source, backend, session, threads=threads, precision=precision)
+
+
+def _open_session(source: Path, *, threads: int, precision: Precision, backend: str) -> Session:
+    file = read_model_file(source)
+    if not file.control_flow:
+        with contextlib.suppress(NeedsModuleError):
+            return InterpreterSession(source, file, threads=threads, precision=precision, backend=backend)
+    return ModuleSession(source, file, threads=threads, precision=precision, backend=backend)
 
 
 class Model:
@@ -71,7 +73,7 @@ class Model:
         self._session: Session | None = session
         self._lock = threading.Lock()
         self._runner: int | None = None  # the thread whose turn it is
-        self._tracer = tracing.Tracer(path.name, backend)
+        self._tracer = tracing.Tracer(path.name, backend, threads=threads, precision=precision)
         self._observer = Observer(path.name)
         self._inputs = session.inputs
 
@@ -94,7 +96,7 @@ class Model:
         for it, and what a breakpoint's action raised.
         """
         watch = run_times.Stopwatch()
-        with self._turn():
+        with Span("run", self.path.name) as span, self._turn():
             watch.lap()
             session = self._feed(arrays, named)
             tracer = self._tracer if tracing.is_enabled() else None
@@ -105,6 +107,8 @@ class Model:
             else:
                 session.run()
             watch.lap()
+            if tracer:
+                span.session, span.iteration = tracer.last_run
             results = session.results()
             watch.lap()
         run_times.record(self, arrays, named, watch)

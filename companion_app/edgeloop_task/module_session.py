@@ -96,12 +96,14 @@ class ModuleSession:
                 "numbers, and MNN shows no single operators of such models.",
                 hint="Name other models with `in`, as in 'op:* in other.mnn', or break on a part exported without control flow.",
             )
-        if tracer and not self._has_told:
-            self._has_told = True
-            sys.stderr.write(
-                f"edgeloop: {self._path.name} has control flow, or shapes that depend on its numbers; "
-                "MNN cannot trace such models per operator.\n"
-            )
+        if tracer:
+            tracer.pass_over([tuple(variable.shape) for variable in self._fed])
+            if not self._has_told:
+                self._has_told = True
+                sys.stderr.write(
+                    f"edgeloop: {self._path.name} has control flow, or shapes that depend on its numbers; "
+                    "MNN cannot trace such models per operator.\n"
+                )
         self.run()
 
     def results(self) -> dict[str, NDArray[Any]]:

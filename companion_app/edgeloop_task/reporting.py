@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeVar
 
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
-from edgeloop_shared.codec import decode, encode
+from edgeloop_shared.codec import decode, encode, members
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
+from edgeloop_shared.spans import COUNTERS_MAGIC, SPANS_MAGIC, CounterBatch, SpanBatch, TraceStarted, unpack_counters, unpack_spans
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 _Report = TypeVar("_Report", MetricReported, ResultReported)
@@ -42,11 +43,14 @@ class Reporter(Protocol):
     def file(self, path: Path, name: str) -> None:
         """Take a file that exists now; later changes to it do not matter."""
 
+    def trace_started(self, event: TraceStarted) -> None:
+        """Take the head of the trace that follows."""
+
     def operator_table(self, table: OperatorTable) -> None:
         """Take the operators of a session that the following batches refer to."""
 
     def trace_batch(self, data: bytes) -> None:
-        """Take a packed batch."""
+        """Take a packed batch of operators, spans or counters."""
 
     def operator_event(self, event: OperatorEvent) -> None:
         """Take what breakpoints on operators have to tell."""
@@ -62,6 +66,8 @@ class ConsoleReporter:
         self._folder = folder.absolute()  # wherever the script goes later
         self._tables: list[OperatorTable] = []
         self._batches: list[TraceBatch] = []
+        self._spans: list[SpanBatch] = []
+        self._counters: list[CounterBatch] = []
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Print the number as a line of JSON."""
@@ -78,13 +84,21 @@ class ConsoleReporter:
         if not (target.exists() and target.samefile(path)):
             shutil.copyfile(path, target)
 
+    def trace_started(self, event: TraceStarted) -> None:
+        """Nothing depends on it here: there is one clock."""
+
     def operator_table(self, table: OperatorTable) -> None:
         """Keep the table for the trace."""
         self._tables.append(table)
 
     def trace_batch(self, data: bytes) -> None:
         """Keep the batch for the trace."""
-        self._batches.append(unpack_batch(data))
+        if data.startswith(SPANS_MAGIC):
+            self._spans.append(unpack_spans(data))
+        elif data.startswith(COUNTERS_MAGIC):
+            self._counters.append(unpack_counters(data))
+        else:
+            self._batches.append(unpack_batch(data))
 
     def operator_event(self, event: OperatorEvent) -> None:
         """Print a hit for a reader, on stderr: stdout holds JSON."""
@@ -93,10 +107,13 @@ class ConsoleReporter:
 
     def close(self) -> None:
         """Write the trace, if there is one."""
-        if self._tables:
+        if self._tables or self._spans:
             self._folder.mkdir(parents=True, exist_ok=True)
-            trace = chrome_trace(self._tables, self._batches, process_name="python")
-            (self._folder / "trace.json").write_text(json.dumps(trace))
+            pieces = chrome_trace(
+                self._tables, self._batches, spans=self._spans, counters=self._counters, process_name="python"
+            )
+            with (self._folder / "trace.json").open("w", encoding="utf-8") as file:
+                file.writelines(pieces)
 
     def _print(self, record: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(record) + "\n")
@@ -122,9 +139,13 @@ class ChannelReporter:
         """Name the file; the companion reads it before the task's folder goes."""
         self._send_json({"type": "file", "path": str(path.resolve()), "name": name})
 
+    def trace_started(self, event: TraceStarted) -> None:
+        """Send the head of a trace."""
+        self._send_json({"type": "trace-started", **encode(event)})
+
     def operator_table(self, table: OperatorTable) -> None:
         """Send the table."""
-        self._send_json({"type": "operator_table", **encode(table)})
+        self._send_json({"type": "operator_table", **encode(members(table))})
 
     def trace_batch(self, data: bytes) -> None:
         """Send the batch."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import math
-import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
 from edgeloop_task import reporting
 from edgeloop_task.callbacks import Callback, name_and_type
+from edgeloop_task.trace_sampler import SAMPLER
+from edgeloop_task.trace_switch import Switch
 
 Resume: TypeAlias = Callable[[], None]
 RunWith: TypeAlias = Callable[[Callback | None, Callback, Resume], int]
@@ -23,36 +25,40 @@ _MAX_NAME, _MAX_TYPE = 1024, 256  # what an `Operator` may hold
 _sessions = itertools.count(1)
 
 
-class _Switch:
-    """How many reasons there are to trace, for the whole process: a script has no other handle on a run."""
-
-    lock = threading.Lock()
-    reasons = 0
-
-    @classmethod
-    def add(cls, reasons: int) -> None:
-        with cls.lock:
-            cls.reasons += reasons
-
-
 def enable() -> None:
     """Trace every run of every model from now on."""
-    _Switch.add(1)
+    _add(1)
 
 
 def is_enabled() -> bool:
     """Return whether a run that begins now is traced."""
-    return _Switch.reasons > 0
+    return Switch.reasons > 0
 
 
 @contextlib.contextmanager
 def trace() -> Iterator[None]:
-    """Trace every run of every model while the block runs, in all threads."""
-    _Switch.add(1)
+    """Trace every run of every model while the block runs, in all threads, with spans, memory and the processor's state."""
+    _add(1)
     try:
         yield
     finally:
-        _Switch.add(-1)
+        _add(-1)
+
+
+def _add(reasons: int) -> None:
+    if Switch.add(reasons):
+        if reasons > 0:
+            SAMPLER.begin()
+        else:
+            SAMPLER.end()
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    # Before the reporter is closed: what is registered later is called earlier.
+    if Switch.reasons:
+        with contextlib.suppress(OSError, ValueError):  # whoever listened may be gone first
+            SAMPLER.end()
 
 
 class Tracer:
@@ -63,14 +69,29 @@ class Tracer:
     listens.
     """
 
-    def __init__(self, model: str, backend: str) -> None:
+    def __init__(self, model: str, backend: str, *, threads: int | None = None, precision: str | None = None) -> None:
         self._model = model
         self._backend = backend
+        self._threads = threads
+        self._precision = precision
         self._session = 0
         self._operators: tuple[Operator, ...] = ()
         self._input_shapes: object = None
         self._reporter: reporting.Reporter | None = None
         self._iteration = 0
+
+    @property
+    def last_run(self) -> tuple[int, int]:
+        """The session and the iteration of the last run."""
+        return self._session, max(0, self._iteration - 1)
+
+    def pass_over(self, input_shapes: object) -> None:
+        """Count a run whose operators nobody can see; its session has none."""
+        reporter = reporting.current()
+        if self._reporter is not reporter or self._input_shapes != input_shapes:
+            self._begin_session(reporter, ())
+            self._reporter, self._input_shapes = reporter, input_shapes
+        self._iteration += 1
 
     def run(self, input_shapes: object, run_with: RunWith) -> int:
         """Trace one run with inputs of these shapes. Return MNN's code, as `run_with` does."""
@@ -115,16 +136,23 @@ class Tracer:
             return True
 
         code = run_with(begin, end, lambda: None)
-        self._operators = tuple(operators)
-        self._session, self._iteration = next(_sessions), 0
-        offset = time.time_ns() - time.perf_counter_ns()
-        reporter.operator_table(OperatorTable(self._session, self._model, self._backend, offset, self._operators))
+        self._begin_session(reporter, tuple(operators))
         self._reporter, self._input_shapes = (
             (reporter if code == 0 else None),
             input_shapes,
         )  # one cut short is not whole
         self._send(reporter, times)
         return code
+
+    def _begin_session(self, reporter: reporting.Reporter, operators: tuple[Operator, ...]) -> None:
+        self._operators = operators
+        self._session, self._iteration = next(_sessions), 0
+        offset = time.time_ns() - time.perf_counter_ns()
+        reporter.operator_table(
+            OperatorTable(
+                self._session, self._model, self._backend, offset, operators, self._threads, self._precision
+            )
+        )
 
     def _send(self, reporter: reporting.Reporter, times: array[int]) -> None:
         # Right after the run and not later: a script that crashes in its next run leaves this one behind.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bundle_path
+from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
@@ -20,6 +21,7 @@ from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS, OperatorBreakp
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import stream_priority
+from edgeloop_shared.spans import TraceStarted
 from edgeloop_shared.traces import OperatorTable
 
 LINK_VERSIONS = (1,)
@@ -193,7 +195,18 @@ def _check_positions(channels: Mapping[str, int]) -> None:
             raise InvalidInputError(f"{printable(channel)!r} at {position} is no channel.")
 
 
-Message = Welcome | Hello | Acknowledge | RunTask | CancelTask | CommandResult | OpenChannel | ResumeChannels
+Message = (
+    Welcome
+    | Hello
+    | Acknowledge
+    | RunTask
+    | CancelTask
+    | CommandResult
+    | OpenChannel
+    | ResumeChannels
+    | ClockProbe
+    | ClockReading
+)
 
 MESSAGE_KINDS: dict[str, type[Message]] = {
     "welcome": Welcome,
@@ -204,6 +217,8 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "command-result": CommandResult,
     "open-channel": OpenChannel,
     "resume-channels": ResumeChannels,
+    "clock-probe": ClockProbe,
+    "clock-reading": ClockReading,
 }
 """The link messages by their `type`."""
 
@@ -285,6 +300,8 @@ Event = (
     | FileAnnounced
     | OperatorTable
     | OperatorEvent
+    | TraceStarted
+    | ClockCompared
 )
 
 EVENT_KINDS: dict[str, type[Event]] = {
@@ -300,6 +317,8 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "operator-stopped": OperatorStopped,
     "operator-resumed": OperatorResumed,
     "operators-matched": OperatorsMatched,
+    "trace-started": TraceStarted,
+    "clock-compared": ClockCompared,
 }
 """The events by their `type`."""
 

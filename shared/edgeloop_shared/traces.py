@@ -45,13 +45,20 @@ class Operator:
 
 @dataclass(frozen=True)
 class OperatorTable:
-    """What the batches of one session refer to."""
+    """What the batches of one session refer to; `operators` is empty where MNN does not show any (models with control flow)."""
 
     session: int = field(metadata={"ge": 0, "lt": 2**32})
     model: str = field(metadata={"max_length": 1024})
     backend: str = field(metadata={"max_length": 64})
     clock_offset_ns: int
     operators: tuple[Operator, ...] = field(metadata={"max_length": MAX_OPERATORS})
+    threads: int | None = field(default=None, metadata={"ge": 1, "le": 1024, "is_later": True})
+    precision: str | None = field(default=None, metadata={"max_length": 64, "is_later": True})
+
+    @property
+    def has_valid_times(self) -> bool:
+        """Whether the times of single operators mean something: other backends than the CPU compute later, by MNN's own word."""
+        return self.backend == "cpu"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, OperatorEvent, ResultReported, decode_event
+from edgeloop_shared.spans import COUNTERS_MAGIC, SPANS_MAGIC, TraceStarted, unpack_counters, unpack_spans
 from edgeloop_shared.traces import OperatorTable, unpack_batch
 
 KIND_JSON = 1
@@ -30,7 +31,7 @@ class FileReported:
 
 @dataclass(frozen=True)
 class TracesReported:
-    """A packed batch of executed operators, checked."""
+    """A packed batch of executed operators, of spans or of counters, checked."""
 
     data: bytes
 
@@ -42,7 +43,8 @@ class Unusable:
     reason: str
 
 
-Report = MetricReported | ResultReported | OperatorTable | OperatorEvent | FileReported | TracesReported | Unusable
+_Event = MetricReported | ResultReported | OperatorTable | OperatorEvent | TraceStarted
+Report = _Event | FileReported | TracesReported | Unusable
 
 
 def read_report(frame: bytes) -> Report:
@@ -55,7 +57,8 @@ def read_report(frame: bytes) -> Report:
 
 def _decode(kind: int, payload: bytes) -> Report:
     if kind == KIND_TRACES:
-        unpack_batch(payload)
+        unpackers = {SPANS_MAGIC: unpack_spans, COUNTERS_MAGIC: unpack_counters}
+        unpackers.get(payload[:4], unpack_batch)(payload)
         return TracesReported(payload)
     if kind != KIND_JSON:
         raise MessageError(f"It has the unknown kind {kind}.")
@@ -63,6 +66,6 @@ def _decode(kind: int, payload: bytes) -> Report:
     if isinstance(record, dict) and record.get("type") == "file":
         return decode(FileReported, {name: value for name, value in record.items() if name != "type"})
     event = decode_event(payload, max_bytes=MAX_EVENT_BYTES)
-    if not isinstance(event, MetricReported | ResultReported | OperatorTable | OperatorEvent):
+    if not isinstance(event, _Event):
         raise MessageError(f"A script cannot report a {type(event).__name__}.")
     return event
