@@ -24,6 +24,7 @@ from edgeloop_companion.runtime.runs import Runs
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.tasks import TaskLimits
 from edgeloop_companion.runtime.workers import Workers
+from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
 from edgeloop_shared.messages import Hello
 from edgeloop_shared.models import DeviceInfo, RunState
@@ -54,7 +55,9 @@ class Host:
         self._outbox = Outbox(self.folder)
         self._transfers = Transfers(state_folder.blobs, pairing.device_id)
         limits = TaskLimits(state_folder.lock, default_limit(info.memory_bytes))
-        self._runs = Runs(self.folder, self._outbox, self._transfers, workers, limits, self._run_changed)
+        self._runs = Runs(
+            self.folder, self._outbox, self._transfers, workers, limits, self._compare_clocks, self._run_changed
+        )
         self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
         self._link: Link | None = None
         self._closing = asyncio.Event()
@@ -141,6 +144,9 @@ class Host:
                 return await link.run(
                     hello, self._outbox, self._channels, self._runs.answer, on_ready=lambda: self._linked(link)
                 )
+
+    async def _compare_clocks(self) -> ClockCompared | None:
+        return None if self._link is None else await self._link.clock.compare()
 
     def _linked(self, link: Link) -> None:
         self._listener(Linked(link.host_name, link.address))

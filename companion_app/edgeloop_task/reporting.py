@@ -20,7 +20,15 @@ from edgeloop_shared.codec import decode, encode, members
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
-from edgeloop_shared.spans import COUNTERS_MAGIC, SPANS_MAGIC, CounterBatch, SpanBatch, TraceStarted, unpack_counters, unpack_spans
+from edgeloop_shared.spans import (
+    COUNTERS_MAGIC,
+    SPANS_MAGIC,
+    CounterBatch,
+    SpanBatch,
+    TraceStarted,
+    unpack_counters,
+    unpack_spans,
+)
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 _Report = TypeVar("_Report", MetricReported, ResultReported)

@@ -18,7 +18,9 @@ from edgeloop_task.trace_switch import Switch
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_current: ContextVar[Node | None] = ContextVar("edgeloop_span", default=None)  # so that tasks and threads nest their own
+_current: ContextVar[Node | None] = ContextVar(
+    "edgeloop_span", default=None
+)  # so that tasks and threads nest their own
 
 
 def span(name: str, /, **attributes: object) -> Span:
@@ -28,7 +30,9 @@ def span(name: str, /, **attributes: object) -> Span:
     when `name` is no text.
     """
     if not isinstance(name, str) or not name:
-        raise InvalidInputError(f"A span cannot be called {name!r}.", hint="Give it a short text, as in span('resize').")
+        raise InvalidInputError(
+            f"A span cannot be called {name!r}.", hint="Give it a short text, as in span('resize')."
+        )
     return Span("span", name, attributes)
 
 

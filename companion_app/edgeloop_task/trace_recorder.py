@@ -7,7 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from edgeloop_shared.spans import (
     MAX_ATTRIBUTES,
@@ -45,7 +45,7 @@ class Node:
         self.kind = kind
         self.name = name
         self.parent = parent
-        self.depth = 0 if parent is None else parent.depth + 1
+        self.depth: int = 0 if parent is None else parent.depth + 1
         self.children: dict[tuple[SpanKind, str], Node] = {}
 
     def child(self, kind: SpanKind, name: str) -> Node:
@@ -123,7 +123,12 @@ class Recorder:
         rows: list[Recorded] = []
         attributes: dict[str, dict[str, Scalar]] = {}
         size = 0
-        while self._pending and len(rows) < MAX_BATCH_SPANS and size < _MAX_TEXT and len(labels.found) < MAX_LABELS - MAX_DEPTH:
+        while (
+            self._pending
+            and len(rows) < MAX_BATCH_SPANS
+            and size < _MAX_TEXT
+            and len(labels.found) < MAX_LABELS - MAX_DEPTH
+        ):
             row = self._pending.popleft()
             size += labels.add(row[0])
             if row[1] not in tracks:
@@ -176,12 +181,9 @@ def plain_attributes(given: Attributes) -> dict[str, Scalar]:
     """Return attributes as a batch may hold them: a few, short, and what is no finite number or text in Python's words for it."""
     kept: dict[str, Scalar] = {}
     for name, value in list(given.items())[:MAX_ATTRIBUTES]:
-        if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
-            kept[name[:MAX_NAME]] = value
-        elif isinstance(value, float) and math.isfinite(value):
-            kept[name[:MAX_NAME]] = value
-        else:
-            kept[name[:MAX_NAME]] = str(value)[:_MAX_VALUE]
+        is_whole = isinstance(value, int) and abs(value) < 2**63
+        is_plain = is_whole or (isinstance(value, float) and math.isfinite(value))
+        kept[name[:MAX_NAME]] = cast("Scalar", value) if is_plain else str(value)[:_MAX_VALUE]
     return kept
 
 

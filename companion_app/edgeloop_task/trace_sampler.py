@@ -70,9 +70,7 @@ class Sampler:
         now = time.perf_counter_ns()
         offset = time.time_ns() - now
         counters = self._counters
-        reporting.current().trace_started(
-            TraceStarted(now, offset, INTERVAL_SECONDS, counters.names, counters.missing)
-        )
+        reporting.current().trace_started(TraceStarted(now, offset, INTERVAL_SECONDS, counters.names, counters.missing))
         gc.callbacks.append(self._collected)
         self._works.set()
         if self._thread is None or not self._thread.is_alive():  # also in a process that was forked

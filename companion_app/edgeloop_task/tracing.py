@@ -149,9 +149,7 @@ class Tracer:
         self._session, self._iteration = next(_sessions), 0
         offset = time.time_ns() - time.perf_counter_ns()
         reporter.operator_table(
-            OperatorTable(
-                self._session, self._model, self._backend, offset, operators, self._threads, self._precision
-            )
+            OperatorTable(self._session, self._model, self._backend, offset, operators, self._threads, self._precision)
         )
 
     def _send(self, reporter: reporting.Reporter, times: array[int]) -> None:

@@ -40,6 +40,7 @@ from edgeloop_daemon.http.storage_routes import storage_routes
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.token_routes import token_routes
 from edgeloop_daemon.http.tokens import Tokens
+from edgeloop_daemon.http.trace_routes import trace_routes
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.job import Job
 from edgeloop_daemon.jobs.jobs import open_jobs
@@ -182,7 +183,8 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *job_routes(jobs, streams),
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
-            *run_routes(devices.runs, TraceStore(database), run_workspace, breakpoints, streams),
+            *run_routes(devices.runs, run_workspace, breakpoints, streams),
+            *trace_routes(devices.runs, TraceStore(database), streams),
             *operator_routes(devices.runs),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),

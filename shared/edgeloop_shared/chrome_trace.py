@@ -25,14 +25,14 @@ _INVALID = "times of single operators mean nothing on this backend"
 class ChromeTrace:
     """The events of one trace, each as JSON text with a comma before it; `head` comes first and `TAIL` last.
 
-    Every session is a thread, in which its operators are complete events ("X"); every thread (or task) of the script is one with its
-    spans. Counters are counter events ("C"), a gap is an instant ("i"), and an arrow ("s" to "f") leads from each run of a model to its
-    first operator. Times are microseconds since `origin_ns`, which is a time of the device's monotonic clock.
+    Every session is a thread, in which its operators are complete events ("X"); every thread (or task) of the script is one with
+    its spans. Counters are counter events ("C"), a gap is an instant ("i"), and an arrow ("s" to "f") leads from each run of a
+    model to its first operator. Times are microseconds since `origin_ns`, which is a time of the host's clock.
     """
 
     def __init__(self, clock: AlignedClock, origin_ns: int) -> None:
         self._clock = clock
-        self._origin = clock.host_ns(origin_ns)
+        self._origin = origin_ns
         self._tables: dict[int, OperatorTable] = {}
         self._tracks: dict[str, int] = {}
 
@@ -63,7 +63,7 @@ class ChromeTrace:
         columns = zip(batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns, strict=True)
         for index, iteration, begin, duration in columns:
             at = self._at(begin)
-            yield f"{beginnings[index]}{iteration}}},\"ts\":{at},\"dur\":{duration / 1000}}}"
+            yield f'{beginnings[index]}{iteration}}},"ts":{at},"dur":{duration / 1000}}}'
             if iteration != last and index == 0:
                 yield _flow("f", table.session, iteration, table.session, at)
             last = iteration
@@ -100,7 +100,11 @@ class ChromeTrace:
                 yield _flow("s", session, iteration, tid, at)
         if batch.lost:
             first = self._at(min(batch.begin_ns, default=0)) if len(batch) else 0
-            yield _event(_instant(f"gap: {batch.lost} spans were dropped (too many at once)", "gap", first, {"spans": batch.lost}))
+            yield _event(
+                _instant(
+                    f"gap: {batch.lost} spans were dropped (too many at once)", "gap", first, {"spans": batch.lost}
+                )
+            )
 
     def counters(self, batch: CounterBatch) -> Iterator[str]:
         """Yield a counter event per moment and counter; one that could not be read is left out."""
@@ -144,10 +148,12 @@ def chrome_trace(
 ) -> Iterator[str]:
     """Yield the text of a whole trace that is in memory. Its clock is that of the device alone. Raises `MessageError` as above."""
     tables, batches, spans, counters = list(tables), list(batches), list(spans), list(counters)
-    begins = [min(batch.begin_ns) for batch in (*batches, *spans) if len(batch)]
+    begins = [min(batch.begin_ns) for batch in batches if len(batch)]
+    begins += [min(batch.begin_ns) for batch in spans if len(batch)]
     begins += [min(batch.time_ns) for batch in counters if len(batch)]
     offset = tables[0].clock_offset_ns if tables else 0
-    trace = ChromeTrace(AlignedClock((), offset), min(begins, default=0))
+    clock = AlignedClock((), offset)
+    trace = ChromeTrace(clock, clock.host_ns(min(begins, default=0)))
     yield trace.head(process_name)
     for table in tables:
         yield from trace.session(table)
@@ -171,7 +177,14 @@ def _beginning(table: OperatorTable, index: int) -> str:
     }
     if not table.has_valid_times:
         arguments["note"] = _INVALID
-    head = {"ph": "X", "name": operator.name, "cat": operator.type, "pid": DEVICE, "tid": table.session, "args": arguments}
+    head = {
+        "ph": "X",
+        "name": operator.name,
+        "cat": operator.type,
+        "pid": DEVICE,
+        "tid": table.session,
+        "args": arguments,
+    }
     return f',\n{_json(head)[:-2]},"iteration":'
 
 
@@ -185,7 +198,15 @@ def _title(table: OperatorTable) -> str:
 
 
 def _flow(phase: str, session: int, iteration: int, tid: int, at: float) -> str:
-    event = {"ph": phase, "name": "run", "cat": "run", "id": f"{session}.{iteration}", "pid": DEVICE, "tid": tid, "ts": at}
+    event = {
+        "ph": phase,
+        "name": "run",
+        "cat": "run",
+        "id": f"{session}.{iteration}",
+        "pid": DEVICE,
+        "tid": tid,
+        "ts": at,
+    }
     return _event({**event, "bp": "e"} if phase == "f" else event)
 
 

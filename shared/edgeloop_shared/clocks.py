@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-MAX_DRIFT = 100e-6  # by which the rates of two clocks differ at most while nothing better is known: two crystals of 50 ppm
+MAX_DRIFT = (
+    100e-6  # by which the rates of two clocks differ at most while nothing better is known: two crystals of 50 ppm
+)
 WANDER = 15e-6  # by which a rate that was measured still changes: NTP's tolerance (RFC 5905, PHI)
 _MAX_RATE = 500e-6  # beyond it one of the clocks was set, and no line fits
 _MIN_RATE_SECONDS = 5.0  # between two points that tell a rate
@@ -97,7 +100,7 @@ class AlignedClock:
             return None
         at_points = max(abs(self.host_ns(one.device_ns) - one.host_ns) + one.error_ns for one in self._points)
         times = [one.device_ns for one in self._points]
-        inner = [after - before for before, after in zip(times, times[1:], strict=False)]
+        inner = [after - before for before, after in pairwise(times)]
         outside = max(0, times[0] - begin_ns, end_ns - times[-1])
         if not self._rate:
             return at_points + round(MAX_DRIFT * max(outside, *inner, 0))

@@ -60,7 +60,9 @@ class SpanTexts:
 
     labels: tuple[Label, ...] = field(default=(), metadata={"max_length": MAX_LABELS})
     tracks: tuple[str, ...] = field(default=(), metadata={"max_length": MAX_LABELS})
-    attributes: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict, metadata={"max_length": MAX_BATCH_SPANS})
+    attributes: Mapping[str, Mapping[str, Scalar]] = field(
+        default_factory=dict, metadata={"max_length": MAX_BATCH_SPANS}
+    )
 
     def __post_init__(self) -> None:
         depths: list[int] = []
@@ -74,7 +76,9 @@ class SpanTexts:
             raise InvalidInputError(f"A track's name has 1 to {MAX_NAME} characters.")
         for given in self.attributes.values():
             if len(given) > MAX_ATTRIBUTES or any(not 0 < len(name) <= MAX_NAME for name in given):
-                raise InvalidInputError(f"A span has at most {MAX_ATTRIBUTES} attributes, with names of 1 to {MAX_NAME} characters.")
+                raise InvalidInputError(
+                    f"A span has at most {MAX_ATTRIBUTES} attributes, with names of 1 to {MAX_NAME} characters."
+                )
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ class CounterBatch:
 class TraceStarted:
     """The head of a trace: a process begins to trace.
 
-    `clock_offset_ns` added to the times of its monotonic clock gives the device's own wall clock (nanoseconds since the UNIX epoch).
+    `clock_offset_ns` added to the times of its monotonic clock gives the device's own wall clock (ns since the UNIX epoch).
     `counters` are read every `interval_seconds`; `missing` are those that this device does not tell, with the reason.
     """
 
@@ -153,7 +157,9 @@ def pack_spans(batch: SpanBatch) -> bytes:
     relative = [begin - base for begin in batch.begin_ns]
     try:
         header = SPANS_HEADER.pack(SPANS_MAGIC, FORMAT_VERSION, 0, count, batch.lost, len(text), base)
-        packed = [array(code, column) for code, column in zip("HHIIQQ", (*columns[:4], relative, columns[5]), strict=True)]
+        packed = [
+            array(code, column) for code, column in zip("HHIIQQ", (*columns[:4], relative, columns[5]), strict=True)
+        ]
     except (OverflowError, struct.error) as error:
         raise ValueError(f"a number of a batch of spans does not fit its column: {error}") from None
     return header + b"".join(_little_endian(column).tobytes() for column in packed) + text
@@ -199,7 +205,9 @@ def unpack_counters(data: bytes) -> CounterBatch:
         raise MessageError(f"A batch of counters announces {count} samples but has {len(data)} bytes.")
     texts = decode_json(CounterTexts, data[len(data) - length :], max_bytes=MAX_TEXT_BYTES)
     if len(data) != COUNTERS_HEADER.size + count * 8 * (1 + len(texts.names)) + length:
-        raise MessageError(f"A batch of {len(texts.names)} counters and {count} samples does not have {len(data)} bytes.")
+        raise MessageError(
+            f"A batch of {len(texts.names)} counters and {count} samples does not have {len(data)} bytes."
+        )
     begin = COUNTERS_HEADER.size
     times = _little_endian(array("Q", data[begin : begin + 8 * count]))
     if abs(base) >= 2**61 or max(times, default=0) >= 2**61:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from edgeloop_companion.link.channels import Channels
+from edgeloop_companion.link.clock import LinkClock
 from edgeloop_companion.link.device_port import (
     REQUEST_SECONDS,
     OneConnection,
@@ -24,6 +25,7 @@ from edgeloop_companion.link.device_port import (
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
+from edgeloop_shared.clocks import ClockReading
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
 from edgeloop_shared.heartbeat import Heartbeat
 from edgeloop_shared.messages import (
@@ -145,6 +147,8 @@ class Link:
         self._connection = connection
         self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
         self._control: deque[Message] = deque()
+        self._outbox: Outbox | None = None
+        self.clock = LinkClock(self._tell)
         self.host_name = welcome.host_name
         self.bearer = welcome.bearer
         self.address = address
@@ -156,6 +160,7 @@ class Link:
 
         `on_ready` is called once the daemon has said what it holds already.
         """
+        self._outbox = outbox
         await self._socket.send_str(encode_message(hello))
         positions = await _receive(self._socket)
         if not isinstance(positions, Acknowledge):
@@ -187,6 +192,12 @@ class Link:
         """Say goodbye."""
         await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
 
+    def _tell(self, message: Message) -> None:
+        """Send a control message next."""
+        self._control.append(message)
+        if self._outbox is not None:
+            self._outbox.ready.set()
+
     async def _send(self, outbox: Outbox, channels: Channels) -> None:
         """Send what waits, control messages first, then channels. A connection that broke is noticed by the receiving side."""
         while True:
@@ -214,12 +225,13 @@ class Link:
                 if isinstance(message, Acknowledge):
                     outbox.acknowledge(message.positions)
                 elif isinstance(message, RunTask | CancelTask):
-                    self._control.append(await answer(message))
-                    outbox.ready.set()
+                    self._tell(await answer(message))
                 elif isinstance(message, OpenChannel):
                     channels.open(message)
                 elif isinstance(message, ResumeChannels):
                     channels.resume(message)
+                elif isinstance(message, ClockReading):
+                    self.clock.take(message)
                 else:
                     raise MessageError(f"The daemon sent a {type(message).__name__}, which only a device sends.")
             elif frame.type is aiohttp.WSMsgType.BINARY:

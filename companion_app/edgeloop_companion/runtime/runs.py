@@ -15,6 +15,7 @@ from edgeloop_companion.runtime.control_socket import connect
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import write_private
 from edgeloop_companion.runtime.tasks import BlobTransfers, TaskLimits, TaskRun
+from edgeloop_companion.runtime.trace_clock import CompareClocks
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import ConflictError, EdgeloopError, MessageError, NotFoundError, RateLimitedError
@@ -39,6 +40,7 @@ class Runs:
         transfers: BlobTransfers,
         workers: Workers,
         limits: TaskLimits,
+        compare_clocks: CompareClocks,
         on_state: OnRunState,
     ) -> None:
         self._folder = folder / "runs"
@@ -46,6 +48,7 @@ class Runs:
         self._transfers = transfers
         self._workers = workers
         self._limits = limits
+        self._compare_clocks = compare_clocks
         self._on_state = on_state
         self._commands = CommandLog(folder / "commands.jsonl")
         self._running: dict[str, tuple[TaskRun, asyncio.Task[RunState]]] = {}
@@ -145,6 +148,7 @@ class Runs:
             self._workers,
             f"{self._folder}/{command.workspace}",
             self._limits,
+            self._compare_clocks,
             lambda state: self._on_state(run_id, state),
         )
         if await asyncio.to_thread(lambda: folder.is_cancelled and not folder.has_begun):

@@ -17,10 +17,11 @@ from edgeloop_companion.runtime.crashes import describe_end
 from edgeloop_companion.runtime.journal import Entry, JournalReader, Kind
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.output import Source, pack_lines
-from edgeloop_companion.runtime.reports import FileReported, TracesReported, Unusable, read_report
+from edgeloop_companion.runtime.reports import FileReported, Report, TracesReported, Unusable, read_report
 from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
+from edgeloop_companion.runtime.trace_clock import CompareClocks, TraceClock
 from edgeloop_companion.runtime.wake import Wake
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.bundles import BundleManifest
@@ -44,10 +45,12 @@ from edgeloop_shared.operator_control import SetBreakpoints
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.operator_stops import OperatorsMatched, OperatorStopped, matched_words, stopped_line
 from edgeloop_shared.records import Priority
+from edgeloop_shared.spans import TraceStarted
 
 PROGRESS_SECONDS = 0.25
 GATHER_SECONDS = 0.05  # for which output gathers, so that a chatty script costs few records
 PARALLEL_TRANSFERS = 4
+LARGE_REPORT_BYTES = 64 * 1024  # beyond it the event loop does not read a report itself
 MAX_WORD_BYTES = 1024 * 1024
 _SOURCES: Mapping[int, Source] = {Kind.STDOUT: "stdout", Kind.STDERR: "stderr"}
 
@@ -101,6 +104,7 @@ class TaskRun:
         workers: Workers,
         group: str,
         limits: TaskLimits,
+        compare_clocks: CompareClocks,
         on_state: Callable[[RunState], None],
     ) -> None:
         self._command = command
@@ -111,6 +115,7 @@ class TaskRun:
         self._workers = workers
         self._group = group
         self._limits = limits
+        self._clock = TraceClock(compare_clocks, self._event)
         self._on_state = on_state
         self._uploads: list[asyncio.Task[None]] = []
         self._working: asyncio.Task[EdgeloopError | None] | None = None
@@ -338,7 +343,7 @@ class TaskRun:
                 else:
                     failure = word.error
             else:
-                match read_report(entry.payload):
+                match await _report(entry.payload):
                     case TracesReported(data):
                         payloads.append((Priority.TRACES, data))
                     case Unusable(reason):
@@ -367,6 +372,8 @@ class TaskRun:
                             lines.append(LogLine(entry.time_ns, "system", text))
                     case report:
                         event(report)
+                        if isinstance(report, TraceStarted):
+                            self._clock.begin(report)
         payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]
         await self._records.append(payloads, cursor=reader.cursor, files=files, failure=failure)
         self._upload(files)
@@ -387,6 +394,7 @@ class TaskRun:
             task.cancel()
         await asyncio.gather(*self._uploads, return_exceptions=True)
         record = error.as_dict() if error else None
+        await self._clock.end()
 
         def last_words(last: Mapping[Priority, int]) -> bytes:
             finished = TaskFinished(time.time_ns(), state, last[Priority.LOGS], last[Priority.TRACES], record)
@@ -418,6 +426,11 @@ def _prepare(
     if breakpoints:
         folder.breakpoints.write_bytes(encode_json(SetBreakpoints(breakpoints)))
     folder.write_order(order)
+
+
+async def _report(frame: bytes) -> Report:
+    """Return the report in a frame; a large one is read in a thread: a table of 10,000 operators takes a third of a second."""
+    return read_report(frame) if len(frame) < LARGE_REPORT_BYTES else await asyncio.to_thread(read_report, frame)
 
 
 def _left_out(time_ns: int, reason: str) -> LogLine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import time
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PREFIX = "/api/v1"
 POLL_SECONDS = 10  # how long one long poll may wait on the daemon
 TIMEOUT_SECONDS = 60
+_CHUNK_BYTES = 256 * 1024
 _RETRY_SECONDS = (0.2, 0.8)
 
 Record = dict[str, Any]
@@ -90,6 +92,24 @@ class Client:
         """Return the bytes of `GET path`."""
         return self._send("GET", path, None, {})
 
+    def download_to(self, path: str, target: Path) -> int:
+        """Write the bytes of `GET path` to a file as they come; return how many. An earlier file stays until all have come."""
+        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+        try:
+            with part.open("wb") as file:
+                for chunk in self._chunks("GET", path, None, {}):
+                    file.write(chunk)
+                size = file.tell()
+            part.replace(target)
+        except OSError as error:
+            raise EdgeloopError(
+                f"{target} cannot be written: {error.strerror}.", hint="Choose another --output."
+            ) from None
+        finally:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        return size
+
     def items(self, path: str, **query: Any) -> list[Record]:
         """Return the items of a list."""
         return cast("list[Record]", self.get(path, **query)["items"])
@@ -116,6 +136,12 @@ class Client:
             offset = page["next_offset"]
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None, more_headers: Mapping[str, str]) -> bytes:
+        return b"".join(self._chunks(method, path, body, more_headers))
+
+    def _chunks(
+        self, method: str, path: str, body: Mapping[str, Any] | None, more_headers: Mapping[str, str]
+    ) -> Iterator[bytes]:
+        """Yield the bytes of an answer as they come; one that is an error is raised."""
         import http.client  # 20 ms that `--help` and TAB need not spend
 
         payload = None if body is None else json.dumps(body).encode()
@@ -125,7 +151,10 @@ class Client:
             headers["Authorization"] = f"Bearer {self._token}"
             connection.request(method, PREFIX + path, payload, headers)
             response = connection.getresponse()
-            data = response.read()
+            while chunk := response.read(_CHUNK_BYTES):
+                if response.status >= 400:
+                    raise _error_of(response.status, chunk + response.read())
+                yield chunk
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise DaemonUnreachableError(
@@ -133,8 +162,7 @@ class Client:
                 hint=f"See its log in {self.folders.logs}, then start it with `edgeloop up`.",
             ) from None
         if response.status >= 400:
-            raise _error_of(response.status, data)
-        return data
+            raise _error_of(response.status, b"")
 
     def _connected(self) -> http.client.HTTPConnection:
         import http.client  # as in `_send`

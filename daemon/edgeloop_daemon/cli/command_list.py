@@ -44,7 +44,8 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("check", "check_command", "Check on a device what edgeloop.toml expects of the workspace's models."),
         Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
         Listed("hits", "operator_commands", "List what breakpoints on operators have found in RUN."),
-        Listed("trace", "run_commands", "Per-operator traces of runs."),
+        Listed("trace", "trace_commands", "Run SCRIPT traced, or look into a trace: where does the time go?"),
+        Listed("traces", "trace_commands", "List the traces of this workspace's runs, newest first."),
     ),
     "Debugging": (
         Listed("break", "break_commands", "Breakpoints that are kept with the workspace: add, list, remove."),

@@ -1,4 +1,4 @@
-"""`edgeloop run`, `runs` and `trace export`."""
+"""`edgeloop run` and `runs`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.following import follow_run
-from edgeloop_daemon.cli.named import chosen_device, device_option, find_run
-from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, size, when
+from edgeloop_daemon.cli.named import chosen_device, device_option
+from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.trace_view import print_trace, show_trace
 from edgeloop_shared.bundles import check_bundle_path
+from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 from edgeloop_shared.operator_breakpoints import ACTIONS
 
@@ -43,6 +45,7 @@ from edgeloop_shared.operator_breakpoints import ACTIONS
 @click.option("--action", type=click.Choice(tuple(ACTIONS)), help="What each --break does (default: report).")
 @click.option("--no-breaks", is_flag=True, help="Leave out the workspace's breakpoints on operators.")
 @click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
+@click.option("--summary", is_flag=True, hidden=True, help="Show the trace at the end: `edgeloop trace SCRIPT`.")
 @json_option
 @click.pass_obj
 def run(
@@ -59,6 +62,7 @@ def run(
     action: str | None,
     no_breaks: bool,
     detach: bool,
+    summary: bool,
 ) -> None:
     """Run SCRIPT on a device; ARGUMENTS are its own.
 
@@ -84,18 +88,25 @@ def run(
         else:
             click.echo(f"Run {record['id']} has begun. `edgeloop logs -f {record['id']}` follows it.")
         return
-    record = follow_run(client, record, "run", show_log=not session.as_json)
+    try:
+        record = follow_run(client, record, "run", show_log=not session.as_json)
+    except EdgeloopError:
+        if trace and not session.as_json:
+            click.echo(f"`edgeloop trace show {record['id']}` shows its trace up to there.", err=True)
+        raise
     saved = [] if output is None else _save_files(client, record, session.folder / output)
     if session.as_json:
-        print_json(record)
+        print_json(record if not summary else {"run": record, **show_trace(client, record["id"])})
         return
     for name, value in record["result"].items():
         text = json.dumps(value)
         click.echo(f"{clean(name)}: {text if len(text) <= 120 else text[:117] + '...'}", err=True)
     for path in saved:
         click.echo(f"saved {path}", err=True)
-    if trace:
-        click.echo(f"`edgeloop trace export {record['id']}` writes its trace.", err=True)
+    if summary:
+        print_trace(show_trace(client, record["id"]))
+    elif trace:
+        click.echo(f"`edgeloop trace show {record['id']}` shows its trace.", err=True)
 
 
 @click.command()
@@ -127,29 +138,6 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
         for item in found
     ]
     print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
-
-
-@click.group()
-def trace() -> None:
-    """Per-operator traces of runs."""
-
-
-@trace.command()
-@click.argument("run", metavar="RUN", shell_complete=completers.runs)
-@click.option("--output", "-o", type=click.Path(dir_okay=False), help="Where to write it (default: RUN.trace.json).")
-@json_option
-@click.pass_obj
-def export(session: Session, run: str, output: str | None) -> None:
-    """Write a run's trace in the Chrome trace format, which Perfetto and chrome://tracing open."""
-    run_id = find_run(session, run)["id"]
-    data = session.client.download(f"/runs/{run_id}/trace")
-    target = session.folder / (output or f"{run_id}.trace.json")
-    target.write_bytes(data)
-    events = sum(event.get("ph") == "X" for event in json.loads(data)["traceEvents"])
-    if session.as_json:
-        print_json({"path": str(target), "bytes": len(data), "events": events})
-    else:
-        click.echo(f"{target}: {events} operator runs, {size(len(data))}. Open it in Perfetto or chrome://tracing.")
 
 
 def workspace_path(root: Path, path: Path) -> str:

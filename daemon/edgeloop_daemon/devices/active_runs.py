@@ -23,6 +23,7 @@ from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_daemon.store.tables import Tables
+from edgeloop_daemon.traces.intake import seal
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
@@ -368,6 +369,8 @@ class ActiveRuns:
         self._commands.drop(active.device, active.command.command_id)
         if not may_return:
             await asyncio.to_thread(self._drop_partial_files, active.device, self._orphaned_uploads(active))
+        if active.reported.unsealed:  # a run that is cut short leaves a rest
+            await self._database.write(lambda db: seal(db, active.id))
         await self._table.end(active.id, state, error, may_return=may_return)
         del self._runs[active.id]
         _notify(active)

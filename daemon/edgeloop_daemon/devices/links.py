@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import logging
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_shared.channels import CHANNEL_FRAME, ChannelFrame, pack_channel_frame, unpack_channel_frame
+from edgeloop_shared.clocks import ClockProbe, ClockReading
 from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
     Acknowledge,
@@ -68,13 +70,20 @@ class Links:
     """The linked devices."""
 
     def __init__(
-        self, registry: Registry, commands: Commands, channels: DeviceChannels, user: LinkUser, host_name: str
+        self,
+        registry: Registry,
+        commands: Commands,
+        channels: DeviceChannels,
+        user: LinkUser,
+        host_name: str,
+        wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._registry = registry
         self._commands = commands
         self._channels = channels
         self._user = user
         self._host_name = host_name
+        self._wall_ns = wall_ns
         self._links: dict[str, _Link] = {}
         self._serving: set[_Link] = set()  # also those that say goodbye
 
@@ -189,9 +198,12 @@ class Links:
                 await inbox.add(unpack_record(frame.data))
             elif frame.type is WSMsgType.TEXT:
                 message = decode_message(frame.data)
-                if not isinstance(message, CommandResult):
+                if isinstance(message, ClockProbe):
+                    link.send(ClockReading(message.sent_ns, self._wall_ns()))
+                elif isinstance(message, CommandResult):
+                    self._commands.answered(device_id, message)
+                else:
                     raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
-                self._commands.answered(device_id, message)
 
 
 class _Link:
@@ -217,7 +229,7 @@ class _Link:
         self._goodbye: tuple[int, str] | None = None
         self._receiver: asyncio.Task[Any] | None = None
 
-    def send(self, message: Command | Acknowledge | OpenChannel | ResumeChannels) -> None:
+    def send(self, message: Command | Acknowledge | OpenChannel | ResumeChannels | ClockReading) -> None:
         """Put a message into the queue; a device that does not read loses its link when the queue is full."""
         if len(self._messages) >= MAX_WAITING_MESSAGES:
             self.end(WSCloseCode.POLICY_VIOLATION, "too many unread messages")

@@ -17,6 +17,8 @@ from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
 from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted
 from edgeloop_daemon.store.tables import Tables
+from edgeloop_daemon.traces.intake import SEAL_BYTES, add_clock, add_session, begin_trace, seal, sessions_of
+from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (
@@ -36,6 +38,8 @@ from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
+from edgeloop_shared.spans import TraceStarted
+from edgeloop_shared.traces import OperatorTable
 
 MAX_EVENT_PARTS = 1024
 
@@ -50,6 +54,8 @@ class Quotas:
     metric_points: int = 1_000_000
     files: int = 1000
     gaps: int = 1000
+    trace_sessions: int = 1000
+    trace_clocks: int = 10_000
     operator_hits: int = 100_000
     file_bytes: int = 1024**3
 
@@ -64,6 +70,8 @@ class Reported:
     parts: tuple[bytes, ...] = ()  # of an event whose last part has not come yet
     logs: int = 0  # last stored sequence numbers
     traces: int = 0
+    unsealed: int = 0  # bytes of trace batches that lie in no block yet
+    clocks: int = 0
     metric_names: frozenset[str] = frozenset()
     metric_points: int = 0
     files: dict[str, tuple[str, int]] = field(default_factory=dict)  # by name: SHA-256 and size
@@ -107,12 +115,16 @@ def store_records(
             case Priority.LOGS:
                 reported = replace(reported, logs=record.sequence)
             case Priority.TRACES:
-                reported = replace(reported, traces=record.sequence)
+                unsealed = reported.unsealed + len(record.payload)
+                reported = replace(reported, traces=record.sequence, unsealed=unsealed)
             case Priority.EVENTS if not record.is_gap:
                 try:
                     reported = _event_record(db, run_id, record, reported, quotas)
                 except EdgeloopError as error:
                     reported = replace(reported, failure=error, parts=())
+    if reported.unsealed >= SEAL_BYTES or (reported.unsealed and reported.is_complete):
+        seal(db, run_id)
+        reported = replace(reported, unsealed=0)
     return replace(reported, hits=tell_hits(db, run_id, reported.hits, at_once=reported.finished is not None))
 
 
@@ -172,7 +184,18 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
             if not event.state.is_terminal:
                 raise MessageError(f"The device said that the task is finished, and {event.state} at that.")
             return replace(reported, finished=event)
-    return reported  # also for a table of operators: whoever asks for it reads the records
+        case OperatorTable():
+            if sessions_of(db, run_id) >= quotas.trace_sessions:
+                raise _exceeded("sessions of traces", quotas.trace_sessions)
+            add_session(db, run_id, event)
+        case TraceStarted():
+            begin_trace(db, run_id, event)
+        case ClockCompared():
+            if reported.clocks >= quotas.trace_clocks:
+                raise _exceeded("comparisons of clocks", quotas.trace_clocks)
+            add_clock(db, run_id, event)
+            return replace(reported, clocks=reported.clocks + 1)
+    return reported
 
 
 def _gap(db: Tables, run_id: str, record: Record, quotas: Quotas) -> None:

@@ -22,14 +22,16 @@ def restore_reported(db: Tables, run: Run) -> Reported:
         list(streams.values()),
     ).fetchall()
     positions = {stream: sequence for stream, _, sequence, _ in rows}
+    sealed = db.execute("select raw_bytes from traces where run = ?", [run.id]).fetchone()
     metrics = db.execute("select tag, count(*) from metrics where run = ? group by tag", [run.id]).fetchall()
     return Reported(
         state=run.state,
         epoch=rows[0][1] if rows else None,
-        record_bytes=sum(size for *_, size in rows),
+        record_bytes=sum(size for *_, size in rows) + (sealed[0] if sealed else 0),
         parts=unfinished_parts(db, streams[Priority.EVENTS]),
         logs=positions.get(streams[Priority.LOGS], 0),
         traces=positions.get(streams[Priority.TRACES], 0),
+        unsealed=next((size for stream, *_, size in rows if stream == streams[Priority.TRACES]), 0),
         metric_names=frozenset(tag for tag, _ in metrics),
         metric_points=sum(count for _, count in metrics),
         files={file.name: (file.sha256, file.size) for file in run.files},

@@ -166,6 +166,10 @@ class Runs:
             if run.state.is_terminal or not await _is_set_by(changed, deadline):
                 return run
 
+    def change(self, run_id: str) -> asyncio.Event:
+        """Return what is set when something about the run changes."""
+        return self._active.change(run_id)
+
     async def cancel(self, run_id: str) -> Run:
         """Ask for the end of a run and return it as it is now; nothing happens to one that has ended for good."""
         await self._active.cancel(run_id)

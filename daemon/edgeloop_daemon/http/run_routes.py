@@ -18,8 +18,6 @@ from edgeloop_daemon.http.paging import CURSOR, LIMIT, PREFIX, cut, position_of
 from edgeloop_daemon.http.routes import Accepted, Call, Route
 from edgeloop_daemon.http.server_sent_events import MEDIA, last_event_id, render_log, serve_feed
 from edgeloop_daemon.http.streams import Streams
-from edgeloop_daemon.traces.export import export_chrome_trace
-from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB, DebugMode
 from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS
 
@@ -97,7 +95,7 @@ class RunMetricItems:
 
 
 def run_routes(
-    runs: Runs, traces: TraceStore, find_workspace: FindWorkspace, breakpoints: Breakpoints, streams: Streams
+    runs: Runs, find_workspace: FindWorkspace, breakpoints: Breakpoints, streams: Streams
 ) -> tuple[Route, ...]:
     """Return the routes."""
 
@@ -141,11 +139,6 @@ def run_routes(
     async def get_metrics(call: Call) -> RunMetricItems:
         return RunMetricItems(await runs.metrics(call.path["run"]))
 
-    async def get_trace(call: Call) -> web.Response:
-        run = await runs.get(call.path["run"])
-        body = await export_chrome_trace(traces, run.id, process_name=run.script)
-        return web.Response(body=body, content_type="application/json")
-
     async def get_file(call: Call) -> web.StreamResponse:
         file, path = await runs.file(call.path["run"], call.path["name"])
         # The name and the bytes are the device's: never anything that a browser would show or run.
@@ -187,14 +180,6 @@ def run_routes(
         Route(
             *("GET", "/runs/{run}/metrics", "get_run_metrics", "List a run's metrics.", get_metrics),
             result=RunMetricItems,
-            tag="runs",
-        ),
-        Route(
-            "GET",
-            "/runs/{run}/trace",
-            "get_run_trace",
-            "Export a run's trace in Chrome's format.",
-            get_trace,
             tag="runs",
         ),
         Route(

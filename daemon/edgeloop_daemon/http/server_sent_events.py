@@ -65,9 +65,9 @@ async def serve_feed(
 def render_events(page: EventPage) -> Iterator[bytes]:
     """Yield each event as `id: <cursor>`, `event: <kind>` and the event as JSON; a `reset` comes before them."""
     if page.reset is not None:
-        yield _event("reset", page.reset.resumes, page.reset)
+        yield sent_event("reset", page.reset.resumes, page.reset)
     for event in page.items:
-        yield _event(event.kind, event.cursor, event)
+        yield sent_event(event.kind, event.cursor, event)
     if not page.items:  # nothing to see, but the peer need not read again what was not for it
         yield b": keep-alive\nid: %d\n\n" % page.next
 
@@ -76,10 +76,11 @@ def render_log(page: JobLogPage | RunLogPage) -> Iterator[bytes]:
     """Yield a piece of a log as `log` with `id: <next_offset>`, and `end` when nothing will follow."""
     has_content = page.text if isinstance(page, JobLogPage) else page.items
     if has_content:
-        yield _event("log", page.next_offset, page)
+        yield sent_event("log", page.next_offset, page)
     if page.ended:
-        yield _event("end", page.next_offset, {})
+        yield sent_event("end", page.next_offset, {})
 
 
-def _event(name: str, position: int, value: Any) -> bytes:
+def sent_event(name: str, position: int, value: Any) -> bytes:
+    """Return one event; `position` is what a peer that comes back names in `Last-Event-ID`."""
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (position, name.encode(), encode_json(value))

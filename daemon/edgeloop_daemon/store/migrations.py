@@ -87,6 +87,15 @@ def m008_operator_breakpoints(tables: Tables) -> None:
     )
 
 
+def m009_traces(tables: Tables) -> None:
+    """Keep traces in blocks of columns, each with a summary; times of a trace are nanoseconds of its device's monotonic clock.
+
+    `traces.sealed` is the last record of the run's stream that lies in a block: later ones lie in `records` as they came.
+    """
+    for statement in _TRACES.split(";"):
+        tables.execute(statement)
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -150,6 +159,32 @@ create table idempotency_keys (
 ) without rowid
 """
 
+_TRACES = """
+create table traces (
+    run text primary key references runs(id), created_at real not null, started_json text,
+    events integer not null default 0, spans integer not null default 0, samples integer not null default 0,
+    lost_spans integer not null default 0, unreadable integer not null default 0, sealed integer not null default 0,
+    raw_bytes integer not null default 0, bytes integer not null default 0, begin_ns integer, end_ns integer
+) without rowid;
+
+create table trace_sessions (
+    run text not null references runs(id), session integer not null, model text not null, backend text not null,
+    threads integer, precision text, clock_offset_ns integer not null, operators blob not null,
+    primary key (run, session)
+) without rowid;
+
+create table trace_clocks (
+    run text not null references runs(id), device_ns integer not null, host_ns integer not null, error_ns integer not null,
+    round_trips integer not null, primary key (run, device_ns)
+) without rowid;
+
+create table trace_blocks (
+    run text not null references runs(id), number integer not null, kind text not null, session integer not null,
+    events integer not null, begin_ns integer not null, end_ns integer not null, summary blob not null, content blob not null
+);
+create unique index trace_blocks_by_run on trace_blocks (run, number)
+"""
+
 migrations: tuple[Migration, ...] = (
     m001_first_tables,
     m002_events_and_tokens,
@@ -160,4 +195,5 @@ migrations: tuple[Migration, ...] = (
     m006_operator_hits,
     m007_debugged_runs,
     m008_operator_breakpoints,
+    m009_traces,
 )
