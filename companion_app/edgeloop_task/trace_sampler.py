@@ -62,6 +62,7 @@ class Sampler:
         self._works = threading.Event()
         self._thread: threading.Thread | None = None
         self._collection_began = 0
+        self._has_sampled = False
 
     def begin(self) -> None:
         """Say that a trace begins, and read from now on."""
@@ -72,22 +73,29 @@ class Sampler:
         counters = self._counters
         reporting.current().trace_started(TraceStarted(now, offset, INTERVAL_SECONDS, counters.names, counters.missing))
         gc.callbacks.append(self._collected)
+        self._has_sampled = False
         self._works.set()
         if self._thread is None or not self._thread.is_alive():  # also in a process that was forked
-            self._thread = threading.Thread(target=self._sample, args=(counters,), name="edgeloop-sampler", daemon=True)
+            self._thread = threading.Thread(target=self._work, args=(counters,), name="edgeloop-sampler", daemon=True)
             self._thread.start()
 
     def end(self) -> None:
         """Read no more, and send what was recorded."""
         self._works.clear()
+        if self._counters is not None and not self._has_sampled:  # a trace that was too short for the thread
+            self._sample(self._counters)
         with contextlib.suppress(ValueError):
             gc.callbacks.remove(self._collected)
         RECORDER.send()
 
     def _sample(self, counters: Counters) -> None:
+        RECORDER.sample(time.perf_counter_ns(), counters.names, counters.values())
+        self._has_sampled = True
+
+    def _work(self, counters: Counters) -> None:
         number = 0
         while self._works.wait():
-            RECORDER.sample(time.perf_counter_ns(), counters.names, counters.values())
+            self._sample(counters)
             if number % _SEND_EVERY == 0:
                 with contextlib.suppress(OSError, ValueError):  # whoever listened is gone
                     RECORDER.send()

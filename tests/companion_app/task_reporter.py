@@ -8,6 +8,15 @@ from typing import Any
 
 from edgeloop_shared.messages import OperatorEvent
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.spans import (
+    COUNTERS_MAGIC,
+    SPANS_MAGIC,
+    CounterBatch,
+    SpanBatch,
+    TraceStarted,
+    unpack_counters,
+    unpack_spans,
+)
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 
 
@@ -20,6 +29,9 @@ class Remembered:
     files: list[tuple[Path, str]] = field(default_factory=list)
     tables: list[OperatorTable] = field(default_factory=list)
     batches: list[TraceBatch] = field(default_factory=list)
+    started: list[TraceStarted] = field(default_factory=list)
+    spans: list[SpanBatch] = field(default_factory=list)
+    counters: list[CounterBatch] = field(default_factory=list)
     hits: list[OperatorHitReported] = field(default_factory=list)
     operator_events: list[OperatorEvent] = field(default_factory=list)
 
@@ -32,11 +44,19 @@ class Remembered:
     def file(self, path: Path, name: str) -> None:
         self.files.append((path, name))
 
+    def trace_started(self, event: TraceStarted) -> None:
+        self.started.append(event)
+
     def operator_table(self, table: OperatorTable) -> None:
         self.tables.append(table)
 
     def trace_batch(self, data: bytes) -> None:
-        self.batches.append(unpack_batch(data))
+        if data.startswith(SPANS_MAGIC):
+            self.spans.append(unpack_spans(data))
+        elif data.startswith(COUNTERS_MAGIC):
+            self.counters.append(unpack_counters(data))
+        else:
+            self.batches.append(unpack_batch(data))
 
     def operator_event(self, event: OperatorEvent) -> None:
         if isinstance(event, OperatorHitReported):

@@ -156,7 +156,10 @@ def test_a_model_with_control_flow_runs_and_says_that_it_is_not_traced(
         for _ in range(2):
             np.testing.assert_array_equal(model(np.ones((2, 3), np.float32)), np.full((2, 3), 2))
 
-    assert not reported.tables
+    (table,) = reported.tables
+    assert (table.model, table.operators) == ("branch.mnn", ())
+    runs = [(s, i) for batch in reported.spans for s, i in zip(batch.session, batch.iteration, strict=True) if s]
+    assert runs == [(table.session, 0), (table.session, 1)]
     assert capsys.readouterr().err.count("branch.mnn has control flow") == 1
 
 

@@ -13,7 +13,7 @@ from daemon.device_peer import Link, link
 
 from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.devices.run_table import Run, RunGap
-from edgeloop_daemon.traces.export import export_chrome_trace
+from edgeloop_daemon.traces.export import chrome_trace_pieces
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.messages import Gap, LogLine, TaskFinished, TaskStarted, TaskWaiting
@@ -73,7 +73,9 @@ async def test_a_gap_stands_where_it_belongs(daemon: DeviceDaemon, linked: Link)
         "(12 lines of output are missing, 340 bytes: the device was away and its spool was full)",
     )
     assert lines[2] == ("stdout", "after")
-    trace = json.loads(await export_chrome_trace(TraceStore(daemon.database), run.id, process_name="task.py"))
+    store = TraceStore(daemon.database)
+    pieces = chrome_trace_pieces(store, await store.read(run.id), process_name="task.py")
+    trace = json.loads(b"".join([piece async for piece in pieces]))
     [gap] = [event for event in trace["traceEvents"] if event["ph"] == "i"]
     assert gap["name"] == "gap: 3 batches were dropped (disk-full)"
     assert gap["ts"] == 500_000.0

@@ -20,7 +20,6 @@ from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
-from edgeloop_daemon.traces.store import TraceStore
 
 RUN = {"script": "task.py"}
 
@@ -59,9 +58,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         async def find(location: str) -> Any:
             return await daemon.runs.get(location.removeprefix("/runs/"))
 
-        routes = run_routes(
-            daemon.runs, TraceStore(daemon.database), workspace, Breakpoints(daemon.database), Streams()
-        )
+        routes = run_routes(daemon.runs, workspace, Breakpoints(daemon.database), Streams())
         keys = IdempotencyKeys(daemon.database, find)
         async with (
             local_api(routes, tokens, 0, keys=keys) as port,

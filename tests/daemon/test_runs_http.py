@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,11 +23,13 @@ from edgeloop_daemon.http.run_routes import run_routes
 from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
+from edgeloop_daemon.http.trace_routes import trace_routes
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.messages import FileAnnounced, LogLine, MetricReported, TaskFinished
 from edgeloop_shared.models import RunState
+from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
         routes = (
             *device_routes(daemon.devices, daemon.pairing),
-            *run_routes(daemon.runs, TraceStore(daemon.database), find, Breakpoints(daemon.database), Streams()),
+            *run_routes(daemon.runs, find, Breakpoints(daemon.database), Streams()),
+            *trace_routes(daemon.runs, TraceStore(daemon.database), Streams()),
         )
         headers = {"Authorization": f"Bearer {tokens.issue('test')}"}
         async with local_api(routes, tokens, 0) as port, aiohttp.ClientSession(headers=headers) as session:
@@ -121,6 +125,39 @@ async def test_a_run_from_start_to_file(api: Api) -> None:
     assert (await api.ask("DELETE", path))[1]["state"] == "succeeded"
 
 
+async def test_a_trace_from_its_first_batch_to_its_export(api: Api) -> None:
+    async with link(await api.daemon.pair()) as linked:
+        _, run = await api.ask("POST", "/workspaces/w1/runs", {"script": "task.py", "trace": True})
+        path = f"/runs/{run['id']}/trace"
+        await linked.accept()
+        await linked.report(run["id"], OperatorTable(1, "a.mnn", "cpu", 0, (Operator("conv", "Convolution"),)))
+        waiting = asyncio.create_task(api.ask("GET", f"{path}/summary", since=0, wait=10))
+        await linked.send(f"{run['id']}.traces", pack_batch(TraceBatch(1, [0, 0], [0, 1], [5, 9], [2, 2])))
+        _, summary = await waiting
+        while not summary["events"]:
+            _, summary = await api.ask("GET", f"{path}/summary", since=summary["size"], wait=10)
+        assert (summary["state"], summary["events"]) == ("queued", 2)
+        followed = api.session.get(f"{api.base}{path}/stream")
+        async with followed as stream:
+            assert (await stream.content.readuntil(b"event: trace\n")).endswith(b"id: 2\nevent: trace\n")
+            await linked.report(run["id"], TaskFinished(1, RunState.SUCCEEDED, 0, 1))
+            rest = await stream.content.read()
+        assert b'"state":"succeeded"' in rest
+        assert rest.rstrip().endswith(b"event: end\ndata: {}")
+    _, top = await api.ask("GET", f"{path}/operators", by="type", limit=1)
+    assert [(item["name"], item["calls"], item["total_ms"]) for item in top["items"]] == [("Convolution", 2, 4e-6)]
+    assert (await api.ask("GET", f"{path}/operators", by="size"))[0] == 422
+    assert (await api.ask("GET", f"{path}/spans"))[1] == {"items": []}
+    _, listed = await api.ask("GET", "/traces", workspace="w1")
+    assert [(item["run"], item["events"]) for item in listed["items"]] == [(run["id"], 2)]
+    assert (await api.ask("GET", "/traces", workspace="w2"))[1]["items"] == []
+    _, exported = await api.ask("GET", path)
+    assert [event["name"] for event in exported["traceEvents"] if event["ph"] == "X"] == ["conv", "conv"]
+    assert "run.queued" in [event["name"] for event in exported["traceEvents"] if event["pid"] == 2]
+    _, compared = await api.ask("GET", f"{path}/compare/{run['id']}")
+    assert compared["sessions"][0]["whole"]["difference_ms"] == 0
+
+
 @pytest.mark.parametrize("name", ["other", "..%2f..%2fedgeloop.db", "%2e%2e/%2e%2e/edgeloop.db", "/etc/passwd"])
 async def test_only_reported_files_are_there(api: Api, name: str) -> None:
     async with link(await api.daemon.pair()) as linked:
@@ -135,6 +172,11 @@ async def test_what_does_not_exist_is_not_found(api: Api) -> None:
         ("DELETE", "/runs/rx"),
         ("GET", "/runs/rx/log"),
         ("GET", "/runs/rx/trace"),
+        ("GET", "/runs/rx/trace/summary"),
+        ("GET", "/runs/rx/trace/operators"),
+        ("GET", "/runs/rx/trace/spans"),
+        ("GET", "/runs/rx/trace/stream"),
+        ("GET", "/runs/rx/trace/compare/ry"),
     ):
         assert (await api.ask(method, path))[0] == 404
     assert (await api.ask("POST", "/workspaces/other/runs", {"script": "task.py"}))[0] == 404

@@ -145,7 +145,9 @@ def test_a_device_keeps_what_a_full_disk_cannot_take_until_there_is_room(tmp_pat
         content = client.download(f"/runs/{run}/files/report.bin")
         assert content == hashlib.sha256(b"heavy").digest() * 100_000
         traced = [
-            event for event in json.loads(client.download(f"/runs/{run}/trace"))["traceEvents"] if event["ph"] == "X"
+            event
+            for event in json.loads(client.download(f"/runs/{run}/trace"))["traceEvents"]
+            if "mflops" in event["args"]
         ]
         assert len(traced) == 5
 

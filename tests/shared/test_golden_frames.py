@@ -19,6 +19,7 @@ import pytest
 from edgeloop_shared import pairing, proofs
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelFrame, pack_channel_frame, pack_ending, unpack_channel_frame
+from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import ConflictError
 from edgeloop_shared.messages import (
@@ -55,6 +56,18 @@ from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import Record, pack_record, unpack_record
+from edgeloop_shared.spans import (
+    CounterBatch,
+    CounterTexts,
+    Label,
+    SpanBatch,
+    SpanTexts,
+    TraceStarted,
+    pack_counters,
+    pack_spans,
+    unpack_counters,
+    unpack_spans,
+)
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
 
 VERSION = "v1"
@@ -145,6 +158,8 @@ MESSAGES: dict[str, Message] = {
     "cancel-task": CancelTask(command_id="c2", run_id="r1"),
     "command-result": CommandResult(command_id="c1"),
     "command-refused": CommandResult(command_id="c1", error=ERROR),
+    "clock-probe": ClockProbe(sent_ns=5),
+    "clock-reading": ClockReading(sent_ns=5, host_ns=1_700_000_000_000_000_000),
 }
 HIT = OperatorHitReported(
     time_ns=3,
@@ -177,6 +192,11 @@ EVENTS: dict[str, Event] = {
         clock_offset_ns=-5,
         operators=(Operator("conv1", "Convolution", ((1, 1, 8, 8),), ((1, 16, 8, 8),), 0.25),),
     ),
+    "operator table with its session's options": OperatorTable(
+        1, "digits.mnn", "opencl", 0, (Operator("conv1", "Convolution"),), threads=4, precision="low"
+    ),
+    "trace started": TraceStarted(7, -5, 0.25, ("memory MB",), {"processor MHz": "this system does not tell it"}),
+    "clocks compared": ClockCompared(device_ns=7, host_ns=1_700_000_000_000_000_000, error_ns=90_000, round_trips=8),
     "operator hit": HIT,
     "operator stopped": OperatorStopped(stop=1, hit=HIT, inputs=(), outputs=HIT.tensors),
     "operator resumed": OperatorResumed(time_ns=4, stop=1, answer="replace"),
@@ -204,6 +224,27 @@ CHANNEL_FRAMES = {
 BATCHES = {
     "empty": TraceBatch(1, (), (), (), ()),
     "three events": TraceBatch(7, (0, 1, 0), (0, 0, 1), (10**18, 10**18 + 5, 10**18 + 9), (5, 4, 2**33)),
+}
+SPANS = {
+    "empty": SpanBatch(SpanTexts(), (), (), (), (), (), ()),
+    "a run in a span": SpanBatch(
+        SpanTexts(
+            (Label("span", "frame"), Label("run", "digits.mnn", 0)), ("MainThread",), {"1": {"images": 8, "cold": True}}
+        ),
+        (1, 0),
+        (0, 0),
+        (1, 0),
+        (3, 0),
+        (10**18 + 5, 10**18),
+        (4, 2**33),
+        2,
+    ),
+}
+COUNTERS = {
+    "empty": CounterBatch(CounterTexts(), (), ()),
+    "two samples": CounterBatch(
+        CounterTexts(("memory MB", "processor °C")), (10**18, 10**18 + 5), ((1.5, 2.0), (40.0, 41.0))
+    ),
 }
 OFFERS = {
     "one address": pairing.PairingOffer(8765, ("192.168.1.7",), CERTIFICATE, SECRET),
@@ -247,6 +288,8 @@ def today() -> dict[str, dict[str, str]]:
         "records.json": {name: pack_record(value).hex() for name, value in RECORDS.items()},
         "channel_frames.json": {name: pack_channel_frame(value).hex() for name, value in CHANNEL_FRAMES.items()},
         "trace_batches.json": {name: pack_batch(value).hex() for name, value in BATCHES.items()},
+        "span_batches.json": {name: pack_spans(value).hex() for name, value in SPANS.items()},
+        "counter_batches.json": {name: pack_counters(value).hex() for name, value in COUNTERS.items()},
         "offers.json": {name: value.text() for name, value in OFFERS.items()},
         "proofs.json": proof_vectors(),
     }
@@ -268,6 +311,17 @@ def _batch(_: str, text: str) -> object:
     )
 
 
+def _spans(_: str, text: str) -> object:
+    batch = unpack_spans(bytes.fromhex(text))
+    columns = (batch.label, batch.track, batch.session, batch.iteration, batch.begin_ns, batch.duration_ns)
+    return SpanBatch(batch.texts, *map(tuple, columns), batch.lost)
+
+
+def _counters(_: str, text: str) -> object:
+    batch = unpack_counters(bytes.fromhex(text))
+    return CounterBatch(batch.texts, tuple(batch.time_ns), tuple(map(tuple, batch.values)))
+
+
 DECODED: tuple[tuple[str, dict[str, Any], Callable[[str, str], object]], ...] = (
     ("pairing_messages.json", PAIRING_MESSAGES, _pairing_message),
     ("messages.json", dict(MESSAGES), lambda _, text: decode_message(text)),
@@ -277,6 +331,8 @@ DECODED: tuple[tuple[str, dict[str, Any], Callable[[str, str], object]], ...] = 
     ("records.json", RECORDS, lambda _, text: unpack_record(bytes.fromhex(text))),
     ("channel_frames.json", CHANNEL_FRAMES, lambda _, text: unpack_channel_frame(bytes.fromhex(text))),
     ("trace_batches.json", BATCHES, _batch),
+    ("span_batches.json", SPANS, _spans),
+    ("counter_batches.json", COUNTERS, _counters),
     ("offers.json", OFFERS, lambda _, text: pairing.parse_offer(text)),
 )
 

@@ -56,6 +56,8 @@ MESSAGES: dict[str, dict[str, Any]] = {
     },
     "cancel-task": {"type": "cancel-task", "command_id": "c1", "run_id": "r1"},
     "command-result": {"type": "command-result", "command_id": "c1", "error": {"code": "error"}},
+    "clock-probe": {"type": "clock-probe", "sent_ns": 5},
+    "clock-reading": {"type": "clock-reading", "sent_ns": 5, "host_ns": 6},
 }
 EVENTS: dict[str, dict[str, Any]] = {
     "started": {"type": "started", "time_ns": 1},
@@ -72,6 +74,8 @@ EVENTS: dict[str, dict[str, Any]] = {
         "clock_offset_ns": 0,
         "operators": [{"name": "conv", "type": "Convolution", "input_shapes": [[1, 3]], "flops": 0.5}],
     },
+    "trace-started": {"type": "trace-started", "time_ns": 1, "clock_offset_ns": -3, "interval_seconds": 0.25},
+    "clock-compared": {"type": "clock-compared", "device_ns": 1, "host_ns": 2, "error_ns": 3},
 }
 ALL = {**MESSAGES, **EVENTS}
 
@@ -144,6 +148,13 @@ def test_the_examples_below_are_taken(name: str) -> None:
         ("file", {"size": -1}),
         ("operator_table", {"session": 2**32}),
         ("operator_table", {"session": -1}),
+        ("operator_table", {"threads": 0}),
+        ("clock-probe", {"sent_ns": 2**62}),
+        ("clock-reading", {"host_ns": 1.5}),
+        ("clock-compared", {"error_ns": -1}),
+        ("clock-compared", {"round_trips": 0}),
+        ("trace-started", {"interval_seconds": 0}),
+        ("trace-started", {"counters": ["x"] * 17}),
         ("operator_table", {"operators": [{"name": "x"}]}),
         ("operator_table", {"operators": [{"name": "x", "type": "t", "input_shapes": [[0.5]]}]}),
     ],

@@ -70,7 +70,9 @@ def run_demo(folder: Path) -> DemoResult:
         evaluated = steps.evaluate(workspace, device, models)
         measured = steps.bench(workspace, device, models)
         trace = steps.export_trace(evaluated[REFERENCE])
-        traces = {name: json.loads(client.download(f"/runs/{run['id']}/trace")) for name, run in evaluated.items()}
+        traces = {
+            name: client.items(f"/runs/{run['id']}/trace/operators", limit=1000) for name, run in evaluated.items()
+        }
         curve = client.items(f"/jobs/{job['id']}/metrics")
     variants = _variants(models, evaluated, measured, traces, host)
     result = DemoResult(
@@ -175,7 +177,7 @@ class _Steps:
 
     def export_trace(self, run: Record) -> Path:
         target = self._folder / "trace.json"
-        target.write_bytes(self._client.download(f"/runs/{run['id']}/trace"))
+        self._client.download_to(f"/runs/{run['id']}/trace", target)
         return target
 
 
@@ -251,7 +253,7 @@ def _variants(
     models: Mapping[str, Path],
     evaluated: Mapping[str, Record],
     measured: Mapping[str, Record],
-    traces: Mapping[str, Record],
+    traces: Mapping[str, Sequence[Record]],
     host: Record,
 ) -> tuple[Variant, ...]:
     found = []
@@ -292,10 +294,6 @@ def _correct(run: Record) -> list[bool]:
     return [guess == label for guess, label in zip(result["predictions"], result["labels"], strict=True)]
 
 
-def _operators(trace: Record) -> tuple[OperatorTime, ...]:
-    """Return every operator of a Chrome trace with its mean time, in the order of execution."""
-    times: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for event in trace["traceEvents"]:
-        if event["ph"] == "X":
-            times[event["name"], event["cat"]].append(event["dur"])
-    return tuple(OperatorTime(name, kind, statistics.fmean(values)) for (name, kind), values in times.items())
+def _operators(trace: Sequence[Record]) -> tuple[OperatorTime, ...]:
+    """Return every operator of a trace with its mean time."""
+    return tuple(OperatorTime(one["name"], one["type"], one["mean_ms"] * 1e3) for one in trace)

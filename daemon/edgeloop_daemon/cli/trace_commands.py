@@ -131,7 +131,13 @@ def watch(session: Session, run_id: str, top: int) -> None:
     try:
         since = -1
         while True:
-            summary = client.get(f"/runs/{_run(run_id)}/trace/summary", since=since, wait=POLL_SECONDS)
+            try:
+                summary = client.get(f"/runs/{_run(run_id)}/trace/summary", since=since, wait=POLL_SECONDS)
+            except NotFoundError:
+                run = client.get(f"/runs/{run_id}")
+                if run["ended_at"] is not None or not run["trace"]:
+                    raise
+                continue  # it has not begun yet
             if summary["size"] > since or summary["state"] in _ENDED:
                 _draw(session, client, summary, top)
             since = summary["size"]

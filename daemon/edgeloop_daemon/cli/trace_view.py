@@ -14,7 +14,7 @@ from edgeloop_daemon.cli.output import clean, print_table
 
 TOP = 10
 _WIDTH = 79
-_BAR = 12
+_BAR = 8
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _NAME = 30
 _SPANS = 30  # rows of the tree

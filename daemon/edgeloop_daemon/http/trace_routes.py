@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from edgeloop_daemon.traces.span_tree import SpanRow
 from edgeloop_daemon.traces.store import TraceItem, TraceStore
 from edgeloop_daemon.traces.stored_trace import TopItem
 from edgeloop_daemon.traces.summary import TraceSummary, summary_of
+from edgeloop_shared.errors import NotFoundError
 
 PACE_SECONDS = 0.5
 """A trace that grows is told anew at most this often."""
@@ -78,23 +80,25 @@ class SpanItems:
 def trace_routes(runs: Runs, traces: TraceStore, streams: Streams) -> tuple[Route, ...]:
     """Return the routes."""
 
-    async def summary(run_id: str) -> TraceSummary:
-        run = await runs.get(run_id)
-        trace = await traces.read(run.id)
-        return await asyncio.to_thread(summary_of, trace, run)
-
     async def next_summary(run_id: str, since: int, wait: float) -> TraceSummary:
-        deadline = asyncio.get_running_loop().time() + wait
+        """Return the summary once there is more than `since`. Raises `NotFoundError` when there is no trace until then."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + wait
         while True:
             changed = runs.change(run_id)
-            found = await summary(run_id)
-            if found.size > since or _has_ended(found):
-                return found
+            run = await runs.get(run_id)
+            is_last = run.state.is_terminal or clock() >= deadline
             try:
+                trace = await traces.read(run.id)
+                found = await asyncio.to_thread(summary_of, trace, run)
+                if found.size > since or is_last:
+                    return found
+            except NotFoundError:
+                if is_last:
+                    raise
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
                     await changed.wait()
-            except TimeoutError:
-                return found
 
     async def list_traces(call: Call) -> TraceItems:
         query: TracesQuery = call.query

@@ -114,7 +114,8 @@ def _record_bytes(db: Tables, run: str) -> int:
     marks = ",".join("?" * len(streams))
     sql = f"select coalesce(sum(length(payload)), 0) from records where stream in ({marks})"  # noqa: S608 - question marks
     (size,) = db.execute(sql, streams).fetchone()
-    return int(size)
+    (trace,) = db.execute("select coalesce(sum(bytes), 0) from traces where run = ?", [run]).fetchone()
+    return int(size + trace)
 
 
 def _folders(root: Path) -> Iterator[Path]:

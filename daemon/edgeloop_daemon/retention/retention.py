@@ -22,6 +22,7 @@ from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.store.tables import Tables
+from edgeloop_daemon.traces.intake import remove_trace
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import EdgeloopError, MessageError
 from edgeloop_shared.records import Priority, stream_name
@@ -234,6 +235,7 @@ def _delete(db: Tables, item: Removal) -> None:
         return  # its device came back meanwhile
     streams = [stream_name(item.id, priority) for priority in Priority]
     db.execute(f"delete from records where stream in ({','.join('?' * len(streams))})", streams)  # noqa: S608
+    remove_trace(db, item.id)
     for table in ("metrics", "run_files", "run_gaps", "operator_hits", "operator_stops"):
         db.execute(f"delete from {table} where run = ?", [item.id])  # noqa: S608 - names of this function
     db.execute("delete from runs where id = ?", [item.id])

@@ -121,6 +121,16 @@ def seal(db: Tables, run_id: str) -> None:
     db.execute("update records set payload = x'' where stream = ? and sequence = ?", [stream, tail.sequence])
 
 
+def remove_trace(db: Tables, run_id: str) -> None:
+    """Remove a run's trace; the run stays, and so does the number of its stream's last record."""
+    stream = stream_name(run_id, Priority.TRACES)
+    (last,) = db.execute("select max(sequence) from records where stream = ?", [stream]).fetchone()
+    db.execute("delete from records where stream = ? and sequence < ?", [stream, last])
+    db.execute("update records set payload = x'' where stream = ? and sequence = ?", [stream, last])
+    for table in ("trace_blocks", "trace_clocks", "trace_sessions", "traces"):
+        db.execute(f"delete from {table} where run = ?", [run_id])  # noqa: S608 - names of this function
+
+
 def read_tail(db: Tables, run_id: str) -> Tail:
     """Return the batches that lie in no block yet. Those that no table explains, or that nobody can read, are counted."""
     (sealed,) = db.execute("select coalesce(max(sealed), 0) from traces where run = ?", [run_id]).fetchone()

@@ -25,7 +25,6 @@ from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.jobs.jobs import Jobs, open_jobs
 from edgeloop_daemon.store.database import Database, open_database
-from edgeloop_daemon.traces.store import TraceStore
 
 SECONDS = 30
 
@@ -121,7 +120,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         routes = (
             *event_routes(log, jobs, daemon.runs, streams),
             *job_routes(jobs, streams),
-            *run_routes(daemon.runs, TraceStore(daemon.database), workspace, Breakpoints(daemon.database), streams),
+            *run_routes(daemon.runs, workspace, Breakpoints(daemon.database), streams),
         )
         headers = {"Authorization": f"Bearer {token}"}
         async with (
