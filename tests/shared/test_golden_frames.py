@@ -313,8 +313,11 @@ def _batch(_: str, text: str) -> object:
 
 def _spans(_: str, text: str) -> object:
     batch = unpack_spans(bytes.fromhex(text))
-    columns = (batch.label, batch.track, batch.session, batch.iteration, batch.begin_ns, batch.duration_ns)
-    return SpanBatch(batch.texts, *map(tuple, columns), batch.lost)
+    label, track, session, iteration, begin, duration = (
+        tuple(column)
+        for column in (batch.label, batch.track, batch.session, batch.iteration, batch.begin_ns, batch.duration_ns)
+    )
+    return SpanBatch(batch.texts, label, track, session, iteration, begin, duration, batch.lost)
 
 
 def _counters(_: str, text: str) -> object:

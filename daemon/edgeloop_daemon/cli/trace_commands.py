@@ -10,6 +10,7 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
+from edgeloop_daemon.cli.named import find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import TOP, print_comparison, print_top, print_trace, say, show_trace, summary_lines
@@ -47,15 +48,16 @@ def trace() -> None:
 
 
 @trace.command()
-@click.argument("run_id", metavar="RUN", shell_complete=completers.runs)
+@click.argument("run", shell_complete=completers.runs)
 @click.option("--top", type=click.IntRange(1, 1000), default=TOP, show_default=True, help="How many rows of operators.")
 @click.option("--by", type=click.Choice(_GROUPS), default="operator", show_default=True, help="How to group operators.")
 @click.option("--session", "number", type=click.IntRange(0), help="Operators of this session only.")
 @json_option
 @click.pass_obj
-def show(session: Session, run_id: str, top: int, by: str, number: int | None) -> None:
+def show(session: Session, run: str, top: int, by: str, number: int | None) -> None:
     """Show sessions, spans, the operators that took longest, memory, the processor, and what is missing."""
-    shown = show_trace(session.daemon(), _run(run_id), by=by, top=top, session=number)
+    run_id = find_run(session, run)["id"]
+    shown = show_trace(session.client, run_id, by=by, top=top, session=number)
     if session.as_json:
         print_json(shown)
     else:
@@ -63,8 +65,8 @@ def show(session: Session, run_id: str, top: int, by: str, number: int | None) -
 
 
 @trace.command()
-@click.argument("reference", metavar="BEFORE", shell_complete=completers.runs)
-@click.argument("run_id", metavar="AFTER", shell_complete=completers.runs)
+@click.argument("before", shell_complete=completers.runs)
+@click.argument("after", shell_complete=completers.runs)
 @click.option("--top", type=click.IntRange(1, 10_000), default=TOP, show_default=True, help="How many operators.")
 @click.option(
     "--max-slowdown",
@@ -74,13 +76,14 @@ def show(session: Session, run_id: str, top: int, by: str, number: int | None) -
 )
 @json_option
 @click.pass_context
-def compare(context: click.Context, reference: str, run_id: str, top: int, max_slowdown: float | None) -> None:
+def compare(context: click.Context, before: str, after: str, top: int, max_slowdown: float | None) -> None:
     """Compare the traces of two runs: which operator got slower?
 
     Operators are matched by name, type and shape. A difference counts when the medians of ten parts of each run do not overlap.
     """
     session: Session = context.obj
-    found = session.daemon().get(f"/runs/{_run(run_id)}/trace/compare/{_run(reference)}")
+    run_id, reference_id = (find_run(session, one)["id"] for one in (after, before))
+    found = session.client.get(f"/runs/{run_id}/trace/compare/{reference_id}")
     slower = [] if max_slowdown is None else _slower(found, max_slowdown / 100)
     if session.as_json:
         print_json({**found, "slower": slower})
@@ -92,7 +95,7 @@ def compare(context: click.Context, reference: str, run_id: str, top: int, max_s
 
 
 @trace.command()
-@click.argument("run_id", metavar="RUN", shell_complete=completers.runs)
+@click.argument("run", shell_complete=completers.runs)
 @click.option(
     "--format",
     "form",
@@ -104,10 +107,11 @@ def compare(context: click.Context, reference: str, run_id: str, top: int, max_s
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Where to write it (default: RUN.trace.json).")
 @json_option
 @click.pass_obj
-def export(session: Session, run_id: str, form: str, output: str | None) -> None:
+def export(session: Session, run: str, form: str, output: str | None) -> None:
     """Write a run's trace in the Chrome trace format, which Perfetto and chrome://tracing open."""
-    client = session.daemon()
-    summary = client.get(f"/runs/{_run(run_id)}/trace/summary")
+    run_id = find_run(session, run)["id"]
+    client = session.client
+    summary = client.get(f"/runs/{run_id}/trace/summary")
     target = session.folder / (output or f"{run_id}.trace.json")
     written = client.download_to(f"/runs/{run_id}/trace", target)
     if session.as_json:
@@ -121,21 +125,22 @@ def export(session: Session, run_id: str, form: str, output: str | None) -> None
 
 
 @trace.command()
-@click.argument("run_id", metavar="RUN", shell_complete=completers.runs)
+@click.argument("run", shell_complete=completers.runs)
 @click.option("--top", type=click.IntRange(1, 1000), default=TOP, show_default=True, help="How many rows of operators.")
 @json_option
 @click.pass_obj
-def watch(session: Session, run_id: str, top: int) -> None:
+def watch(session: Session, run: str, top: int) -> None:
     """Follow a trace while its script runs; Ctrl-C stops only the watching. With --json one value per line."""
-    client = session.daemon()
+    run_id = find_run(session, run)["id"]
+    client = session.client
     try:
         since = -1
         while True:
             try:
-                summary = client.get(f"/runs/{_run(run_id)}/trace/summary", since=since, wait=POLL_SECONDS)
+                summary = client.get(f"/runs/{run_id}/trace/summary", since=since, wait=POLL_SECONDS)
             except NotFoundError:
-                run = client.get(f"/runs/{run_id}")
-                if run["ended_at"] is not None or not run["trace"]:
+                record = client.get(f"/runs/{run_id}")
+                if record["ended_at"] is not None or not record["trace"]:
                     raise
                 continue  # it has not begun yet
             if summary["size"] > since or summary["state"] in _ENDED:
@@ -205,10 +210,3 @@ def _slower(found: Record, limit: float) -> list[str]:
             if is_large and not row["is_noise"] and row["difference_ms"] > limit * row["reference_ms"]:
                 names.append(row["name"] or session["model"])
     return names
-
-
-def _run(text: str) -> str:
-    """Return a run's id, which will stand in a path. Raises `NotFoundError` for what can be none."""
-    if not (text.isascii() and text.isalnum()):
-        raise NotFoundError(f"There is no run {text[:64]!r}.", hint="See `edgeloop traces`.")
-    return text
