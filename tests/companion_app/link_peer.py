@@ -15,6 +15,7 @@ import secrets
 import ssl
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ from cryptography.x509.oid import NameOID
 
 from edgeloop_shared.bundles import BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelEnd, pack_channel_frame, read_ending, unpack_channel_frame
+from edgeloop_shared.clocks import ClockProbe, ClockReading
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import (
     BadProofError,
@@ -131,6 +133,7 @@ class Behaviour:
     hides_uploads: bool = False  # a HEAD answers that nothing is here
     refuse_uploads: bool = False
     refuse_links: bool = False
+    clock_ahead_ns: int | None = 0  # None: questions for the time are not answered
 
 
 _event = functools.lru_cache(8192)(decode_event)  # who waits looks at everything again with each record
@@ -476,6 +479,9 @@ class LinkPeer:
                     self.hellos.append(message)
                 elif isinstance(message, CommandResult):
                     self.results.append(message)
+                elif isinstance(message, ClockProbe) and self.behaviour.clock_ahead_ns is not None:
+                    host_ns = time.time_ns() + self.behaviour.clock_ahead_ns
+                    await socket.send_str(encode_message(ClockReading(message.sent_ns, host_ns)))
                 await self._notify()
         except ConnectionResetError:
             pass

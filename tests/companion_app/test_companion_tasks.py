@@ -294,7 +294,7 @@ from edgeloop_task import reporting
 for batch in {batches!r}:
     reporting.current().trace_batch(batch)
 """
-    run = await peer.run({"task.py": script}, trace=True)
+    run = await peer.run({"task.py": script})
     assert run.finished is not None
     assert run.finished.traces == 300
     assert run.traces() == batches
