@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable
@@ -16,16 +17,18 @@ import pytest
 
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.guardian import VANISHED
+from edgeloop_companion.runtime.journal import Cursor, JournalReader
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter
 from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
-from edgeloop_shared.process_lock import is_held
+from edgeloop_shared.process_lock import is_held, signal_holder
 from edgeloop_shared.traces import TraceBatch, pack_batch
 
 from .companion_fixtures import pairing_with
+from .debug_client import debug
 from .link_peer import LinkPeer, Run
 
 STEPS = 150
@@ -46,6 +49,15 @@ for step in range({STEPS}):
     time.sleep(0.01)
 edgeloop_task.report_result(answer=42)
 print("end without a newline", end="")
+"""
+PAUSED = """
+import pathlib, time
+def step():
+    time.sleep(0.005)
+    pathlib.Path("went on").touch()
+print("begun")
+while not pathlib.Path("stop").exists():
+    step()
 """
 BATCHES = [pack_batch(TraceBatch(0, [step], [0], [step], [1])) for step in range(STEPS)]
 
@@ -292,6 +304,64 @@ async def test_a_worker_whose_companion_does_not_come_back_ends_itself_and_says_
     end = folder.end()
     assert end is not None
     assert end.reason == VANISHED
+
+
+async def test_a_script_for_which_no_debugger_comes_in_time_fails_and_says_so(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.files.mkdir()
+    (folder.files / "task.py").write_text("print('never')")
+    folder.write_order(Order("task.py", companion=str(tmp_path / "nobody"), debug="wait", wait_seconds=0.2))
+    await ProcessStarter().start(folder)
+    await until_free(folder)
+    end = folder.end()
+    assert end is not None
+    assert end.code == 1
+    said = "".join(entry.payload.decode() for entry in JournalReader(tmp_path, Cursor()).read())
+    assert '"failed"' in said
+    assert "No debugger attached within 0.2 s." in said
+    assert "never" not in said
+
+
+async def test_a_script_that_is_paused_goes_on_when_its_companion_is_killed_and_may_be_debugged_again(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    async with phone_of(peer, tmp_path) as phone:
+        run = await peer.start({"task.py": PAUSED})
+        await peer.until(lambda: run.text("stdout") == ["begun"])
+        [folder] = phone.run_folders
+        breakpoints = {str(folder.files / "task.py"): [4]}
+        client, _ = await debug(peer, run)
+        await client.attach(breakpoints)
+        await client.stopped()
+        (folder.files / "went on").unlink(missing_ok=True)
+        await phone.kill()
+        await until((folder.files / "went on").exists)
+        await phone.start()
+        await peer.linked(times=2)
+        assert peer.hellos[1].channels is None
+        client, name = await debug(peer, run)
+        await client.attach(breakpoints)
+        await client.stopped()
+        await peer.end_channel(name)
+        (folder.files / "stop").touch()
+        await peer.until(lambda: run.is_complete)
+    assert run.finished is not None
+    assert run.finished.state is RunState.SUCCEEDED
+
+
+async def test_a_script_that_is_paused_ends_with_its_guardian(peer: LinkPeer, tmp_path: Path) -> None:
+    async with phone_of(peer, tmp_path) as phone:
+        run = await peer.start({"task.py": PAUSED})
+        await peer.until(lambda: run.text("stdout") == ["begun"])
+        [folder] = phone.run_folders
+        client, name = await debug(peer, run)
+        await client.attach({str(folder.files / "task.py"): [4]})
+        await client.stopped()
+        await asyncio.to_thread(signal_holder, folder.lock, signal.SIGKILL)
+        await peer.until(lambda: run.is_complete)
+        assert await peer.ended(name) is None
+    assert run.finished is not None
+    assert run.finished.state is RunState.FAILED
 
 
 async def test_a_run_happens_once_however_often_its_worker_is_started(tmp_path: Path) -> None:

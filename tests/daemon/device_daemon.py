@@ -53,6 +53,7 @@ async def device_daemon(
     *,
     port: int | None = None,
     vanish_seconds: float = 30.0,
+    channel_seconds: float = 600.0,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
     include: tuple[str, ...] = (),
@@ -64,7 +65,9 @@ async def device_daemon(
     root.mkdir(exist_ok=True)
     blobs = BlobStore(folders.blobs)
     with blockbuster_ctx("edgeloop_daemon"):
-        async with _serving(folders, blobs, root, port, vanish_seconds, quotas, clock, include) as running:
+        async with _serving(
+            folders, blobs, root, port, vanish_seconds, channel_seconds, quotas, clock, include
+        ) as running:
             yield running
 
 
@@ -75,6 +78,7 @@ async def _serving(
     root: Path,
     port: int | None,
     vanish_seconds: float,
+    channel_seconds: float,
     quotas: Quotas | None,
     clock: Callable[[], float],
     include: tuple[str, ...],
@@ -93,6 +97,7 @@ async def _serving(
             host="127.0.0.1",
             port=port,
             vanish_seconds=vanish_seconds,
+            channel_seconds=channel_seconds,
             quotas=quotas,
             clock=clock,
         ) as services:

@@ -8,7 +8,7 @@ import hashlib
 import io
 import secrets
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -275,6 +275,7 @@ async def link(
     epoch: str = "epoch1",
     streams: tuple[str, ...] = (),
     runs: tuple[str, ...] = (),
+    channels: Mapping[str, int] | None = None,
     last: dict[str, int] | None = None,
     autoping: bool = True,
 ) -> AsyncIterator[Link]:
@@ -297,6 +298,6 @@ async def link(
             if not matches(bytes.fromhex(welcome.proof), expected):
                 raise BadProofError("the daemon's proof is wrong")
             peer = Link(socket, identity, welcome.bearer, epoch, dict(last or {}))
-            await socket.send_str(encode_message(Hello(epoch, device_info(identity.name), streams, runs)))
+            await socket.send_str(encode_message(Hello(epoch, device_info(identity.name), streams, runs, channels)))
             await peer.receive(Acknowledge)
             yield peer

@@ -201,6 +201,7 @@ class Link:
     async def _send(self, outbox: Outbox, channels: Channels) -> None:
         """Send what waits, control messages first, then channels. A connection that broke is noticed by the receiving side."""
         while True:
+            outbox.ready.clear()  # before the looking, so that nothing which comes meanwhile is missed
             if self._control:
                 await self._socket.send_str(encode_message(self._control.popleft()))
             elif frame := channels.next_frame():
@@ -208,7 +209,6 @@ class Link:
             elif record := await outbox.next():
                 await self._socket.send_bytes(pack_record(record))
             else:
-                outbox.ready.clear()
                 await outbox.ready.wait()
 
     async def _cut_off_when_lost(self) -> None:

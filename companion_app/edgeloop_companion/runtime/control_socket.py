@@ -14,15 +14,18 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from edgeloop_companion.runtime.memory import CONNECTION_BYTES, MemoryLimit
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
 
 MAX_CONNECTIONS = 16
 MAX_PURPOSE_BYTES = 33  # with the end of its line
 PURPOSE_SECONDS = 10.0
+RETRY_SECONDS = 1.0
 _MAX_PATH_BYTES = 103  # sun_path holds 104 bytes on macOS and 108 on Linux, with a NUL
 _LOCAL_PEERCRED = 1  # sys/un.h of macOS, at the level SOL_LOCAL, which is 0
 
@@ -36,10 +39,12 @@ def accept(connection: socket.socket) -> None:
 
 
 class ControlSocket:
-    """Serves the connections of one worker, each by what `purposes` names."""
+    """Serves the connections of one worker, each by what `purposes` names. What that takes is not counted in `limit`."""
 
-    def __init__(self, path: Path, purposes: Mapping[str, Purpose]) -> None:
+    def __init__(self, path: Path, purposes: Mapping[str, Purpose], limit: MemoryLimit) -> None:
         self._purposes = purposes
+        self._limit = limit
+        self._has_grown = self._is_closed = False
         self._places = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with short_path(path) as short:
@@ -50,13 +55,33 @@ class ControlSocket:
         """Serve from now on."""
         untraced_thread(self._accept_all, "edgeloop-control")
 
+    def close(self) -> None:
+        """Serve no new connections. A worker does not need it: its socket ends with it."""
+        self._is_closed = True
+        self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread
+        self._listener.close()
+
     def _accept_all(self) -> None:
-        while True:
-            connection, _ = self._listener.accept()
-            if peer_uid(connection) != os.getuid() or not self._places.acquire(blocking=False):
-                connection.close()
+        while not self._is_closed:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # the script may have used up or closed all descriptors
+                time.sleep(RETRY_SECONDS)
             else:
-                untraced_thread(lambda one=connection: self._serve(one), "edgeloop-control-connection")  # type: ignore[misc]
+                self._begin(connection)
+
+    def _begin(self, connection: socket.socket) -> None:
+        if peer_uid(connection) != os.getuid() or not self._places.acquire(blocking=False):
+            connection.close()
+            return
+        if not self._has_grown:
+            self._has_grown = True
+            self._limit.grow(CONNECTION_BYTES)
+        try:
+            untraced_thread(lambda: self._serve(connection), "edgeloop-control-connection")
+        except (MemoryError, RuntimeError):  # the script has taken everything: there is no room for a stack
+            self._places.release()
+            connection.close()
 
     def _serve(self, connection: socket.socket) -> None:
         try:

@@ -9,16 +9,20 @@ needed: it costs a third of a second and some thirty megabytes.
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from edgeloop_companion.runtime.control_socket import accept
-from edgeloop_companion.runtime.memory import MemoryLimit
+from edgeloop_companion.runtime.memory import DEBUGGER_BYTES, MemoryLimit
 from edgeloop_shared.errors import ConflictError, TaskFailedError
 
+CAN_ATTACH_LATE = sys.version_info >= (3, 12) or sys.platform == "darwin" or platform.machine() == "x86_64"
+"""Whether a thread can be traced from another one. Before Python 3.12 debugpy needs a library for it, which it has for these."""
 _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
 
 
@@ -38,16 +42,22 @@ class Debugger:
         Raises `TaskFailedError` where debugpy cannot be used.
         """
         with self._busy:
-            if not self._has_started:
-                self._limit.grow_for_debugger()
-                try:
-                    _start(self._clients)
-                except Exception as error:
-                    raise TaskFailedError(
-                        f"This script cannot be debugged: {type(error).__name__}: {error}",
-                        hint="Check debugpy on the device, and that no file of the script has the name of a module.",
-                    ) from error
-                self._has_started = True
+            if self._has_started:
+                return
+            if threading.current_thread() is not threading.main_thread() and not CAN_ATTACH_LATE:
+                raise TaskFailedError(
+                    "This device's Python cannot begin to debug a script that runs already.",
+                    hint="Begin the run with a debugger, or use Python 3.12 or newer on the device.",
+                )
+            self._limit.grow(DEBUGGER_BYTES)
+            try:
+                _start(self._clients)
+            except Exception as error:
+                raise TaskFailedError(
+                    f"This script cannot be debugged: {type(error).__name__}: {error}",
+                    hint="Check debugpy on the device, and that no file of the script has the name of a module.",
+                ) from error
+            self._has_started = True
 
     def wait(self, seconds: float) -> bool:
         """Wait until a client has set its breakpoints and lets the script begin; return whether one has in time."""
@@ -81,10 +91,12 @@ class Debugger:
         import pydevd
         from _pydevd_bundle.pydevd_api import PyDevdAPI
 
-        debugged = pydevd.get_global_debugger()
-        debugged.enable_output_redirection(False, False)
-        PyDevdAPI().request_disconnect(debugged, resume_threads=True)
-        self._is_taken = False
+        try:
+            debugged = pydevd.get_global_debugger()
+            debugged.enable_output_redirection(False, False)
+            PyDevdAPI().request_disconnect(debugged, resume_threads=True)
+        finally:
+            self._is_taken = False
 
 
 class _Clients:

@@ -12,7 +12,9 @@ from edgeloop_shared.errors import TaskFailedError
 DEFAULT_SHARE = 0.5  # of the device's memory
 MIB = 1024 * 1024
 _HEADROOM_BYTES = 64 * MIB  # beyond the limit, for the report that it was reached
-_DEBUGGER_BYTES = 160 * MIB  # what debugpy takes, most of it the stacks of its threads
+DEBUGGER_BYTES = 160 * MIB  # what debugpy takes, most of it the stacks of its threads
+CONNECTION_BYTES = 16 * MIB  # what the first connection of the control socket takes: a stack
+_GUEST_BYTES = DEBUGGER_BYTES + CONNECTION_BYTES
 
 
 def default_limit(memory_bytes: int) -> int | None:
@@ -42,7 +44,7 @@ class MemoryLimit:
     def __enter__(self) -> None:
         if self._limit is not None:
             self._bound = _allocated_bytes() + self._limit
-            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _DEBUGGER_BYTES + _HEADROOM_BYTES))
+            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _GUEST_BYTES + _HEADROOM_BYTES))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -51,11 +53,12 @@ class MemoryLimit:
             bound = self._bound + _HEADROOM_BYTES
             resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
-    def grow_for_debugger(self) -> None:
-        """Make room for a debugger that comes while the block runs: what it takes is not the script's."""
+    def grow(self, size: int) -> None:
+        """Make room for a guest that comes while the block runs, such as a debugger: what it takes is not the script's."""
         if self._bound:
-            self._bound += _DEBUGGER_BYTES
-            resource.setrlimit(resource.RLIMIT_DATA, (self._bound, self._bound + _HEADROOM_BYTES))
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            self._bound += size
+            resource.setrlimit(resource.RLIMIT_DATA, (min(self._bound, hard), hard))
 
     def explain(self, error: BaseException, failure: TaskFailedError) -> TaskFailedError:
         """Return the error to report: when it was the limit, it says so."""

@@ -57,7 +57,7 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     limit = MemoryLimit(order.memory_bytes)
     debugger = Debugger(limit)
     try:
-        ControlSocket(folder.control, {"debugger": debugger.serve}).start()
+        ControlSocket(folder.control, {"debugger": debugger.serve}, limit).start()
     except OSError as error:
         say(event="note", text=f"The script cannot be debugged: its folder takes no socket ({error.strerror}).")
     say(event="started")

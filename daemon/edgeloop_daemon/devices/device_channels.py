@@ -130,7 +130,7 @@ class DeviceChannel:
         """Wait for the first line, the worker's answer. Raises the error that it is, or that ended the channel."""
         await self._until(lambda: self._has_ended or b"\n" in self._came or len(self._came) > MAX_ANSWER_BYTES)
         line, newline, rest = bytes(self._came).partition(b"\n")
-        if not newline:
+        if not newline and self._has_ended:
             raise self._end or NotFoundError(f"Run {self.command.run_id} has ended.")
         answer = parse_json(line, max_bytes=MAX_ANSWER_BYTES)
         if not isinstance(answer, dict):
