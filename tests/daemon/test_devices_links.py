@@ -18,7 +18,8 @@ from daemon.device_peer import Caller, Identity, Link, RefusedError, call, chall
 from edgeloop_daemon.devices import connections, links
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
-from edgeloop_shared.messages import LogLine, MetricReported, ResultReported, TaskStarted, encode_event
+from edgeloop_shared.messages import CancelTask, LogLine, MetricReported, ResultReported, TaskStarted, encode_event
+from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, pack_record, split
 
 UPGRADE = {
@@ -218,6 +219,28 @@ async def test_a_gap_ends_the_link_and_what_came_before_is_kept(daemon: DeviceDa
         assert await linked.closed() == 1002
     async with link(phone, streams=(stream,), runs=(run_id,)) as linked:
         assert linked.positions == {stream: 1}
+
+
+async def test_a_run_whose_stored_records_were_lost_here_ends_and_the_link_goes_on(
+    daemon: DeviceDaemon, phone: Identity
+) -> None:
+    async with link(phone) as linked:
+        run_id = await begin(daemon, linked)
+        stream = f"{run_id}.logs"
+        for sequence in (1, 2):
+            await linked.send(stream, line(sequence), sequence=sequence)
+        await linked.acknowledged(stream, 2)
+    sql = "delete from records where stream = ? and sequence = 2"
+    await daemon.database.write(lambda db: db.execute(sql, [stream]))  # as a power cut may do it
+
+    async with link(phone, streams=(stream,), runs=(run_id,)) as linked:
+        assert linked.positions == {stream: 1}
+        await linked.send(stream, line(3), sequence=3)  # the second was acknowledged, so that it has gone
+        await linked.receive(CancelTask)
+        await linked.acknowledged(stream, 3)
+        run = await daemon.runs.get(run_id)
+        assert (run.state, run.error and "lost records" in run.error["message"]) == (RunState.FAILED, True)
+        assert [text.text for text in (await daemon.runs.log(run_id)).items] == ["line 1"]
 
 
 async def test_records_over_a_link_that_is_cut_again_and_again_are_stored_exactly_once_and_in_order(

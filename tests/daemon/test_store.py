@@ -71,6 +71,18 @@ def test_a_file_is_found_by_the_hash_of_its_content(blobs: BlobStore, tmp_path: 
     assert blobs.add_bytes(b"weights" * 1000) == sha256
 
 
+@pytest.mark.parametrize("left", [b"", b"weig"])
+def test_a_blob_that_a_power_cut_has_shortened_is_stored_anew(blobs: BlobStore, tmp_path: Path, left: bytes) -> None:
+    source = tmp_path / "model.mnn"
+    source.write_bytes(b"weights")
+    sha256 = blobs.add_bytes(b"weights")
+    for add in (lambda: blobs.add_bytes(b"weights"), lambda: blobs.add_file(source)):
+        blobs.path(sha256).chmod(0o600)
+        blobs.path(sha256).write_bytes(left)
+        add()
+        assert blobs.open_path(sha256).read_bytes() == b"weights"
+
+
 def test_bytes_with_another_hash_are_dropped(blobs: BlobStore) -> None:
     sha256 = hashlib.sha256(b"right").hexdigest()
     blobs.partial(sha256).write_bytes(b"wrong")

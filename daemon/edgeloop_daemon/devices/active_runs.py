@@ -31,6 +31,7 @@ from edgeloop_shared.errors import (
     DeviceVanishedError,
     EdgeloopError,
     NotFoundError,
+    StorageError,
     TaskFailedError,
 )
 from edgeloop_shared.messages import CancelTask, Hello, RunTask
@@ -194,6 +195,18 @@ class ActiveRuns:
             active = self._runs.get(run_id)
             if active is not None:
                 await self._reported(active, reported)
+
+    async def lost_records(self, device_id: str, stream: str) -> None:
+        """Records that were stored are not here any more: the run ends, and the device is told so."""
+        active = self._runs.get(stream.partition(".")[0])
+        if active is None or active.device != device_id:
+            return
+        error = StorageError(
+            f"This computer has lost records of run {active.id} that it had stored, as happens when its power fails.",
+            hint=f"What is left of it is kept. Run {active.command.script} again.",
+        )
+        self._tell_to_end(device_id, active.id)
+        await self._end(active, RunState.FAILED, error)
 
     async def linked(self, device_id: str, hello: Hello) -> None:
         """The device is back: what it no longer knows of has ended, and what it should not do any more is cancelled."""

@@ -163,7 +163,7 @@ class BundleCollector:
             key = (str(source), status.st_size, status.st_mtime_ns, status.st_ino)
             sha256 = self._known.get(key)
             size = status.st_size
-            if sha256 is None or not self._blobs.hold(sha256):
+            if sha256 is None or not self._blobs.hold(sha256, size):
                 sha256, size = self._blobs.add_file(source)
                 if size == status.st_size and time.time_ns() - status.st_mtime_ns > _SETTLED_NS:
                     if len(self._known) >= _MAX_CACHED:

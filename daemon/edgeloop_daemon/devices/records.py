@@ -115,6 +115,9 @@ class RecordSink(Protocol):
     async def store(self, device_id: str, epoch: str, records: tuple[Record, ...]) -> None:
         """Store records, and do what they say, in one transaction."""
 
+    async def lost_records(self, device_id: str, stream: str) -> None:
+        """Records that were stored are not here any more, and the device has dropped them: the run cannot go on."""
+
 
 class Inbox:
     """The records that come over one link: duplicates are dropped, gaps refused, the rest stored in batches.
@@ -134,6 +137,7 @@ class Inbox:
         self._device_id = device_id
         self._epoch = epoch
         self._positions = dict(positions)
+        self._unheard = set(positions)
         self._acknowledge = acknowledge
         self._batch: list[Record] = []
         self._touched: set[str] = set()
@@ -156,14 +160,20 @@ class Inbox:
             if stream not in self._positions:
                 self._positions |= await self._sink.positions(self._device_id, self._epoch, (stream,))
             expected = self._positions[stream] + 1
-            if record.sequence > expected:
+            if (
+                record.sequence > expected and stream in self._unheard
+            ):  # an earlier link has acknowledged what is missing
+                await self._sink.lost_records(self._device_id, stream)
+                self._positions[stream] = record.sequence
+            elif record.sequence > expected:
                 raise MessageError(
                     f"Records {expected} to {record.sequence - 1} of {stream} are missing.",
                     details={"stream": stream, "expected": expected, "received": record.sequence},
                 )
-            if record.sequence == expected:
+            elif record.sequence == expected:
                 self._positions[stream] = expected
                 self._batch.append(record)
+        self._unheard.discard(stream)
         self._touched.add(stream)
         self._count += 1
         self._waiting.set()

@@ -38,10 +38,16 @@ class BlobStore:
         """Return whether the blob is here, whole."""
         return self.path(sha256).is_file()
 
-    def hold(self, sha256: str) -> bool:
-        """Return whether the blob is here; if so it is wanted again, and is not pruned soon."""
+    def hold(self, sha256: str, size: int) -> bool:
+        """Return whether the blob is here with this size; if so it is wanted again, and is not pruned soon.
+
+        It is not when the power failed before its bytes were on the disk: the file is empty then, or ends too early.
+        """
+        path = self.path(sha256)
         try:
-            os.utime(self.path(sha256))
+            if path.stat().st_size != size:
+                return False
+            os.utime(path)
         except FileNotFoundError:
             return False
         return True
@@ -67,7 +73,7 @@ class BlobStore:
     def add_bytes(self, content: bytes) -> str:
         """Store `content`; return its SHA-256 in hex."""
         sha256 = hashlib.sha256(content).hexdigest()
-        if not self.hold(sha256):
+        if not self.hold(sha256, len(content)):
             temporary = self._temporary()
             try:
                 temporary.write_bytes(content)
@@ -91,7 +97,7 @@ class BlobStore:
                     writer.write(piece)
                     size += len(piece)
             sha256 = digest.hexdigest()
-            if not self.hold(sha256):
+            if not self.hold(sha256, size):
                 self._settle(temporary, sha256)
         finally:
             temporary.unlink(missing_ok=True)

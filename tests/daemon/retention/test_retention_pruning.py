@@ -182,7 +182,7 @@ async def test_a_dry_run_says_the_same_and_removes_nothing(state: State) -> None
 
 async def test_a_blob_that_was_just_asked_for_stays(state: State) -> None:
     sha256 = state.blob(b"model")
-    assert state.blobs.hold(sha256)
+    assert state.blobs.hold(sha256, len(b"model"))
     await state.retention.prune()
     assert state.blobs.has(sha256)
     age = time.time() - BLOB_GRACE_SECONDS - 1
