@@ -11,9 +11,12 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgeloop import trial
 from edgeloop_daemon.debugging.breakpoints import Breakpoints
+from edgeloop_daemon.debugging.device_runs import DeviceRuns
+from edgeloop_daemon.debugging.sessions import open_debugging
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
 from edgeloop_daemon.devices.run_table import Run
@@ -26,6 +29,7 @@ from edgeloop_daemon.http.bench_routes import bench_routes
 from edgeloop_daemon.http.breakpoint_routes import breakpoint_routes
 from edgeloop_daemon.http.check_routes import check_routes
 from edgeloop_daemon.http.daemon_routes import Status, daemon_routes
+from edgeloop_daemon.http.debug_routes import debug_routes
 from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
 from edgeloop_daemon.http.idempotency import IdempotencyKeys
@@ -164,6 +168,13 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 trusted.id, trusted.folder, settings.run.include, settings.run.device, settings.run.memory_mb
             )
 
+        async def workspace_around(folder: Path) -> RunWorkspace:
+            return await run_workspace((await workspaces.open_around(folder)).id)
+
+        sessions = await stack.enter_async_context(
+            open_debugging(database, DeviceRuns(devices.runs, breakpoints), devices.channels, workspace_around)
+        )
+
         async def checks_of(workspace: str) -> Mapping[str, Check]:
             return (await workspaces.settings(await workspaces.get(workspace))).check
 
@@ -189,6 +200,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
             *breakpoint_routes(breakpoints, workspaces),
+            *debug_routes(sessions, run_workspace, streams),
             *token_routes(named),
             *storage_routes(retention),
         )

@@ -118,6 +118,7 @@ def untraced_thread(run: Callable[[], None], name: str) -> None:
     """Start a thread that no debugger stops."""
     thread = threading.Thread(target=run, name=name, daemon=True)
     thread.pydev_do_not_trace = True  # type: ignore[attr-defined]  # how pydevd is told so
+    thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]  # and that no user wants to see it
     thread.start()
 
 

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeloop_companion.runtime import debug_views
 from edgeloop_companion.runtime.control_socket import accept
 from edgeloop_companion.runtime.memory import DEBUGGER_BYTES, MemoryLimit
 from edgeloop_shared.errors import ConflictError, TaskFailedError
@@ -85,6 +86,18 @@ class Debugger:
             accept(connection)
             self._is_taken = True
             self._clients.put(_Client(connection, self._release))
+
+    def stop_at(self, error: BaseException) -> None:
+        """Stop where an exception was raised that the script does not catch, if a client wants that."""
+        if not self._is_taken:
+            return
+        import pydevd
+        from _pydevd_bundle.pydevd_additional_thread_info import set_additional_thread_info
+        from _pydevd_bundle.pydevd_breakpoints import stop_on_unhandled_exception
+
+        thread = threading.current_thread()
+        raised = (type(error), error, error.__traceback__)
+        stop_on_unhandled_exception(pydevd.get_global_debugger(), thread, set_additional_thread_info(thread), raised)
 
     def _release(self) -> None:
         """The client is gone, with a goodbye or without: nothing may stay paused."""
@@ -155,4 +168,5 @@ def _start(clients: _Clients) -> None:
     debugpy.configure(subProcess=False)  # another process of the script is not debugged
     debugpy.listen(("127.0.0.1", 0), in_process_debug_adapter=True)
     hidden = (str(Path(debugpy.__file__).parent), _HIDDEN)
+    debug_views.register()
     PyDevdAPI().set_dont_trace_start_end_patterns(pydevd.get_global_debugger(), hidden, ("debugpy_launcher.py",))

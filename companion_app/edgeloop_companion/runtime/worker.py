@@ -64,7 +64,7 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     try:
         _break_on_operators(folder)
         _make_ready(debugger, order, lambda text: say(event="note", text=text))
-        failure = run_script(order, limit, Path.cwd())
+        failure = run_script(order, limit, Path.cwd(), debugger.stop_at)
     except TaskFailedError as error:
         failure = error
     if failure is not None:
@@ -72,8 +72,13 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     return 0 if failure is None else 1
 
 
-def run_script(order: Order, limit: MemoryLimit, folder: Path) -> TaskFailedError | None:
-    """Run the script as `python <script> <arguments>` would; return what went wrong in it."""
+def run_script(
+    order: Order, limit: MemoryLimit, folder: Path, on_uncaught: Callable[[BaseException], None]
+) -> TaskFailedError | None:
+    """Run the script as `python <script> <arguments>` would; return what went wrong in it.
+
+    `on_uncaught` gets what it does not catch: for a debugger that is nobody's exception only here.
+    """
     script = folder / order.script
     sys.argv = [order.script, *order.arguments]
     sys.path.insert(0, str(script.parent))
@@ -83,6 +88,7 @@ def run_script(order: Order, limit: MemoryLimit, folder: Path) -> TaskFailedErro
     except SystemExit as stop:
         return describe_exit(stop, folder)
     except BaseException as error:
+        on_uncaught(error)
         failure = limit.explain(error, describe_failure(error, folder))
         sys.stderr.write(failure.details["traceback"])
         return failure

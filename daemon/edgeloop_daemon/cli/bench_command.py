@@ -12,8 +12,8 @@ from edgeloop_daemon.cli.bench_table import print_bench
 from edgeloop_daemon.cli.following import follow_tool
 from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import print_json
-from edgeloop_daemon.cli.run_commands import workspace_path
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.workspace_files import workspace_path
 from edgeloop_shared.benchmarks import MAX_ROUNDS, MAX_RUNS, MAX_THREADS, BenchResult
 from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import InvalidInputError

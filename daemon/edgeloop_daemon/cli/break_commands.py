@@ -9,8 +9,8 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Record
 from edgeloop_daemon.cli.output import print_json, print_table
-from edgeloop_daemon.cli.run_commands import workspace_path
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.workspace_files import workspace_path
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.operator_breakpoints import ACTIONS
 

@@ -39,6 +39,11 @@ class Client:
         """Return whether the daemon lives and has told where it listens."""
         return self.folders.runtime.exists() and process_lock.is_held(self.folders.lock)
 
+    def address(self) -> tuple[int, str]:
+        """Return the API's port and its token. Raises `DaemonUnreachableError`."""
+        runtime = _read_runtime(self.folders.runtime)
+        return int(runtime["port"]), str(runtime["token"])
+
     def close(self) -> None:
         """Close the connection; a later call opens a new one."""
         if self._connection is not None:
@@ -153,7 +158,7 @@ class Client:
             response = connection.getresponse()
             while chunk := response.read(_CHUNK_BYTES):
                 if response.status >= 400:
-                    raise _error_of(response.status, chunk + response.read())
+                    raise error_of(response.status, chunk + response.read())
                 yield chunk
         except (OSError, http.client.HTTPException) as error:
             self.close()
@@ -162,15 +167,14 @@ class Client:
                 hint=f"See its log in {self.folders.logs}, then start it with `edgeloop up`.",
             ) from None
         if response.status >= 400:
-            raise _error_of(response.status, b"")
+            raise error_of(response.status, b"")
 
     def _connected(self) -> http.client.HTTPConnection:
         import http.client  # as in `_send`
 
         if self._connection is None:
-            runtime = _read_runtime(self.folders.runtime)
-            self._token = str(runtime["token"])
-            self._connection = http.client.HTTPConnection("127.0.0.1", int(runtime["port"]), timeout=self._timeout)
+            port, self._token = self.address()
+            self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=self._timeout)
         return self._connection
 
 
@@ -190,7 +194,8 @@ def _query_text(value: Any) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
-def _error_of(status: int, data: bytes) -> EdgeloopError:
+def error_of(status: int, data: bytes) -> EdgeloopError:
+    """Return the error of a refusing answer, as the class that it had in the daemon."""
     try:
         problem = json.loads(data)
         return error_from_dict({**problem, "message": problem["detail"]})

@@ -48,6 +48,8 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("traces", "trace_commands", "List the traces of this workspace's runs, newest first."),
     ),
     "Debugging": (
+        Listed("debug", "debug_command", "Debug TASK, a script, on a device; ARGUMENTS are its own."),
+        Listed("dap", "dap_command", "Be an editor's debug adapter, on standard input and output."),
         Listed("break", "break_commands", "Breakpoints that are kept with the workspace: add, list, remove."),
     ),
     "Jobs": (

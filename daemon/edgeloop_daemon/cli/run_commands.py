@@ -10,11 +10,13 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.debug_command import debug_task
 from edgeloop_daemon.cli.following import follow_run
 from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import print_trace, show_trace
+from edgeloop_daemon.cli.workspace_files import script_arguments, workspace_path
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
@@ -44,6 +46,7 @@ from edgeloop_shared.operator_breakpoints import ACTIONS
 @click.option("--when", metavar="CONDITION", help="The condition of each --break that has none.")
 @click.option("--action", type=click.Choice(tuple(ACTIONS)), help="What each --break does (default: report).")
 @click.option("--no-breaks", is_flag=True, help="Leave out the workspace's breakpoints on operators.")
+@click.option("--debug", "under_debugger", is_flag=True, help="Debug it, as `edgeloop debug` does.")
 @click.option("--detach", is_flag=True, help="Return at once; `edgeloop logs -f ID` follows.")
 @click.option("--summary", is_flag=True, hidden=True, help="Show the trace at the end: `edgeloop trace SCRIPT`.")
 @json_option
@@ -61,6 +64,7 @@ def run(
     when: str | None,
     action: str | None,
     no_breaks: bool,
+    under_debugger: bool,
     detach: bool,
     summary: bool,
 ) -> None:
@@ -68,12 +72,15 @@ def run(
 
     The script, the workspace's Python files, what `[run] include` names and every argument that is a file travel with it.
     """
+    if under_debugger:
+        debug_task(session, script, arguments, device=device, include=include)
+        return
     workspace = session.workspace()
     client = session.daemon()
     root = Path(workspace["path"])
     body = {
         "script": workspace_path(root, session.folder / script),
-        "arguments": [_argument(root, session.folder, text) for text in arguments],
+        "arguments": script_arguments(root, session.folder, arguments),
         "device": chosen_device(client, device),
         "include": list(include),
         "trace": trace,
@@ -140,26 +147,10 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
     print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
 
 
-def workspace_path(root: Path, path: Path) -> str:
-    """Return `path` relative to the workspace; a path outside of it stays absolute, for the daemon to refuse clearly."""
-    try:
-        return path.resolve().relative_to(root).as_posix()
-    except ValueError:
-        return str(path)
-
-
 def _breakpoint(text: str, when: str | None, action: str | None) -> Record:
     """Return the breakpoint that `SELECTOR` or `SELECTOR when CONDITION` names."""
     selector, _, condition = text.partition(" when ")
     return {"kind": "operator", "selector": selector, "condition": condition or when, "action": action}
-
-
-def _argument(root: Path, folder: Path, text: str) -> str:
-    """Return a script's argument as the device needs it: a file of the workspace by its path from the workspace's root."""
-    path = folder / text
-    if text and not text.startswith("-") and path.exists() and path.resolve().is_relative_to(root) and folder != root:
-        return path.resolve().relative_to(root).as_posix()
-    return text
 
 
 def _save_files(client: Client, record: Record, folder: Path) -> list[Path]:

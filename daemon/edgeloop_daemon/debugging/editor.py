@@ -144,9 +144,9 @@ class Editor:
         self._is_attaching = True
         try:
             given = launch_arguments(request.arguments)
-            session = self._session or await self._chosen(request, given)
+            folder = given.where or self._folder
+            session = self._session or await self._chosen(request, given, folder)
             self._session = session
-            folder = given.folder or self._folder
             await session.attach(self, just_my_code=given.justMyCode, folder=folder)
         finally:
             self._is_attaching = False
@@ -154,8 +154,7 @@ class Editor:
         self._answer(request, {})
         self._write(Event(0, "initialized", {}))
 
-    async def _chosen(self, request: Request, given: LaunchArguments) -> DebugSession:
-        folder = given.folder or self._folder
+    async def _chosen(self, request: Request, given: LaunchArguments, folder: str | None) -> DebugSession:
         if request.command == "attach" and (given.task is None or attach_choice(given)):
             return await self._sessions.find(attach_choice(given), folder)
         self._has_launched = True

@@ -33,6 +33,13 @@ class LaunchArguments:
     session: str | None = field(default=None, metadata={"max_length": 64})
     run: str | None = field(default=None, metadata={"max_length": 64})
 
+    @property
+    def where(self) -> str | None:
+        """A folder of the workspace: the one that is named, else that of a task whose path is absolute."""
+        if self.folder is None and self.task is not None and self.task.startswith("/"):
+            return str(Path(self.task).parent)
+        return self.folder
+
 
 _NAMES = frozenset(one.name for one in fields(LaunchArguments))
 

@@ -14,21 +14,29 @@ from edgeloop_daemon.debugging.records import Session, SessionPlan
 from edgeloop_daemon.debugging.sessions import DebugSessions
 from edgeloop_daemon.http.debug_socket import serve_editor
 from edgeloop_daemon.http.routes import Call, Route
-from edgeloop_daemon.http.run_routes import FindWorkspace, StartRun
+from edgeloop_daemon.http.run_routes import FindWorkspace
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_shared.errors import ConflictError, DebuggerError, DeviceUnavailableError, InvalidInputError
+from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 _ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class StartDebugSession(StartRun):
-    """What to debug, as for a run.
+class StartDebugSession:
+    """What to debug. `device` is an id or a name (null: the workspace's, else the only linked one).
 
-    With `wait` the script begins when an editor has attached; without, at once, with the workspace's breakpoints.
-    `just_my_code` lets steps and exceptions stop in the workspace's files alone.
+    `memory_mb` is what the script may allocate, in MiB (null: the workspace's setting, else the device's own bound). With
+    `wait` the script begins when an editor has attached; without, at once, with the workspace's breakpoints. `just_my_code` lets
+    steps and exceptions stop in the workspace's files alone.
     """
 
+    script: str = field(metadata={"min_length": 1, "max_length": 512})
+    arguments: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
+    device: str | None = None
+    include: tuple[str, ...] = field(default=(), metadata={"max_length": 256})
+    trace: bool = False
+    memory_mb: int | None = field(default=None, metadata={"ge": MIN_MEMORY_MB, "le": MAX_MEMORY_MB})
     wait: bool = False
     stop_on_entry: bool = False
     just_my_code: bool = True

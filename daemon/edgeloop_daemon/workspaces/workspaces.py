@@ -70,6 +70,21 @@ class Workspaces:
             await self._check_repository(path)
         return await self._enter(path, settings.name, is_trusted=trust)
 
+    async def open_around(self, folder: Path) -> Workspace:
+        """Open the workspace that an absolute folder lies in. Raises `InvalidInputError` when it lies in none."""
+
+        def find() -> Path | None:
+            around = (folder, *folder.parents)
+            return next((path for path in around if (path / SETTINGS_FILE).is_file()), None)
+
+        found = await asyncio.to_thread(find)
+        if found is None:
+            raise InvalidInputError(
+                f"{str(folder)[:512]} is not in a workspace: neither it nor a folder above it holds an {SETTINGS_FILE}.",
+                hint="Open a folder of a workspace, or make one: `edgeloop init`.",
+            )
+        return await self.open(found)
+
     async def create(self, path: Path, template: str, *, name: str | None = None) -> Workspace:
         """Create a workspace at the absolute `path` from a template, make it a repository, open and trust it.
 

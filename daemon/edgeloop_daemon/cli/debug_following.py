@@ -1,0 +1,144 @@
+"""Following a debug session in the terminal: the script's output, and where it stops with what is in sight there."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.following import raise_error_of
+from edgeloop_daemon.cli.output import clean
+from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
+
+_POLL_SECONDS = 0.25
+_AROUND = 2
+_MAX_FRAMES = 5
+_MAX_LOCALS = 12
+_WIDTH = 79
+
+
+def follow_session(client: Client, session: Record, workspace: Record, *, quiet: bool) -> Record:
+    """Wait until a session ends and return it with its `pauses` and its `run`; Ctrl-C ends it and its run.
+
+    Raises the run's error.
+    """
+    name = session["id"]
+    view = _View(client, Path(workspace["path"]), name, quiet=quiet)
+    view.say(f"Debug session {name}: {session['script']} as run {session['run']}.")
+    try:
+        ended = view.follow(workspace["id"])
+    except KeyboardInterrupt:
+        Client(client.folders).delete(f"/debug/sessions/{name}")
+        raise CancelledByUserError("The debug session and its run were ended.") from None
+    if ended["run"] is None:
+        raise error_from_dict(ended["error"]) if ended["error"] else EdgeloopError(ended["message"])
+    run = client.get(f"/runs/{ended['run']}")
+    if run["state"] in ("failed", "cancelled"):
+        raise_error_of(run)
+    if ended["error"]:
+        raise error_from_dict(ended["error"])
+    view.say(ended["message"])
+    return {**ended, "pauses": view.pauses}
+
+
+class _View:
+    """What the terminal shows of one session."""
+
+    def __init__(self, client: Client, root: Path, name: str, *, quiet: bool) -> None:
+        self._client = client
+        self._root = root
+        self._name = name
+        self._quiet = quiet
+        self._log_offset = 0
+        self._run = ""
+        self.pauses: list[Record] = []
+
+    def say(self, text: str) -> None:
+        if not self._quiet:
+            click.echo(clean(text), err=True)
+
+    def follow(self, workspace: str) -> Record:
+        cursor: int | None = 0
+        while True:
+            query: dict[str, Any] = {"kinds": "debug", "workspace": workspace, "since": cursor, "wait": _POLL_SECONDS}
+            page = self._client.get("/events", **query)
+            cursor = page["next"]
+            self._print_log()
+            for event in page["items"]:
+                if event["data"].get("session") == self._name:
+                    self._show(event["kind"], event["data"])
+            state = self._client.get(f"/debug/sessions/{self._name}")
+            if state["state"] == "ended" and not page["items"]:
+                self._print_log()
+                return state
+
+    def _show(self, kind: str, data: Record) -> None:
+        if kind == "debug.started":
+            self._run, self._log_offset = data["run"], 0
+        elif kind == "debug.paused":
+            self.pauses.append(data)
+            self._show_pause(data)
+        elif kind == "debug.output":
+            self.say(data["text"])
+        elif kind == "debug.waiting":
+            self.say(
+                f"The script waits for an editor: `edgeloop dap --session {self._name}`, see `edgeloop debug --config`."
+            )
+        elif kind == "debug.link-lost":
+            self.say("The link to the device is lost; the session goes on when it is back.")
+
+    def _print_log(self) -> None:
+        if not self._run:
+            return
+        page = self._client.get(f"/runs/{self._run}/log", offset=self._log_offset)
+        self._log_offset = page["next_offset"]
+        if not self._quiet:
+            for item in page["items"]:
+                click.echo(clean(item["text"]), file=sys.stdout if item["source"] == "stdout" else sys.stderr)
+
+    def _show_pause(self, pause: Record) -> None:
+        if self._quiet:
+            return
+        why = pause["reason"] + (f": {pause['description']}" if pause["description"] else "")
+        self.say(f"Paused at {pause['file']}:{pause['line']} in {pause['function']} ({why})")
+        for line in self._source(pause):
+            self.say(line)
+        try:
+            self._show_stack(pause["thread"])
+        except EdgeloopError:
+            self.say("  (it has gone on)")
+            return
+        if len(self.pauses) == 1:
+            self.say(f"An editor goes on from here (`edgeloop dap --session {self._name}`); Ctrl-C ends the run.")
+
+    def _source(self, pause: Record) -> list[str]:
+        """Return the lines around a pause in a file of the workspace."""
+        path = self._root / (pause["file"] or "")
+        if not pause["line"] or not path.is_file() or not path.resolve().is_relative_to(self._root):
+            return []
+        lines = path.read_text(errors="replace").splitlines()
+        first = max(1, pause["line"] - _AROUND)
+        shown = enumerate(lines[first - 1 : pause["line"] + _AROUND], first)
+        return [f"{'>' if at == pause['line'] else ' '}{at:5} | {text}"[:_WIDTH] for at, text in shown]
+
+    def _show_stack(self, thread: int) -> None:
+        frames = self._ask("stackTrace", threadId=thread, startFrame=0, levels=_MAX_FRAMES)["stackFrames"]
+        for frame in frames[1:]:
+            path = str((frame.get("source") or {}).get("path", ""))
+            self.say(f"  called by {frame['name']} at {path.removeprefix(f'{self._root}/')}:{frame['line']}"[:_WIDTH])
+        scopes = self._ask("scopes", frameId=frames[0]["id"])["scopes"] if frames else []
+        if scopes:
+            found = self._ask("variables", variablesReference=scopes[0]["variablesReference"])["variables"]
+            for one in found[:_MAX_LOCALS]:
+                text = f"  {one['name']} = {' '.join(one['value'].split())}"
+                self.say(text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "...")
+            if len(found) > _MAX_LOCALS:
+                self.say(f"  and {len(found) - _MAX_LOCALS} more")
+
+    def _ask(self, command: str, **arguments: Any) -> Record:
+        path = f"/debug/sessions/{self._name}/requests"
+        body: Record = self._client.post(path, {"command": command, "arguments": arguments})["body"]
+        return body
