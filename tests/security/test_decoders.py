@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from security.fuzzing.cases import BrokenPromiseError, outcomes
-from security.fuzzing.decoders import Decoder, decoders
+from security.fuzzing.decoder import Decoder
+from security.fuzzing.decoders import decoders
 
 CASES = 250
 

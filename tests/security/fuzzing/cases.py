@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from security.fuzzing.decoders import Decoder
+from security.fuzzing.decoder import Decoder
 from security.fuzzing.mutations import mutated
 
 MAX_SECONDS = 5.0  # of one input, in this process's own time: far above any honest one, far below a denial of service

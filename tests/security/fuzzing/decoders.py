@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import subprocess
 import sys
@@ -18,32 +17,25 @@ import onnx
 from aiohttp import web
 from multidict import CIMultiDict
 from onnx import TensorProto, helper, numpy_helper
+from security.fuzzing.decoder import Decoder, golden, of_file
+from security.fuzzing.file_decoders import files
 
 from edgeloop_companion.link import blobs as companion_blobs
 from edgeloop_companion.link.device_port import decode_refusal
-from edgeloop_companion.link.pairings import Pairings
-from edgeloop_companion.link.spool import RunSpool, SpoolDamagedError, SpooledRecord, SpoolState
-from edgeloop_companion.runtime.bundles import read_manifest
-from edgeloop_companion.runtime.commands import CommandLog
-from edgeloop_companion.runtime.journal import Cursor, JournalReader, Kind, pack_entry
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_report
-from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.streams import FrameSplitter, LineSplitter
 from edgeloop_daemon.devices import blob_transfers, device_port
 from edgeloop_daemon.http import websocket
 from edgeloop_daemon.http.server_sent_events import last_event_id
 from edgeloop_daemon.http.validation import validate_json
 from edgeloop_daemon.jobs.job import Metric, Progress
-from edgeloop_daemon.jobs.log_page import read_log_page
-from edgeloop_daemon.workspaces.settings import load_settings
-from edgeloop_plugins.git_flow.examination import examine
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.onnx_file import read_onnx
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.channels import pack_channel_frame, pack_ending, read_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, SettingsError, error_from_dict
+from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, error_from_dict
 from edgeloop_shared.messages import (
     MAX_EVENT_BYTES,
     LogLine,
@@ -57,29 +49,13 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.pairing import parse_code, parse_offer
-from edgeloop_shared.records import Priority, join, pack_record, unpack_record
+from edgeloop_shared.records import join, pack_record, unpack_record
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.sample_inputs import stored_samples
 from edgeloop_task.tensors import TensorInfo
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden" / "v1"
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """`decode` takes each of `seeds`, and raises nothing but `errors` for anything else.
-
-    `encode` is its inverse, where there is one: what was decoded survives another round.
-    """
-
-    name: str
-    seeds: tuple[bytes, ...]
-    decode: Callable[[bytes], Any]
-    errors: tuple[type[Exception], ...]
-    encode: Callable[[Any], bytes] | None = None
-    is_json: bool = False
 
 
 def decoders(folder: Path) -> tuple[Decoder, ...]:
@@ -91,14 +67,9 @@ def decoders(folder: Path) -> tuple[Decoder, ...]:
         *_typed(),
         *_headers(),
         *_reports(),
-        *_files(folder),
+        *files(folder),
         *_models(folder),
     )
-
-
-def _golden(file: str, *names: str) -> tuple[bytes, ...]:
-    frames: dict[str, str] = json.loads((GOLDEN / file).read_text())
-    return tuple(text.encode() for name, text in frames.items() if not names or name in names)
 
 
 def _json(name: str, kind: type[T], seeds: Sequence[bytes], max_bytes: int = 4096) -> Decoder:
@@ -119,9 +90,9 @@ def _messages() -> Iterator[Decoder]:
         ("finish", PairFinish),
         ("finished", PairFinished),
     ):
-        yield _json(f"pairing {name}", kind, _golden("pairing_messages.json", name))
-    yield _json("log line", LogLine, _golden("log_lines.json"), 128 * 1024)
-    yield _json("manifest", BundleManifest, _golden("manifests.json"), MAX_MANIFEST_BYTES)
+        yield _json(f"pairing {name}", kind, golden("pairing_messages.json", name))
+    yield _json("log line", LogLine, golden("log_lines.json"), 128 * 1024)
+    yield _json("manifest", BundleManifest, golden("manifests.json"), MAX_MANIFEST_BYTES)
     yield _json("progress of a job", Progress, [b'{"fraction":0.5,"message":"half"}'])
     yield _json("metric of a job", Metric, [b'{"tag":"loss","step":3,"value":0.5,"time":1.0}'])
     yield _json(
@@ -133,13 +104,13 @@ def _messages() -> Iterator[Decoder]:
     )
     yield Decoder(
         "link message",
-        _golden("messages.json"),
+        golden("messages.json"),
         lambda data: decode_message(data.decode("utf-8", "surrogatepass")),
         (MessageError, UnicodeDecodeError),  # aiohttp refuses a text frame that is no UTF-8
         lambda message: encode_message(message).encode(),
         True,
     )
-    yield Decoder("event", _golden("events.json"), decode_event, (MessageError,), encode_event, True)
+    yield Decoder("event", golden("events.json"), decode_event, (MessageError,), encode_event, True)
     refused = b'{"code":"no-window","message":"gone","hint":"again","details":{"a":[1]}}'
     yield Decoder(
         "refusal of a daemon",
@@ -170,13 +141,13 @@ def _subscriptions() -> Iterator[Decoder]:
 
 
 def _frames() -> Iterator[Decoder]:
-    records = tuple(bytes.fromhex(text.decode()) for text in _golden("records.json"))
+    records = tuple(bytes.fromhex(text.decode()) for text in golden("records.json"))
     yield Decoder("record", records, unpack_record, (MessageError,), pack_record)
-    frames = tuple(bytes.fromhex(text.decode()) for text in _golden("channel_frames.json"))
+    frames = tuple(bytes.fromhex(text.decode()) for text in golden("channel_frames.json"))
     yield Decoder("channel frame", frames, unpack_channel_frame, (MessageError,), pack_channel_frame)
     ending = b'{"code":"conflict","message":"Taken.","hint":"Wait."}'
     yield Decoder("end of a channel", (ending, b""), read_ending, (MessageError,), pack_ending, True)
-    batches = tuple(bytes.fromhex(text.decode()) for text in _golden("trace_batches.json"))
+    batches = tuple(bytes.fromhex(text.decode()) for text in golden("trace_batches.json"))
     yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
     yield Decoder("records in parts", (b"\1a\0b", b"\1\1\1", b"\0"), _joined, (MessageError,))
 
@@ -197,7 +168,7 @@ def _typed() -> Iterator[Decoder]:
 
     yield Decoder(
         "offer",
-        _golden("offers.json"),
+        golden("offers.json"),
         lambda data: parse_offer(text(data)),
         (InvalidInputError,),
         lambda offer: offer.text().encode(),
@@ -256,8 +227,8 @@ def _reports() -> Iterator[Decoder]:
     def frame(kind: int, payload: bytes) -> bytes:
         return struct.pack("<IB", len(payload), kind) + payload
 
-    events = _golden("events.json", "metric", "result", "operator table")
-    batch = bytes.fromhex(_golden("trace_batches.json", "three events")[0].decode())
+    events = golden("events.json", "metric", "result", "operator table")
+    batch = bytes.fromhex(golden("trace_batches.json", "three events")[0].decode())
     named = frame(KIND_JSON, b'{"type":"file","path":"/x/y","name":"y"}')
     frames = (*(frame(KIND_JSON, event) for event in events), frame(KIND_TRACES, batch), named)
     yield Decoder("reports of a script", (*frames, b"".join(frames)), _read_reports, ())
@@ -278,102 +249,6 @@ def _lines(data: bytes) -> list[str]:
     return lines
 
 
-def _files(folder: Path) -> Iterator[Decoder]:
-    def at(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-        def write_and_read(data: bytes) -> Any:
-            path.write_bytes(data)
-            return read(path)
-
-        return write_and_read
-
-    settings = (
-        b'name = "Digits"\n[train]\ncommand = "python train.py --name \'two words\'"\n'
-        b'[train.data]\ndigits = "data/digits"\n[run]\ninclude = ["*.mnn"]\ndevice = "Pixel"\n'
-    )
-    yield Decoder(
-        "edgeloop.toml",
-        (settings, b'name = "a"\n'),
-        at("workspace/edgeloop.toml", lambda path: load_settings(path.parent)),
-        (SettingsError,),
-    )
-    pairing = {
-        "device_id": "d1",
-        "device_key": "0a" * 32,
-        "fingerprint": "0b" * 32,
-        "addresses": ["10.0.0.2"],
-        "port": 443,
-        "host_name": "desk",
-    }
-    stored = json.dumps({"version": 1, "pairings": [pairing]}).encode()
-    yield Decoder(
-        "pairings of a device",
-        (stored,),
-        at("pairings.json", lambda path: list(Pairings(path))),
-        (SettingsError,),
-        None,
-        True,
-    )
-    spool = RunSpool(folder / "seed")
-    (folder / "seed").mkdir()
-    records = [SpooledRecord(Priority.LOGS, number, 0, 5, payload=b"lines") for number in (1, 2)]
-    spool.write(SpoolState(last={**SpoolState().last, Priority.LOGS: 2}), SpoolState(files={"ab": 3}), records)
-    yield Decoder(
-        "spool of a run",
-        ((folder / "seed" / "spool.1").read_bytes(),),
-        at("spooled/spool.1", lambda path: RunSpool(path.parent).load()),
-        (SpoolDamagedError,),
-    )
-    yield Decoder(
-        "journal of a worker",
-        (pack_entry(Kind.STDOUT, 5, b"a\nb") + pack_entry(Kind.REPORT, 6, b"\1{}"),),
-        at("journal/journal.1", lambda path: JournalReader(path.parent, Cursor()).read()),
-        (),
-    )
-    yield Decoder(
-        "results of commands",
-        (b'\n{"command_id":"c1","error":null}\n{"command_id":"c2","error":{"code":"conflict","message":"No."}}',),
-        at("commands.jsonl", lambda path: CommandLog(path).load()),
-        (),
-    )
-    yield Decoder(
-        "end of a worker",
-        (b'{"code": -11, "last_lines": ["a"], "reason": null, "lost_bytes": 0, "peak_bytes": 5}   ',),
-        at("worker/end", lambda path: RunFolder(path.parent).end()),
-        (),
-    )
-    yield Decoder(
-        "manifest of a bundle",
-        _golden("manifests.json"),
-        lambda data: read_manifest(data, "task.py"),
-        (InvalidInputError,),
-        None,
-        True,
-    )
-    yield Decoder(
-        "log of a job",
-        ("Grüße\nzwei\n".encode(), b"\xf0\x9f\x98\x80" * 30),
-        at("log", lambda path: read_log_page(path, 3, 64, is_ended=True)),
-        (),
-    )
-    git = folder / "repository"
-    subprocess.run(["git", "init", "-q", str(git)], check=True, capture_output=True)
-    configuration = (
-        (git / ".git" / "config").read_bytes(),
-        b'[core]\n\tsshCommand = "x; y"\n[include]\n\tpath = other\n[includeIf "gitdir:/"]\n\tpath = ../../x\n'
-        b'[filter "a"]\n\tclean = z\n',
-    )
-
-    def examined(path: Path) -> Any:
-        sentences = examine(path.parents[1])
-        assert all(sentence.isprintable() for sentence in sentences), sentences
-        return sentences
-
-    yield Decoder("configuration of a repository", configuration, at("repository/.git/config", examined), ())
-
-
 def _models(folder: Path) -> Iterator[Decoder]:
     sources = _onnx_models()
     made = folder / "made"
@@ -388,13 +263,7 @@ def _models(folder: Path) -> Iterator[Decoder]:
     mnn = ((made / "network.mnn").read_bytes(),)
 
     def at(name: str, read: Callable[[Path], Any]) -> Callable[[bytes], Any]:
-        path = folder / name
-
-        def write_and_read(data: bytes) -> Any:
-            path.write_bytes(data)
-            return read(path)
-
-        return write_and_read
+        return of_file(folder / name, read)
 
     yield Decoder("ONNX file", sources, at("model.onnx", read_onnx), (ModelError,))
     yield Decoder("MNN file of a script", mnn, at("script.mnn", read_model_file), (ModelError,))
