@@ -1,10 +1,18 @@
-"""What all tests share: how many run at a time, and that in CI a test that is skipped has not passed."""
+"""What all tests share: how many run at a time, and that in CI a test that is skipped has not passed.
+
+Property tests run the same examples everywhere, so that a failure in CI is a failure at the desk.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+from hypothesis import settings
+
+# Here, because it holds for what is decorated later: no test module is read before.
+settings.register_profile("edgeloop", derandomize=True, deadline=None, max_examples=300, database=None)
+settings.load_profile("edgeloop")
 
 EXPECTED_SKIPS = ("needs macOS",)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeloop_companion.link.outbox import Outbox, RunRecords
@@ -342,6 +342,7 @@ async def test_an_error_of_the_disk_that_is_not_its_size_is_raised(
         await run.append([(EVENTS, b"e")])
 
 
+@settings(max_examples=100)  # each writes files
 @given(
     cuts=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), st.booleans()), max_size=6),
     count=st.integers(1, 40),

@@ -81,11 +81,14 @@ async def test_an_editor_is_never_slowed_down() -> None:
 
 async def test_whoever_tries_many_tokens_is_limited_and_nobody_else() -> None:
     async with served() as api:
-        answers = [await api.get("wrong") for _ in range(int(WRONG_TOKEN_BURST) + 20)]
+        answers: list[tuple[int, str | None]] = []
+        while all(
+            status == 401 for status, _ in answers
+        ):  # many at once: a slow computer gives the tries back meanwhile
+            answers += await asyncio.gather(*(api.get("wrong") for _ in range(20)))
         assert (await api.get())[0] == 200
-    statuses = [status for status, _ in answers]
-    assert statuses[: int(WRONG_TOKEN_BURST)] == [401] * int(WRONG_TOKEN_BURST)
-    assert answers[-1] == (429, "1")
+    assert answers.count((401, None)) >= WRONG_TOKEN_BURST
+    assert set(answers) == {(401, None), (429, "1")}
 
 
 async def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
