@@ -17,7 +17,7 @@ import performance
 import reference
 
 import edgeloop
-from edgeloop_daemon.http.api import PREFIX
+from edgeloop_daemon.http.guards import PREFIX
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_shared import bundles, messages, models, operator_hits, traces
 
@@ -46,7 +46,9 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "patterns": reference.patterns_table,
     "hooks": reference.hooks_reference,
     "declarations": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.declarations"),
-    "job-context": lambda: reference.plugin_api_reference(lambda value: value is edgeloop.JobContext),
+    "job-context": lambda: reference.plugin_api_reference(
+        lambda value: value in (edgeloop.JobContext, edgeloop.DeviceRun)
+    ),
     "plugin-tools": lambda: reference.plugin_api_reference(
         lambda value: value.__module__ in ("edgeloop.handlers", "edgeloop.metrics")
     ),

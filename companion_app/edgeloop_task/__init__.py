@@ -15,6 +15,7 @@ from edgeloop_task.operator_breakpoint import OperatorBreakpoint, Recording, bre
 from edgeloop_task.operator_hit import HitTensor, OperatorHit
 from edgeloop_task.reporting import report_file, report_metric, report_result
 from edgeloop_task.spans import Span, span
+from edgeloop_task.stages import stage
 from edgeloop_task.tensor_comparison import TensorComparison
 from edgeloop_task.tensor_statistics import TensorStatistics
 from edgeloop_task.tensors import TensorInfo
@@ -41,6 +42,7 @@ __all__ = [
     "report_metric",
     "report_result",
     "span",
+    "stage",
     "trace",
     "watch",
 ]

@@ -35,6 +35,8 @@ class NeedsModuleError(Exception):
 class InterpreterSession:
     """A session of an `Interpreter`; see `Session`."""
 
+    shows_operators = True
+
     def __init__(self, path: Path, file: ModelFile, *, threads: int, precision: Precision, backend: str) -> None:
         self._path = path
         engine = mnn()

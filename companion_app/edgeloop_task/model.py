@@ -148,6 +148,11 @@ class Model:
         return Timing(tuple(samples))
 
     @property
+    def shows_operators(self) -> bool:
+        """Whether its runs can be observed operator by operator: not those of a model with control flow."""
+        return self._open_session().shows_operators
+
+    @property
     def session_memory_bytes(self) -> int:
         """What MNN says its session takes, for the present input shapes; 0 for a model with control flow."""
         return self._open_session().memory_bytes

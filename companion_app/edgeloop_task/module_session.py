@@ -29,6 +29,8 @@ _ELSEWHERE = re.compile(r"Can't Find type=\d+ backend, use \d+ instead")  # all 
 class ModuleSession:
     """A loaded module; see `Session`."""
 
+    shows_operators = False
+
     def __init__(self, path: Path, file: ModelFile, *, threads: int, precision: Precision, backend: str) -> None:
         self._path = path
         self._expr, nn = mnn_modules()

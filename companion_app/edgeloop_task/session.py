@@ -22,6 +22,8 @@ class Session(Protocol):
     """A loaded model. It is used by one thread at a time."""
 
     inputs: tuple[TensorInfo, ...]
+    shows_operators: bool
+    """Whether `run_observed` can observe anything."""
 
     @property
     def outputs(self) -> tuple[TensorInfo, ...]:

@@ -34,6 +34,7 @@ from edgeloop_daemon.http.device_routes import device_routes
 from edgeloop_daemon.http.event_routes import event_routes
 from edgeloop_daemon.http.idempotency import IdempotencyKeys
 from edgeloop_daemon.http.job_routes import job_routes
+from edgeloop_daemon.http.job_run_routes import job_run_routes
 from edgeloop_daemon.http.named_tokens import open_named_tokens
 from edgeloop_daemon.http.operator_routes import operator_routes
 from edgeloop_daemon.http.plugin_routes import plugin_routes
@@ -47,6 +48,7 @@ from edgeloop_daemon.http.tokens import Tokens
 from edgeloop_daemon.http.trace_routes import trace_routes
 from edgeloop_daemon.http.workspace_routes import workspace_routes
 from edgeloop_daemon.jobs.job import Job
+from edgeloop_daemon.jobs.job_doors import JobDoors
 from edgeloop_daemon.jobs.jobs import open_jobs
 from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
@@ -118,16 +120,17 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         log = await stack.enter_async_context(open_event_log(database))
         await _note(database, DaemonStarted(__version__))
         stack.push_async_callback(_note, database, DaemonStopped())
-        jobs = await stack.enter_async_context(open_jobs(folders.jobs, database))
         workspaces = Workspaces(database, plugins)
         blobs = BlobStore(folders.blobs)
         devices = await stack.enter_async_context(
             open_devices(folders, database, blobs, host=options.device_host, port=options.device_port)
         )
         breakpoints = Breakpoints(database)
+        tokens, streams = Tokens(), Streams()
+        doors = JobDoors(tokens, devices.runs.cancel)
+        jobs = await stack.enter_async_context(open_jobs(folders.jobs, database, doors=doors))
         leftovers = TrainingLeftovers(folders.jobs, plugins, workspaces)
         retention = await stack.enter_async_context(open_retention(folders, database, blobs, leftovers))
-        tokens, streams = Tokens(), Streams()
         named = await stack.enter_async_context(open_named_tokens(database, tokens, streams))
         api_port = options.port
 
@@ -192,6 +195,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *plugin_routes(plugins, workspaces, jobs),
             *workspace_routes(workspaces),
             *job_routes(jobs, streams),
+            *job_run_routes(jobs, doors, devices.runs, run_workspace),
             *device_routes(devices.devices, devices.pairing),
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, run_workspace, breakpoints, streams),
@@ -207,6 +211,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         api_port = await stack.enter_async_context(
             local_api(routes, tokens, options.port, streams=streams, keys=IdempotencyKeys(database, work_at))
         )
+        await asyncio.to_thread(doors.announce, api_port)
         runtime = {"pid": os.getpid(), "port": api_port, "token": tokens.issue("runtime file")}
         write_atomically(folders.runtime, json.dumps(runtime))
         stack.callback(folders.runtime.unlink, missing_ok=True)

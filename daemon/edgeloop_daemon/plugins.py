@@ -302,7 +302,11 @@ def _check_schema(name: str, kind: type, mode: Literal["validation", "serializat
 
 
 def _described(declaration: ModelTool | WorkspaceOperation | TrainingBackend) -> dict[str, Any]:
+    judges = not isinstance(declaration, TrainingBackend) and "exit_status" in {
+        one.name for one in dataclasses.fields(declaration.result)
+    }
     return {
+        "judges": judges,
         "name": declaration.name,
         "summary": declaration.summary,
         "parameters": encode(describe_parameters(declaration.parameters)),

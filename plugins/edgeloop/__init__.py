@@ -1,6 +1,6 @@
 """The public plugin API of edgeloop: everything that a plugin may import, and nothing else."""
 
-from edgeloop.context import JobContext
+from edgeloop.context import DeviceRun, JobContext
 from edgeloop.declarations import ModelTool, ProjectTemplate, SourceControl, TrainingBackend, WorkspaceOperation
 from edgeloop.handlers import load_handler
 from edgeloop.hookspecs import hookimpl
@@ -10,6 +10,7 @@ from edgeloop.training import Training, TrainingRun, TrainingState, TrainingStat
 
 __all__ = [
     "DataPath",
+    "DeviceRun",
     "JobContext",
     "MetricPoint",
     "ModelPath",

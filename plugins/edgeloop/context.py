@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class DeviceRun:
+    """A run on a device that has succeeded.
+
+    `id` is the run's, `device` the id of the device and `device_name` its name; `result` is what the script reported with
+    `report_result`, `files` are those of `report_file` by their names, where they lie now. The name and what stands in both are the
+    device's word. `sent_bytes` are those of the files that the device did not have yet, `received_bytes` those of the reported
+    files.
+    """
+
+    id: str
+    device: str
+    device_name: str
+    result: Mapping[str, Any]
+    files: Mapping[str, Path]
+    sent_bytes: int = 0
+    received_bytes: int = 0
 
 
 class JobContext(Protocol):
@@ -45,4 +65,29 @@ class JobContext(Protocol):
         """Run a subprocess whose output goes to the log line by line; return its exit status (negative: minus the signal).
 
         `environment` is added to the present one. `on_line` sees every line as well.
+        """
+
+    def device_path(self, path: Path) -> str:
+        """Return where a file of the workspace or of the job's folder lies on a device, relative to the run's folder.
+
+        Raises `InvalidInputError` for a file elsewhere, which cannot travel.
+        """
+
+    def run_on_device(
+        self,
+        script: Path,
+        arguments: Sequence[str] = (),
+        *,
+        files: Sequence[Path] = (),
+        like: tuple[str, Sequence[str]] | None = None,
+        device: str | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> DeviceRun:
+        """Run a script on a device, wait for its end and return what it reported.
+
+        The script and the `files` that go with it lie in the workspace or in the job's folder; `device_path` says how the script
+        finds them. `like` names a script of the workspace and its arguments: what a run of that takes along goes as well.
+        `device` is an id or a name (None: the workspace's, else the only linked one). `on_line` sees the output line by
+        line, which otherwise goes to the job's log. Raises what the script raised, if that was an error of edgeloop,
+        `TaskFailedError` and its kin for other failures, and `DeviceUnavailableError`. A job that ends takes its runs along.
         """

@@ -14,7 +14,8 @@ class ModelTool:
     """A tool on model files: `edgeloop NAME ...`, `POST /api/v1/workspaces/{workspace}/tools/NAME`.
 
     `handler(parameters, context: JobContext) -> result` runs in a job process. `parameters` and `result` are frozen
-    dataclasses (see `edgeloop.parameters`; a result may be nested).
+    dataclasses (see `edgeloop.parameters`; a result may be nested). A result with a text `report` is shown as that on the command
+    line, which is 80 columns wide; one with an int `exit_status` ends the command with it, 0 or 1, and errors end it with 2.
     """
 
     name: str

@@ -12,6 +12,7 @@ import importlib.resources
 import inspect
 import json
 import math
+import tempfile
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from edgeloop import pretended_device
+from edgeloop.context import DeviceRun
 from edgeloop.declarations import ModelTool, SourceControl, WorkspaceOperation
 from edgeloop.declared import Declared, read_declarations, references
 from edgeloop.handlers import load_handler
@@ -51,7 +54,8 @@ class RecordingContext:
     """A `JobContext` without a daemon: it records what a handler reports, and runs subprocesses for real.
 
     `workspace` is the workspace's root folder, `folder` the job's own, absolute or relative to it. Afterwards `lines`
-    holds the log, subprocesses' output included, `points` the metrics and `reports` the progress as (fraction, message).
+    holds the log, subprocesses' output included, `points` the metrics, `reports` the progress as (fraction, message), and
+    `devices` the names of the devices that scripts were to run on: they run in processes here.
     """
 
     workspace: Path
@@ -60,6 +64,7 @@ class RecordingContext:
     lines: list[str] = field(default_factory=list)
     points: list[MetricPoint] = field(default_factory=list)
     reports: list[tuple[float | None, str]] = field(default_factory=list)
+    devices: list[str | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.folder = self.workspace / self.folder
@@ -103,6 +108,36 @@ class RecordingContext:
                 on_line(line)
 
         return run_command(command, folder=folder or self.workspace, environment=environment, on_line=take)
+
+    def device_path(self, path: Path) -> str:
+        """Return where a file of the workspace or of the job's folder lies on a device."""
+        return pretended_device.device_path(path, self.workspace, self.folder)
+
+    def run_on_device(
+        self,
+        script: Path,
+        arguments: Sequence[str] = (),
+        *,
+        files: Sequence[Path] = (),
+        like: tuple[str, Sequence[str]] | None = None,
+        device: str | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> DeviceRun:
+        """Run the script in a process here, in a folder of its own with nothing but the files, and record `device` in `devices`.
+
+        With `like` all Python files and models of the workspace go along.
+        """
+        self.devices.append(device)
+        more = [path for path in self.workspace.rglob("*") if path.suffix in (".py", ".mnn")] if like else []
+        return pretended_device.run_here(
+            script,
+            arguments,
+            [*files, *(path for path in more if not path.is_relative_to(self.folder))],
+            workspace=self.workspace,
+            folder=self.folder,
+            place=Path(tempfile.mkdtemp(prefix="device-run-", dir=self.folder)),
+            on_line=on_line or self.log,
+        )
 
 
 def call_handler(declaration: ModelTool | WorkspaceOperation, context: RecordingContext, /, **parameters: Any) -> Any:

@@ -42,8 +42,8 @@ def old(tmp_path: Path) -> Path:
 
 async def test_everything_of_the_first_version_is_there_after_its_migration(old: Path, tmp_path: Path) -> None:
     async with open_database(old) as database:
-        jobs = await Jobs(tmp_path / "jobs", database, 1).recent()
-        points = await Jobs(tmp_path / "jobs", database, 1).metrics("j1")
+        jobs = await Jobs(tmp_path / "jobs", database, 1, None).recent()
+        points = await Jobs(tmp_path / "jobs", database, 1, None).metrics("j1")
         run = await RunTable(database).get("r1")
         lines = await RecordLog(database).payloads("r1.logs", max_bytes=1000)
         registry = Registry(database)

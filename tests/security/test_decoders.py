@@ -26,7 +26,8 @@ NAMES = (
     *("spool of a run", "journal of a worker", "results of commands", "end of a worker"),
     *("manifest of a bundle", "log of a job", "configuration of a repository"),
     *("ONNX file", "MNN file of a script", "MNN file of a tool"),
-    *("arrays for a model (.npz)", "arrays that lie (.npz)", "an array for a model (.npy)"),
+    *("arrays for a model (.npz)", "arrays that lie (.npz)"),
+    *("record of a run", "tensors of a run", "an array for a model (.npy)"),
 )
 
 

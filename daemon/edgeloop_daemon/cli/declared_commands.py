@@ -12,10 +12,11 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.declarations import OPERATIONS_HELP, Declarations, Record
 from edgeloop_daemon.cli.following import follow_job
-from edgeloop_daemon.cli.output import clean, print_json, print_table, size
+from edgeloop_daemon.cli.output import clean, clean_lines, print_json, print_table, size
 from edgeloop_daemon.cli.session import Session, json_option
 
 _PATHS = ("model-path", "data-path")
+_ERROR = 2  # the exit status of a tool that judges when it could not
 
 
 def declared_commands(declarations: Declarations) -> dict[str, click.Command]:
@@ -35,8 +36,11 @@ def _command(declaration: Record, path: str) -> click.Command:
     paths = [parameter["name"] for parameter in parameters if parameter["kind"] in _PATHS]
 
     @json_option
-    @click.pass_obj
-    def call(session: Session, /, **values: Any) -> None:
+    @click.pass_context
+    def call(context: click.Context, /, **values: Any) -> None:
+        session: Session = context.obj
+        if declaration.get("judges"):
+            session.error_status = _ERROR
         workspace = session.workspace()
         client = session.daemon()
         body = {
@@ -50,8 +54,12 @@ def _command(declaration: Record, path: str) -> click.Command:
             result = follow_job(client, answer, declaration["name"], show_log=False)["result"]
         if session.as_json:
             print_json(result)
+        elif isinstance(result.get("report"), str):
+            click.echo(clean_lines(result["report"]))
         else:
             print_result(result)
+        if declaration.get("judges"):
+            context.exit(int(result["exit_status"]))
 
     command = click.command(declaration["name"], help=declaration["summary"])(call)
     described = [f"{p['name'].upper()}  {p['description']}" for p in parameters if p["required"]]

@@ -287,8 +287,10 @@ class ActiveRuns:
         active.reported = reported
         active.was_accepted = True
         for _, (sha256, _) in new_files:
-            if sha256 in active.blobs:  # it came from here
+            # It came from here, or another run of the device has brought it: the device is not asked for it again.
+            if self.has_received(active.device, sha256):
                 await self._table.file_received((active.id,), sha256)
+                active.received.add(sha256)
         if reported.failure is not None:
             self._tell_to_end(active.device, active.id)
             await self._end(active, RunState.FAILED, reported.failure)

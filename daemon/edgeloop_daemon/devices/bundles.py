@@ -77,6 +77,23 @@ class DeviceTool:
 
 
 @dataclass(frozen=True)
+class JobScript:
+    """A script that a job runs on a device, with `files` of the workspace and `job_files` of the job's folder `folder`.
+
+    `script` is where it lies in the bundle. With `like`, a script of the workspace, what a run of that would take along goes as
+    well.
+    """
+
+    script: str
+    arguments: tuple[str, ...]
+    files: tuple[str, ...]
+    job_files: tuple[str, ...]
+    folder: Path
+    like: str | None = None
+    like_arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A collected bundle: `manifest` and all `blobs` (SHA-256, the manifest's included) are in the store.
 
@@ -118,6 +135,10 @@ class BundleCollector:
         """Return the bundle of a tool. Raises as `collect` does, `NotFoundError` also for a file of the tool that is not there."""
         return await asyncio.to_thread(self._collect_tool, workspace, tool, include)
 
+    async def collect_job_script(self, workspace: RunWorkspace, job: JobScript) -> Bundle:
+        """Return the bundle of a job's script. Raises as `collect_tool` does."""
+        return await asyncio.to_thread(self._collect_job_script, workspace, job)
+
     def _collect(
         self,
         workspace: RunWorkspace,
@@ -143,6 +164,22 @@ class BundleCollector:
             selection.add_file(file)
         source = BundleFile(tool.path, self._blobs.add_bytes(tool.source), len(tool.source))
         return self._bundle(selection, tool.path, tool.arguments, source)
+
+    def _collect_job_script(self, workspace: RunWorkspace, job: JobScript) -> Bundle:
+        selection = _Selection(workspace.root.resolve())
+        if job.like is not None:
+            selection.add_run(job.like, workspace.include, ())
+            for argument in job.like_arguments:
+                selection.add_argument(argument)
+        for file in job.files:
+            selection.add_file(file)
+        own = _Selection(job.folder.resolve())
+        for file in job.job_files:
+            own.add_file(file)
+        others = [self._store(job_path(path), source) for path, source in sorted(own.files.items())]
+        if job.script not in {*selection.files, *(file.path for file in others)}:
+            raise NotFoundError(f"The script {job.script[:200]!r} is none of the files that travel.")
+        return self._bundle(selection, job.script, job.arguments, *others)
 
     def _bundle(
         self, selection: _Selection, script_path: str, travelling: tuple[str, ...], *others: BundleFile
@@ -304,6 +341,11 @@ class _Selection:
 def tool_path(name: str) -> str:
     """Return where the script of a tool lies in a bundle: in a hidden folder, so no file of a workspace is ever there."""
     return f".edgeloop/{name}.py"
+
+
+def job_path(path: str) -> str:
+    """Return where a file of a job's folder lies in a bundle, by its path in that folder."""
+    return f".edgeloop/job/{path}"
 
 
 def bundle_path(root: Path, name: str, noun: str = "file") -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns
-from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, RunWorkspace
+from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, JobScript, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.operator_hits import OperatorHit, OperatorHits
 from edgeloop_daemon.devices.operator_stops import OperatorStop, OperatorStops
@@ -103,6 +103,19 @@ class Runs:
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect_tool(workspace, tool, include)
         return await self._begin(workspace, target, bundle, trace=False, memory_mb=memory_mb, debug="off", also=also)
+
+    async def start_job_script(
+        self,
+        workspace: RunWorkspace,
+        script: JobScript,
+        *,
+        device: str | None = None,
+        also: Callable[[Tables, str], None] | None = None,
+    ) -> Run:
+        """Send the script of a job to a device, as `start` does one of the workspace."""
+        target = self._device(device or workspace.device)
+        bundle = await self._bundles.collect_job_script(workspace, script)
+        return await self._begin(workspace, target, bundle, trace=False, memory_mb=None, also=also)
 
     async def _begin(
         self,

@@ -12,14 +12,13 @@ from aiohttp import web
 from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from edgeloop_daemon.http.guards import TOKEN_NAME
+from edgeloop_daemon.http.guards import PREFIX, TOKEN_NAME
 from edgeloop_daemon.http.idempotency import HEADER, IdempotencyKeys
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_daemon.http.routes import Accepted, Call, Route
 from edgeloop_daemon.http.validation import validate_json, validate_query
 from edgeloop_shared.codec import encode_json
 
-PREFIX = "/api/v1"
 MAX_BODY_BYTES = 1024 * 1024
 BODY_SECONDS = 20.0
 

@@ -13,6 +13,7 @@ from edgeloop_shared.errors import ForbiddenError, InvalidInputError, Misdirecte
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+PREFIX = "/api/v1"
 PROTOCOL = "edgeloop.v1"
 """The WebSocket's subprotocol."""
 TOKEN_NAME: web.RequestKey[str] = web.RequestKey("token_name", str)
@@ -48,6 +49,11 @@ def guards(tokens: Tokens, rates: Rates, port: Callable[[], int]) -> Middleware:
                     hint="Send `Authorization: Bearer <token>`: the runtime file's, or one of `edgeloop token new`.",
                 )
             rates.count(name)
+            if not tokens.allows(name, request.method, request.rel_url.raw_path.removeprefix(PREFIX)):
+                raise ForbiddenError(
+                    "The token of a job opens only what the job runs on devices.",
+                    hint="Use JobContext.run_on_device; a token of your own is made by `edgeloop token new`.",
+                )
             request[TOKEN_NAME] = name
         return await handler(request)
 

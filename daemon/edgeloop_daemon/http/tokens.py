@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections.abc import Callable
+
+Scope = Callable[[str, str], bool]
+"""Says whether a request with this method and this path, below the API's prefix, is within what a token is for."""
 
 
 class Tokens:
@@ -15,13 +19,19 @@ class Tokens:
 
     def __init__(self) -> None:
         self._names: dict[bytes, str] = {}
+        self._scopes: dict[str, Scope] = {}
         self.last_used: dict[str, float] = {}
         """When each token was used last by this daemon, in seconds since the UNIX epoch."""
 
-    def issue(self, name: str) -> str:
-        """Make a token called `name` (a later one of the same name replaces it) and return its only clear text."""
+    def issue(self, name: str, scope: Scope | None = None) -> str:
+        """Make a token called `name` (a later one of the same name replaces it) and return its only clear text.
+
+        With a `scope` it opens only what that says.
+        """
         token = secrets.token_urlsafe(32)
         self.accept(name, token_hash(token))
+        if scope is not None:
+            self._scopes[name] = scope
         return token
 
     def accept(self, name: str, hashed: bytes) -> None:
@@ -33,6 +43,12 @@ class Tokens:
         """Forget the token called `name`."""
         self._names = {hashed: known for hashed, known in self._names.items() if known != name}
         self.last_used.pop(name, None)
+        self._scopes.pop(name, None)
+
+    def allows(self, name: str, method: str, path: str) -> bool:
+        """Return whether the token called `name` is for such a request; `path` is below the API's prefix."""
+        scope = self._scopes.get(name)
+        return scope is None or scope(method, path)
 
     def name_of(self, token: str) -> str | None:
         """Return the name of a token that is accepted, else None."""

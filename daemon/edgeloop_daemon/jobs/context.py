@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from edgeloop.context import DeviceRun
 from edgeloop.metrics import check_point
 from edgeloop.subprocesses import run_command
+from edgeloop_daemon.jobs.device_runs import DeviceRuns
 from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 
 PROGRESS_SECONDS = 0.05
@@ -29,6 +31,7 @@ class ProcessContext:
         self._spec = spec
         self._metrics = os.open(folder.metrics, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._metrics_room = max_metrics_bytes
+        self._device_runs = DeviceRuns(folder, spec.job, Path(spec.workspace))
         self._lock = threading.Lock()
         self._progress = ""
         self._written_at = -math.inf
@@ -113,6 +116,24 @@ class ProcessContext:
                 on_line(line)
 
         return run_command(command, folder=folder or self.workspace, environment=environment, on_line=take)
+
+    def device_path(self, path: Path) -> str:
+        """Return where a file of the workspace or of the job's folder lies on a device, relative to the run's folder."""
+        return self._device_runs.device_path(path)
+
+    def run_on_device(
+        self,
+        script: Path,
+        arguments: Sequence[str] = (),
+        *,
+        files: Sequence[Path] = (),
+        like: tuple[str, Sequence[str]] | None = None,
+        device: str | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> DeviceRun:
+        """Run a script on a device, wait for its end and return what it reported; `edgeloop.JobContext` says more."""
+        take = self.log if on_line is None else on_line
+        return self._device_runs.run(script, arguments, files=files, like=like, device=device, on_line=take)
 
     def _write_later(self) -> None:
         with self._lock:

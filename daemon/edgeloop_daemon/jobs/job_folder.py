@@ -2,6 +2,7 @@
 
 Every file has one writer. `spec.json`: the daemon, before the job begins. `lock`: the supervisor holds it for its life.
 `cancel`: the daemon; its being there asks for the job's end.
+`runtime.json` and `runs`: the daemon, for what the job runs on devices.
 `group`: the job process holds it and leads the process group. `log`: the supervisor. `progress.json`, `metrics.jsonl` and
 `outcome.json`: the job process. `status.json`: whoever holds `lock`; it appears once, and then the job has ended.
 """
@@ -84,6 +85,16 @@ class JobFolder:
     def status(self) -> Path:
         """How the job ended."""
         return self.root / "status.json"
+
+    @property
+    def runtime(self) -> Path:
+        """Where the job reaches the local API, and its token: `{port, token}`, 0600, while it runs."""
+        return self.root / "runtime.json"
+
+    @property
+    def runs(self) -> Path:
+        """The ids of the runs on devices that the job has started, one per line."""
+        return self.root / "runs"
 
     @property
     def files(self) -> Path:

@@ -20,6 +20,7 @@ from edgeloop.handlers import reference_to
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
 from edgeloop_daemon.events.kinds import JobProgressed, JobQueued, JobStarted, job_ended
 from edgeloop_daemon.jobs.job import COLUMNS, Job, JobKind, JobState, Metric, Progress, job_of_row
+from edgeloop_daemon.jobs.job_doors import JobDoors
 from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 from edgeloop_daemon.jobs.job_queue import JobQueue
 from edgeloop_daemon.jobs.log_page import LogPage, read_log_page
@@ -57,8 +58,9 @@ class _Active:
 class Jobs:
     """All jobs of this computer. At most `limit` run at the same time."""
 
-    def __init__(self, root: Path, database: Database, limit: int) -> None:
+    def __init__(self, root: Path, database: Database, limit: int, doors: JobDoors | None) -> None:
         self._root = root
+        self._doors = doors
         self._database = database
         self._limit = limit
         self._queue = JobQueue()
@@ -240,6 +242,8 @@ class Jobs:
             folder = self._folder(job)
             if state == JobState.RUNNING or await asyncio.to_thread(folder.has_begun):
                 self._active[job] = _Active(workspace, folder, is_noted=state == JobState.RUNNING)
+                if self._doors is not None:
+                    await asyncio.to_thread(self._doors.open, job, folder)
             else:
                 self._queue.add(job, workspace)
         if rows:
@@ -272,6 +276,8 @@ class Jobs:
     async def _begin(self, job: str, workspace: str) -> None:
         active = self._active[job] = _Active(workspace, self._folder(job))
         try:
+            if self._doors is not None:
+                await asyncio.to_thread(self._doors.open, job, active.folder)
             await asyncio.to_thread(_start_supervisor, active.folder)
         except EdgeloopError as error:
             await self._end(job, JobEnd("failed", None, error.as_dict(), time.time()))
@@ -334,6 +340,8 @@ class Jobs:
 
         await self._database.write(write)
         self._active.pop(job, None)
+        if self._doors is not None:
+            await self._doors.close(job)
         await self._notify()
 
     async def _notify(self) -> None:
@@ -342,12 +350,15 @@ class Jobs:
 
 
 @asynccontextmanager
-async def open_jobs(root: Path, database: Database, *, limit: int | None = None) -> AsyncIterator[Jobs]:
+async def open_jobs(
+    root: Path, database: Database, *, limit: int | None = None, doors: JobDoors | None = None
+) -> AsyncIterator[Jobs]:
     """Open the jobs whose folders lie in `root`, for the block; those that still run at its end go on.
 
-    `limit` is how many run at the same time: by default one per processor, and two at least.
+    Jobs reach devices through `doors` (None: not at all). `limit` is how many run at the same time: by default one per processor,
+    and two at least.
     """
-    jobs = Jobs(root, database, limit or max(2, os.cpu_count() or 1))
+    jobs = Jobs(root, database, limit or max(2, os.cpu_count() or 1), doors)
     if database.problem is None:  # else nothing could be noted of them: they wait for a daemon that can
         await jobs._recover()
     watching = asyncio.create_task(jobs._watch(), name="jobs")

@@ -22,7 +22,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MODEL_IR_VERSION, MODEL_PRODUCER, MODEL_GRAPH, MODEL_OPSET = 1, 2, 7, 8
 OPSET_DOMAIN, OPSET_VERSION = 1, 2
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12
-NODE_OUTPUT, NODE_NAME, NODE_TYPE, NODE_ATTRIBUTE, NODE_DOMAIN = 2, 3, 4, 5, 7
+NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_TYPE, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 3, 4, 5, 7
 ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH = 5, 6
 TENSOR_NAME, TENSOR_EXTERNAL = 8, 13
 ENTRY_KEY, ENTRY_VALUE = 1, 2
@@ -56,11 +56,13 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class OnnxNode:
-    """A node: its operator type, domain ("" is ONNX's own), and a name (its first output where it has none)."""
+    """A node: its operator type, domain ("" is ONNX's own), a name (its first output where it has none), and its tensors' names."""
 
     name: str
     type: str
     domain: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,12 +172,13 @@ def _graph_fields(data: Bytes, graph: Span, depth: int) -> Iterator[tuple[int, S
 
 
 def _node(data: Bytes, span: Span) -> OnnxNode:
-    texts: dict[int, str] = {}
+    texts: dict[int, list[str]] = {}
     for number, value in _fields(data, span):
-        if number in (NODE_OUTPUT, NODE_NAME, NODE_TYPE, NODE_DOMAIN) and isinstance(value, tuple):
-            texts.setdefault(number, _text(data, value))
-    name = texts.get(NODE_NAME) or texts.get(NODE_OUTPUT, "")
-    return OnnxNode(name, texts.get(NODE_TYPE, ""), texts.get(NODE_DOMAIN, ""))
+        if number in (NODE_INPUT, NODE_OUTPUT, NODE_NAME, NODE_TYPE, NODE_DOMAIN) and isinstance(value, tuple):
+            texts.setdefault(number, []).append(_text(data, value))
+    outputs = tuple(texts.get(NODE_OUTPUT, ()))
+    name, kind, domain = (texts.get(number, [""])[0] for number in (NODE_NAME, NODE_TYPE, NODE_DOMAIN))
+    return OnnxNode(name or (outputs or ("",))[0], kind, domain, tuple(texts.get(NODE_INPUT, ())), outputs)
 
 
 def _opset(data: Bytes, span: Span) -> tuple[str, int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from edgeloop import ModelTool, hookimpl
+from edgeloop_plugins.divergence.parameters import DivergeParameters
+from edgeloop_plugins.divergence.results import DivergeResult
 from edgeloop_plugins.model_tools import parameters, results
 
 _HANDLERS = "edgeloop_plugins.model_tools"
@@ -10,7 +12,7 @@ _HANDLERS = "edgeloop_plugins.model_tools"
 
 @hookimpl
 def edgeloop_model_tools() -> list[ModelTool]:
-    """Return convert, quantize, inspect and compare."""
+    """Return convert, quantize, inspect, compare and diverge."""
     return [
         ModelTool(
             name="convert",
@@ -39,5 +41,12 @@ def edgeloop_model_tools() -> list[ModelTool]:
             parameters=parameters.CompareParameters,
             result=results.CompareResult,
             handler=f"{_HANDLERS}.compare:compare",
+        ),
+        ModelTool(
+            name="diverge",
+            summary="Find the first stage or operator at which a device and a reference disagree.",
+            parameters=DivergeParameters,
+            result=DivergeResult,
+            handler="edgeloop_plugins.divergence.diverge:diverge",
         ),
     ]

@@ -51,8 +51,13 @@ from edgeloop_shared.messages import (
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
+from edgeloop_task.array_file import pack_arrays, unpack_arrays
 from edgeloop_task.model_file import read_model_file
+from edgeloop_task.run_record import NamedTensor, RecordedOperator, RunRecord
+from edgeloop_task.run_record import pack_record as pack_record_of_run
+from edgeloop_task.run_record import unpack_record as unpack_record_of_run
 from edgeloop_task.sample_inputs import stored_samples
+from edgeloop_task.tensor_signature import signature_of, unreadable
 from edgeloop_task.tensors import TensorInfo
 
 T = TypeVar("T")
@@ -277,8 +282,27 @@ def _models(folder: Path) -> Iterator[Decoder]:
     yield Decoder("arrays that lie (.npz)", seeds, at("lies.npz", _samples(inputs)), (InvalidInputError,))
     single = io.BytesIO()
     np.save(single, np.ones((3, 2), np.float32))
+    yield Decoder("record of a run", (pack_record_of_run(_run_record()),), unpack_record_of_run, (MessageError,))
+    arrays: dict[str, Any] = {"asked-0": np.ones((2, 3), np.float32), "stage-0": np.zeros((2, 0), np.uint8)}
+    yield Decoder("tensors of a run", (pack_arrays(arrays),), unpack_arrays, (MessageError,))
     yield Decoder(
         "an array for a model (.npy)", (single.getvalue(),), at("one.npy", _samples(inputs[:1])), (InvalidInputError,)
+    )
+
+
+def _run_record() -> RunRecord:
+    """Return a record of a run with a tensor of each kind: ordinary, empty, not finite, and one that nobody can read."""
+    ordinary = signature_of(np.arange(24, dtype=np.float32).reshape(1, 3, 8))
+    strange = signature_of(np.array([[np.nan, np.inf, 1.0]], np.float32))
+    operator = RecordedOperator("conv", "Convolution", 1, (ordinary,), (strange, signature_of(np.zeros((1, 0)))))
+    return RunRecord(
+        engine="MNN 3.6.1",
+        model="model.mnn",
+        stages=(NamedTensor("resize", ordinary),),
+        inputs=(NamedTensor("image", ordinary),),
+        operators=(operator,),
+        outputs=(NamedTensor("scores", unreadable((1, 2))),),
+        note="a note",
     )
 
 
