@@ -115,7 +115,7 @@ class Runs:
         """Send the script of a job to a device, as `start` does one of the workspace."""
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect_job_script(workspace, script)
-        return await self._begin(workspace, target, bundle, trace=False, memory_mb=None, also=also)
+        return await self._begin(workspace, target, bundle, trace=False, memory_mb=None, debug="off", also=also)
 
     async def _begin(
         self,
