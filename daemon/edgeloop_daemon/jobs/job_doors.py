@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeloop_daemon.jobs.job_folder import JobFolder
@@ -36,7 +36,7 @@ class Tokens(Protocol):
 @dataclass(frozen=True)
 class _Door:
     folder: JobFolder
-    token: str
+    token: str = field(repr=False)
     runs: set[str]
 
 
