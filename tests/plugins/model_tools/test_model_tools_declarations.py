@@ -12,14 +12,14 @@ from edgeloop.parameters import describe_parameters
 from edgeloop_plugins.model_tools import plugin
 
 
-def test_the_entry_point_declares_the_four_tools() -> None:
+def test_the_entry_point_declares_all_tools() -> None:
     manager = pluggy.PluginManager("edgeloop")
     manager.add_hookspecs(hookspecs)
     manager.register(plugin)
 
     tools = [tool for found in manager.hook.edgeloop_model_tools() for tool in found]
 
-    assert [tool.name for tool in tools] == ["convert", "quantize", "inspect", "compare"]
+    assert [tool.name for tool in tools] == ["convert", "quantize", "inspect", "compare", "diverge"]
     for tool in tools:
         module, name = tool.handler.split(":")
         assert callable(getattr(importlib.import_module(module), name))
@@ -38,6 +38,7 @@ def test_models_are_positional_and_everything_else_has_a_default() -> None:
         "quantize": ["model"],
         "inspect": ["model"],
         "compare": ["reference", "variants"],
+        "diverge": ["model"],
     }
 
 
