@@ -39,8 +39,11 @@ class Stop:
         """
         return self._ask(do, is_last=False)
 
-    def go_on(self, how: End = "continue") -> None:
-        """Let the run go on. Raises `InvalidInputError` where the operator cannot be skipped any more."""
+    def settle(self, how: End = "continue") -> Callable[[], None]:
+        """Decide how the run goes on, and return what lets it go: it may be over in the same moment.
+
+        Raises `InvalidInputError` where the operator cannot be skipped any more.
+        """
 
         def prepare(hit: OperatorHit) -> None:
             if how == "skip":
@@ -48,6 +51,7 @@ class Stop:
             self._is_aborted = how == "abort"
 
         self._ask(prepare, is_last=True)
+        return lambda: self._tasks.put(None)
 
     def wait(self) -> None:
         """Do what is asked for until the run shall go on; in the stopped thread. Raises `RunAbortedError` when it shall not."""
@@ -77,7 +81,6 @@ class Stop:
             if is_last:
                 with self._lock:
                     self._is_over = True
-                self._tasks.put(None)
             return found
 
         with self._lock:
@@ -94,8 +97,6 @@ class Waits:
     """The stops of this process."""
 
     def __init__(self) -> None:
-        self.is_served = False
-        """Whether somebody can answer a stop."""
         self._numbers = itertools.count(1)
         self._stops: dict[int, Stop] = {}
 
@@ -111,14 +112,14 @@ class Waits:
 
         Raises `InvalidInputError` where nobody can, and `RunAbortedError` where the answer was to abort.
         """
-        if not self.is_served:
+        reporter = reporting.current()
+        if not reporter.is_attended:
             raise InvalidInputError(
                 f"The run stops at the operator {hit.name}, and nobody can tell it to go on.",
                 hint="The action `wait` is for runs on a device; here pass a function that takes the hit.",
             )
         number = next(self._numbers)
         stop = self._stops[number] = Stop(number, hit)
-        reporter = reporting.current()
         tensors = _summaries(hit.tensors)
         inputs = tensors if hit.phase == "before" else _summaries(hit.inputs)
         outputs = () if hit.phase == "before" else tensors

@@ -40,7 +40,9 @@ TRACE_FRAME = 2
 
 
 class Reporter(Protocol):
-    """Takes what a task reports."""
+    """Takes what a task reports. `is_attended` says whether somebody can tell a run that waits at an operator to go on."""
+
+    is_attended: bool
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Take one number."""
@@ -69,6 +71,8 @@ class Reporter(Protocol):
 
 class ConsoleReporter:
     """Reports of a script that runs without a companion: lines of JSON on stdout, files and a trace in a folder."""
+
+    is_attended = False
 
     def __init__(self, folder: Path = OUTPUT_FOLDER) -> None:
         self._folder = folder.absolute()  # wherever the script goes later
@@ -130,6 +134,8 @@ class ConsoleReporter:
 
 class ChannelReporter:
     """Reports over a stream to the companion: frames of u32 length (little-endian), u8 kind, payload."""
+
+    is_attended = True
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

@@ -16,9 +16,11 @@ from pathlib import Path
 from edgeloop import trial
 from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.debugging.device_runs import DeviceRuns
+from edgeloop_daemon.debugging.live_breakpoints import LiveBreakpoints
 from edgeloop_daemon.debugging.sessions import open_debugging
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
+from edgeloop_daemon.devices.operator_control import OperatorControl
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.doctor.checks import Examination, examine
@@ -125,7 +127,9 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         devices = await stack.enter_async_context(
             open_devices(folders, database, blobs, host=options.device_host, port=options.device_port)
         )
-        breakpoints = Breakpoints(database)
+        breakpoints, control = Breakpoints(database), OperatorControl(devices.channels)
+        live = LiveBreakpoints(breakpoints, workspaces, devices.runs, control)
+        await stack.enter_async_context(live.telling())
         tokens, streams = Tokens(), Streams()
         doors = JobDoors(tokens, devices.runs.cancel)
         jobs = await stack.enter_async_context(open_jobs(folders.jobs, database, doors=doors))
@@ -200,10 +204,10 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, run_workspace, breakpoints, streams),
             *trace_routes(devices.runs, TraceStore(database), streams),
-            *operator_routes(devices.runs),
+            *operator_routes(devices.runs, control, run_workspace),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
-            *breakpoint_routes(breakpoints, workspaces),
+            *breakpoint_routes(breakpoints, workspaces, live.changed),
             *debug_routes(sessions, run_workspace, streams),
             *token_routes(named),
             *storage_routes(retention),

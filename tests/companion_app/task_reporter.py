@@ -24,6 +24,7 @@ from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
 class Remembered:
     """A reporter that remembers what it was told."""
 
+    is_attended: bool = False
     metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     files: list[tuple[Path, str]] = field(default_factory=list)

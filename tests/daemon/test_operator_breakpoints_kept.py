@@ -11,7 +11,7 @@ from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Link, link
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoints, NewBreakpoint, checked
-from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint
+from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, RunBreakpoints
 from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError, TooLargeError
 from edgeloop_shared.messages import CommandResult, RunTask, TaskFinished, TaskStarted, encode_message
 from edgeloop_shared.models import RunState
@@ -73,7 +73,7 @@ async def test_a_run_takes_its_own_and_the_kept_ones_along(daemon: DeviceDaemon,
         OperatorBreakpointOrder(kept.id, "op:conv*", when="nan_count > 0", hit=">= 2"),
     )
     assert run.operator_breakpoints == task.operator_breakpoints
-    assert [one.order.id for one in await breakpoints.for_run("w1", (), with_kept=False)] == []
+    assert (await breakpoints.for_run("w1", (), with_kept=False)).items == ()
     with pytest.raises(InvalidInputError, match="takes 64 breakpoints on operators, and these are 66"):
         await breakpoints.for_run("w1", [operators(f"op:#{number}") for number in range(65)])
     with pytest.raises(InvalidInputError, match="kind is not operator"):
@@ -102,7 +102,7 @@ async def test_breakpoints_that_fit_into_no_message_are_refused(daemon: DeviceDa
     condition = " or ".join(["out[0].abs_max > 1e4"] * 40)
     many = tuple(RunBreakpoint(OperatorBreakpointOrder(f"o{n}", "op:*", when=condition)) for n in range(64))
     with pytest.raises(TooLargeError, match="and its breakpoints"):
-        await daemon.runs.start(daemon.workspace, "task.py", breakpoints=many)
+        await daemon.runs.start(daemon.workspace, "task.py", breakpoints=RunBreakpoints(many))
 
 
 async def test_a_daemon_that_was_killed_sends_the_same_breakpoints_again(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ async def test_a_daemon_that_was_killed_sends_the_same_breakpoints_again(tmp_pat
         (daemon.workspace.root / "task.py").touch()
         phone = await daemon.pair()
         async with link(phone) as live:
-            await daemon.runs.start(daemon.workspace, "task.py", breakpoints=(RunBreakpoint(order),))
+            await daemon.runs.start(daemon.workspace, "task.py", breakpoints=RunBreakpoints((RunBreakpoint(order),)))
             await live.receive(RunTask)
         port = daemon.port
     async with device_daemon(tmp_path, port=port), link(phone) as live:

@@ -14,10 +14,12 @@ from daemon.device_peer import Link, link
 from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.events.event_log import Choice, Event, open_event_log
+from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.messages import TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 
 HITS = Choice(("run.operator-hit",))
 SUMMARY = TensorSummary((2, 3), "float32", 6, 1, 0, 0.1, 0.9, 0.5, 0.2, 0.9, 0.88, ("nan", 0.5))
@@ -109,6 +111,45 @@ async def test_a_device_that_reports_too_many_hits_ends_its_run(daemon: DeviceDa
     assert ended.state is RunState.FAILED
     assert ended.error is not None
     assert "more than 30 hits of operator breakpoints" in ended.error["message"]
+
+
+async def test_what_a_device_says_of_operators_is_text_and_bounded(daemon: DeviceDaemon, linked: Link) -> None:
+    run = await begin(daemon, linked)
+    odd = "\x1b[2J'; drop table runs; --\u202e<script>"
+    hostile = replace(HIT, operator=odd, operator_type=odd, model=f"../{odd}", breakpoint=odd)
+    await linked.report(run.id, hostile)
+    for stop in range(1, 257):
+        await linked.report(run.id, OperatorStopped(stop, hostile, (), (SUMMARY,)))
+    await linked.report(run.id, OperatorResumed(1, 999, "skip"))  # of no stop
+    (hit,) = await daemon.runs.operator_hits(run.id, wait=30)
+    assert hit.operator == odd
+    await linked.acknowledged(f"{run.id}.events", linked.last[f"{run.id}.events"])
+    stops = await daemon.runs.operator_stops(run.id)
+    assert (len(stops), stops[0].hit.operator_type) == (256, odd)
+    assert (await daemon.runs.get(run.id)).message == f"paused at {printable(odd, 60)}, and at others"
+
+    await linked.report(run.id, OperatorStopped(257, hostile, (), ()))
+    ended = await daemon.runs.get(run.id, wait=10)
+    assert ended.error is not None
+    assert "waits at more than 256 operators" in ended.error["message"]
+    assert await daemon.runs.operator_stops(run.id) == ()
+
+
+async def test_a_stop_is_told_and_gone_when_the_run_goes_on(daemon: DeviceDaemon, linked: Link) -> None:
+    run = await begin(daemon, linked)
+    await linked.report(run.id, OperatorStopped(1, HIT, (), (SUMMARY,)))
+    await linked.report(run.id, OperatorStopped(2, HIT, (), (SUMMARY,)))
+    stored = await linked.report(run.id, OperatorResumed(5, 1, "replace"))
+    await linked.acknowledged(f"{run.id}.events", stored)
+    assert [stop.stop for stop in await daemon.runs.operator_stops(run.id)] == [2]
+    assert (await daemon.runs.get(run.id)).message == "paused at root"
+    async with open_event_log(daemon.database) as log:
+        told = (await log.page(0, choice=Choice(("run.paused", "run.resumed")))).items
+    assert [(event.kind, event.data["stop"]) for event in told] == [
+        ("run.paused", 1),
+        ("run.paused", 2),
+        ("run.resumed", 1),
+    ]
 
 
 async def test_hits_outlive_the_daemon_and_are_counted_on(tmp_path: Path) -> None:

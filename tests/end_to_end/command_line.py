@@ -12,7 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-_SUBCOMMANDS = ("virtual", "stop", "forget", "export", "snapshot", "new", "list", "revoke")
+_SUBCOMMANDS = frozenset(
+    (
+        *("virtual", "stop", "forget", "export", "snapshot", "new", "list", "revoke", "add", "remove"),
+        *("show", "continue", "skip", "replace", "dump", "abort"),
+    )
+)
 COMMAND = Path(sys.executable).with_name("edgeloop")
 
 
@@ -89,22 +94,11 @@ class CommandLine:
             headers={"Authorization": f"Bearer {runtime['token']}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=60) as response:
-            return json.load(response)
+            text = response.read()
+            return json.loads(text) if text else None
 
 
 def _with_json(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Put `--json` where it reaches edgeloop: behind the name of a subcommand, before a script's own arguments."""
-    is_subcommand = arguments[:1] in (
-        ("virtual",),
-        ("stop",),
-        ("forget",),
-        ("export",),
-        ("snapshot",),
-        ("new",),
-        ("revoke",),
-        ("list",),
-        ("add",),
-        ("remove",),
-    )
-    at = 1 if is_subcommand else 0
+    at = 1 if _SUBCOMMANDS.intersection(arguments[:1]) else 0
     return (*arguments[:at], "--json", *arguments[at:])

@@ -108,3 +108,26 @@ def test_a_mistake_in_a_breakpoint_is_told_where_it_is_made(project: CommandLine
     assert "at character 13, `> 0`" in error["message"]
     assert error["details"]["fields"][0]["field"] == "condition"
     assert project.json("break", "list") == []
+
+
+def test_breakpoints_are_added_and_removed_while_a_run_is_at_work(project: CommandLine) -> None:
+    loop = "import itertools\nimport time\n\nfor count in itertools.count():\n    model(np.ones((2, 3)))\n    time.sleep(0.01)\n"
+    (project.folder / "loop.py").write_text(SCRIPT.partition("result")[0] + loop)
+    run = project.json("run", "--detach", "-i", "planted.mnn", "loop.py")["id"]
+    project.wait_for_run("running")
+
+    seen = project.json("break", "add", "op:wave")
+    first = project.api(f"/runs/{run}/operator-hits?wait=30")["items"][0]
+    project.json("break", "remove", seen["id"])
+    project.json("break", "add", "op:root", "--hit", "3", "--action", "abort")
+    try:
+        done = project.call("logs", "-f", run)
+    finally:
+        project.run("break", "remove", "op:root")
+
+    assert (first["operator"], first["breakpoint"]) == ("wave", "op:wave")
+    assert done.returncode == 0
+    found = project.api(f"/runs/{run}")
+    assert "RunAbortedError" in found["error"]["message"]
+    last = project.api(f"/runs/{run}/operator-hits?limit=1000")["items"][-1]
+    assert (last["operator"], last["answer"], last["hit"]) == ("root", "abort", 1)

@@ -13,9 +13,12 @@ import json
 import os
 import runpy
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeloop_companion.runtime.control_socket import ControlSocket, untraced_thread
 from edgeloop_companion.runtime.debugger import Debugger
@@ -26,6 +29,9 @@ from edgeloop_companion.runtime.reported_files import SnapshotReporter
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_shared.errors import EdgeloopError, TaskFailedError
 from edgeloop_task import reporting, tracing
+
+if TYPE_CHECKING:
+    from edgeloop_companion.runtime.operator_control import OperatorControl
 
 _LINE_BUFFERED = 1  # _IOLBF of stdio.h on Linux and macOS
 
@@ -56,13 +62,15 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
 
     limit = MemoryLimit(order.memory_bytes)
     debugger = Debugger(limit)
+    operators = _Operators(folder)
     try:
-        ControlSocket(folder.control, {"debugger": debugger.serve}, limit).start()
+        purposes = {"debugger": debugger.serve, "control": operators.serve}
+        ControlSocket(folder.control, purposes, limit).start()
     except OSError as error:
         say(event="note", text=f"The script cannot be debugged: its folder takes no socket ({error.strerror}).")
     say(event="started")
     try:
-        _break_on_operators(folder)
+        operators.begin()
         _make_ready(debugger, order, lambda text: say(event="note", text=text))
         failure = run_script(order, limit, Path.cwd(), debugger.stop_at)
     except TaskFailedError as error:
@@ -111,18 +119,34 @@ def _make_ready(debugger: Debugger, order: Order, note: Callable[[str], None]) -
         note("A debugger has attached; the script begins.")
 
 
-def _break_on_operators(folder: RunFolder) -> None:
-    """Turn the breakpoints on that the run was given. Raises `TaskFailedError` for what is wrong with them."""
-    if not folder.breakpoints.is_file():
-        return
-    from edgeloop_companion.runtime.operator_control import outside_breakpoints  # loads numpy: a script may do without
+class _Operators:
+    """Breakpoints on operators from outside. What they need (numpy) is loaded for the first one: a script may do without."""
 
-    try:
-        outside_breakpoints(folder)
-    except EdgeloopError as error:
-        raise TaskFailedError(
-            f"The breakpoints on operators cannot be used: {error.message}", hint=error.hint
-        ) from None
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._loaded: OperatorControl | None = None
+
+    def begin(self) -> None:
+        """Turn on those that the run was given. Raises `TaskFailedError` for what is wrong with them."""
+        if self._folder.breakpoints.is_file():
+            try:
+                self._control().begin()
+            except EdgeloopError as error:
+                words = f"The breakpoints on operators cannot be used: {error.message}"
+                raise TaskFailedError(words, hint=error.hint) from None
+
+    def serve(self, connection: socket.socket) -> None:
+        """Do what is asked of them on a connection."""
+        self._control().serve(connection)
+
+    def _control(self) -> OperatorControl:
+        with self._lock:
+            if self._loaded is None:
+                from edgeloop_companion.runtime.operator_control import OperatorControl
+
+                self._loaded = OperatorControl(self._folder)
+            return self._loaded
 
 
 def _print_native_lines_at_once() -> None:

@@ -1,4 +1,4 @@
-"""`edgeloop break add | list | remove`."""
+"""`edgeloop break`: breakpoints that a workspace keeps, and (`stop_commands`) runs that wait at one on operators."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Record
 from edgeloop_daemon.cli.output import print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.stop_commands import COMMANDS
 from edgeloop_daemon.cli.workspace_files import workspace_path
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.operator_breakpoints import ACTIONS
@@ -20,7 +21,11 @@ _OPERATOR = "op:"
 
 @click.group("break")
 def break_() -> None:
-    """Breakpoints that are kept with the workspace: add, list, remove."""
+    """Breakpoints of the workspace, and runs that wait at an operator."""
+
+
+for _command in COMMANDS:
+    break_.add_command(_command)
 
 
 @break_.command()

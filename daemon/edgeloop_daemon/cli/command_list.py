@@ -43,14 +43,16 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("bench", "bench_command", "Measure how fast MODELs are on a device, honestly."),
         Listed("check", "check_command", "Check on a device what edgeloop.toml expects of the workspace's models."),
         Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
-        Listed("hits", "operator_commands", "List what breakpoints on operators have found in RUN."),
+        Listed(
+            "hits", "operator_commands", "List what breakpoints on operators have found in RUN (default: the newest)."
+        ),
         Listed("trace", "trace_commands", "Run SCRIPT traced, or look into a trace: where does the time go?"),
         Listed("traces", "trace_commands", "List the traces of this workspace's runs, newest first."),
     ),
     "Debugging": (
         Listed("debug", "debug_command", "Debug TASK, a script, on a device; ARGUMENTS are its own."),
         Listed("dap", "dap_command", "Be an editor's debug adapter, on standard input and output."),
-        Listed("break", "break_commands", "Breakpoints that are kept with the workspace: add, list, remove."),
+        Listed("break", "break_commands", "Breakpoints of the workspace, and runs that wait at an operator."),
     ),
     "Jobs": (
         Listed("jobs", "job_commands", "List the jobs of this workspace, newest first."),

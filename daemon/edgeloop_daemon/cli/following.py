@@ -45,7 +45,7 @@ def follow_run(
     """
     line = ProgressLine(label)
     line.show(None, run["state"])
-    offset = 0
+    offset, paused = 0, ""
     with _cancel_on_interrupt(client, f"/runs/{run['id']}"):
         ended = False
         while not ended:
@@ -59,6 +59,10 @@ def follow_run(
                 line.show(None, page["items"][-1]["text"])
             elif not ended and not (page["items"] and show_log):
                 run = client.get(f"/runs/{run['id']}")
+                if run["state"] == "running" and paused != (run["message"] or ""):
+                    paused = run["message"] or ""
+                    line.clear()
+                    _say_how_to_go_on(run)
                 line.show(*_progress_of(run))
                 ended = run["may_return"] and not page["items"]  # nobody knows when
     run = client.get(f"/runs/{run['id']}", wait=30)
@@ -85,6 +89,12 @@ def raise_error_of(work: Record) -> None:
         raise CancelledByUserError(f"{work['id']} was cancelled.")
     if work["state"] == "failed":
         raise error_from_dict(work["error"]) if work["error"] else EdgeloopError(f"{work['id']} failed.")
+
+
+def _say_how_to_go_on(run: Record) -> None:
+    if run["message"]:
+        ways = f"`edgeloop break show {run['id']}` shows it, `edgeloop break continue {run['id']}` goes on."
+        click.echo(f"{clean(run['message'])}: {ways}", err=True)
 
 
 def _progress_of(run: Record) -> tuple[float | None, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeloop_daemon.devices.bundles import bundle_path, is_file
-from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, reference_files, reference_folder
+from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, RunBreakpoints, reference_files, reference_folder
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import BreakpointAdded, BreakpointRemoved
 from edgeloop_daemon.store.database import Database
@@ -140,9 +140,7 @@ class Breakpoints:
 
         return await self.get(workspace, await self._database.write(insert))
 
-    async def for_run(
-        self, workspace: str, own: Sequence[NewBreakpoint], *, with_kept: bool = True
-    ) -> tuple[RunBreakpoint, ...]:
+    async def for_run(self, workspace: str, own: Sequence[NewBreakpoint], *, with_kept: bool = True) -> RunBreakpoints:
         """Return the breakpoints on operators for a run: its `own`, called `o1`, `o2`, ..., and those of the workspace.
 
         Raises `InvalidInputError`, also where there are more than a run takes.
@@ -158,7 +156,7 @@ class Breakpoints:
                 f"A run takes {MAX_OF_RUN} breakpoints on operators, and these are {len(found)}.",
                 hint="`edgeloop break remove` removes some.",
             )
-        return found
+        return RunBreakpoints(found, with_kept)
 
     async def get(self, workspace: str, name: str) -> Breakpoint:
         """Return a breakpoint. Raises `NotFoundError`."""

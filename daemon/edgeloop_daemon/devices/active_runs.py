@@ -138,6 +138,10 @@ class ActiveRuns:
         """Return the ids of all runs that have not ended."""
         return tuple(self._runs)
 
+    def of_workspace(self, workspace: str) -> tuple[str, ...]:
+        """Return the ids of a workspace's runs that have not ended."""
+        return tuple(active.id for active in self._runs.values() if active.command.workspace == workspace)
+
     def on_device(self, device_id: str) -> tuple[ActiveRun, ...]:
         """Return the runs that a device has or is to have."""
         return tuple(active for active in self._runs.values() if active.device == device_id and not active.has_ended)

@@ -10,7 +10,7 @@ from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import RunPaused, RunResumed
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
-from edgeloop_shared.codec import decode_json, encode_json, members
+from edgeloop_shared.codec import decode_json, encode_json, members, printable
 from edgeloop_shared.errors import TooLargeError
 from edgeloop_shared.messages import MAX_EVENT_BYTES
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped, matched_words
@@ -57,7 +57,7 @@ def paused_words(db: Tables, run_id: str) -> str | None:
     if not texts:
         return None
     first = decode_json(OperatorStopped, texts[0], max_bytes=MAX_EVENT_BYTES)
-    return f"paused at {first.hit.operator[:60]}" + (", and at others" if len(texts) > 1 else "")
+    return f"paused at {printable(first.hit.operator, 60)}" + (", and at others" if len(texts) > 1 else "")
 
 
 def note_matches(db: Tables, run_id: str, matched: OperatorsMatched) -> None:

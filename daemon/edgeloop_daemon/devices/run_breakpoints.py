@@ -22,6 +22,22 @@ class RunBreakpoint:
     reference: str | None = None
 
 
+@dataclass(frozen=True)
+class RunBreakpoints:
+    """Those that a run begins with. `with_kept` says whether what the workspace keeps is for it, also what is added later."""
+
+    items: tuple[RunBreakpoint, ...] = ()
+    with_kept: bool = False
+
+    @property
+    def orders(self) -> tuple[OperatorBreakpointOrder, ...]:
+        """What its worker is told."""
+        return tuple(one.order for one in self.items)
+
+
+NO_BREAKPOINTS = RunBreakpoints()
+
+
 def reference_folder(breakpoint_id: str) -> str:
     """Return where among a run's files the references of a breakpoint lie: where no file of a workspace is ever put."""
     return f".edgeloop/references/{breakpoint_id}"

@@ -62,7 +62,8 @@ class Run:
 
     `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
     on. `message` says what a run waits for: a worker, or at an operator to be told how to go on. `memory_bytes` is its memory
-    limit (null: the device's own), `operator_breakpoints` are those that it began with.
+    limit (null: the device's own), `operator_breakpoints` are those that it began with,
+    `kept_breakpoints` says whether those of its workspace are for it.
     `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
     """
 
@@ -86,6 +87,7 @@ class Run:
     gaps: tuple[RunGap, ...]
     error: Mapping[str, Any] | None
     operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
+    kept_breakpoints: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class NewRun:
     memory_bytes: int | None = None
     debug: DebugMode = "off"
     operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
+    kept_breakpoints: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,12 +138,13 @@ class RunTable:
         def insert(db: Tables) -> None:
             db.execute(
                 "insert into runs (id, workspace, device, script, arguments_json, trace, manifest, memory_bytes, debug, state,"
-                " operator_breakpoints_json, created_at, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?,"
+                " operator_breakpoints_json, kept_breakpoints, created_at, number)"
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?,"
                 " (select coalesce(max(number), 0) + 1 from runs))",
                 [
                     *(run.id, run.workspace, run.device, run.script, encode_json(run.arguments).decode()),
                     *(run.trace, run.manifest, run.memory_bytes, run.debug),
-                    *(encode_json(run.operator_breakpoints).decode(), time.time()),
+                    *(encode_json(run.operator_breakpoints).decode(), run.kept_breakpoints, time.time()),
                 ],
             )
             record_event(db, RunQueued(run.id, run.device, run.script), run.workspace)
@@ -268,6 +272,7 @@ def _run(db: Tables, row: Mapping[str, Any]) -> Run:
         operator_breakpoints=tuple(
             decode(OperatorBreakpointOrder, one) for one in json.loads(row["operator_breakpoints_json"])
         ),
+        kept_breakpoints=bool(row["kept_breakpoints"]),
         created_at=row["created_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],

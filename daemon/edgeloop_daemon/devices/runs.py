@@ -14,7 +14,7 @@ from edgeloop_daemon.devices.operator_hits import OperatorHit, OperatorHits
 from edgeloop_daemon.devices.operator_stops import OperatorStop, OperatorStops
 from edgeloop_daemon.devices.records import RecordLog, StoredPayload
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
-from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, reference_files
+from edgeloop_daemon.devices.run_breakpoints import NO_BREAKPOINTS, RunBreakpoints, reference_files
 from edgeloop_daemon.devices.run_events import describe_gap
 from edgeloop_daemon.devices.run_table import Metric, NewRun, Run, RunFile, RunTable
 from edgeloop_daemon.store.blobs import BlobStore
@@ -31,7 +31,6 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
 from edgeloop_shared.models import DebugMode
-from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 
 
@@ -71,7 +70,7 @@ class Runs:
         trace: bool = False,
         memory_mb: int | None = None,
         debug: DebugMode = "off",
-        breakpoints: tuple[RunBreakpoint, ...] = (),
+        breakpoints: RunBreakpoints = NO_BREAKPOINTS,
         also: Callable[[Tables, str], None] | None = None,
     ) -> Run:
         """Collect the bundle and send the run to a device, named by id or name.
@@ -82,11 +81,10 @@ class Runs:
         `DeviceUnavailableError`, `NotFoundError`, `InvalidInputError`, `BundleError`, `TooLargeError`.
         """
         target = self._device(device or workspace.device)
-        placed = await asyncio.to_thread(reference_files, workspace.root, breakpoints)
+        placed = await asyncio.to_thread(reference_files, workspace.root, breakpoints.items)
         bundle = await self._bundles.collect(workspace, script, arguments, include, placed)
-        orders = tuple(one.order for one in breakpoints)
         return await self._begin(
-            workspace, target, bundle, trace=trace, memory_mb=memory_mb, debug=debug, breakpoints=orders, also=also
+            workspace, target, bundle, trace=trace, memory_mb=memory_mb, debug=debug, breakpoints=breakpoints, also=also
         )
 
     async def start_tool(
@@ -126,7 +124,7 @@ class Runs:
         trace: bool,
         memory_mb: int | None,
         debug: DebugMode,
-        breakpoints: tuple[OperatorBreakpointOrder, ...] = (),
+        breakpoints: RunBreakpoints = NO_BREAKPOINTS,
         also: Callable[[Tables, str], None] | None,
     ) -> Run:
         memory_mb = memory_mb or workspace.memory_mb
@@ -143,17 +141,18 @@ class Runs:
             trace=trace,
             memory_bytes=memory_bytes,
             debug=None if debug == "off" else debug,
-            operator_breakpoints=breakpoints or None,
+            operator_breakpoints=breakpoints.orders or None,
         )
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
             raise TooLargeError(
-                f"The script's arguments{' and its breakpoints' if breakpoints else ''} are too long.",
+                f"The script's arguments{' and its breakpoints' if breakpoints.items else ''} are too long.",
                 hint="Pass them in a file of the workspace.",
             )
         new = NewRun(
             *(run_id, workspace.id, target.id, bundle.script, bundle.arguments, trace, bundle.manifest, memory_bytes),
             debug=debug,
-            operator_breakpoints=breakpoints,
+            operator_breakpoints=breakpoints.orders,
+            kept_breakpoints=breakpoints.with_kept,
         )
         await self._table.insert(new, also)
         self._active.add(ActiveRun(command, target.id, bundle.blobs, workspace.root))
@@ -182,6 +181,10 @@ class Runs:
     def change(self, run_id: str) -> asyncio.Event:
         """Return what is set when something about the run changes."""
         return self._active.change(run_id)
+
+    def at_work(self, workspace: str) -> tuple[str, ...]:
+        """Return the ids of a workspace's runs that have not ended."""
+        return self._active.of_workspace(workspace)
 
     async def cancel(self, run_id: str) -> Run:
         """Ask for the end of a run and return it as it is now; nothing happens to one that has ended for good."""

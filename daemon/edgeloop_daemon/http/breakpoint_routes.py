@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,10 @@ class BreakpointItems:
     items: tuple[Breakpoint, ...]
 
 
-def breakpoint_routes(breakpoints: Breakpoints, workspaces: Workspaces) -> tuple[Route, ...]:
-    """Return the routes."""
+def breakpoint_routes(
+    breakpoints: Breakpoints, workspaces: Workspaces, on_change: Callable[[str], None]
+) -> tuple[Route, ...]:
+    """Return the routes; `on_change` is told of which workspace the breakpoints have changed."""
 
     async def list_breakpoints(call: Call) -> BreakpointItems:
         workspace = await workspaces.get(call.path["workspace"])
@@ -36,10 +39,13 @@ def breakpoint_routes(breakpoints: Breakpoints, workspaces: Workspaces) -> tuple
     async def add_breakpoint(call: Call) -> Breakpoint:
         workspace = await workspaces.get(call.path["workspace"])
         new = await asyncio.to_thread(checked, Path(workspace.path), call.body)
-        return await breakpoints.add(workspace.id, new)
+        made = await breakpoints.add(workspace.id, new)
+        on_change(workspace.id)
+        return made
 
     async def remove_breakpoint(call: Call) -> None:
         await breakpoints.remove(call.path["workspace"], call.path["breakpoint"])
+        on_change(call.path["workspace"])
 
     tag = "debugging"
     every = "/workspaces/{workspace:w[0-9a-z]+}/breakpoints"

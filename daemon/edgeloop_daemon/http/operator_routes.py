@@ -1,13 +1,35 @@
-"""Routes on the operators of models that run on a device: the hits of breakpoints on them."""
+"""Routes on the operators of models that run on a device: hits of breakpoints on them, and runs that wait at one."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from edgeloop_daemon.devices.bundles import RunWorkspace, bundle_path, is_file
+from edgeloop_daemon.devices.operator_control import OperatorControl
 from edgeloop_daemon.devices.operator_hits import OperatorHit
+from edgeloop_daemon.devices.operator_stops import OperatorStop
 from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.http.paging import LIMIT
 from edgeloop_daemon.http.routes import Call, Route
+from edgeloop_shared.errors import BundleError, ConflictError, InvalidInputError, NotFoundError, TooLargeError
+from edgeloop_shared.operator_control import (
+    MAX_ARRAY_BYTES,
+    MAX_SLICE_CHARACTERS,
+    AnswerStop,
+    ReadTensor,
+    ReplaceTensor,
+    Side,
+    StopAnswer,
+    TensorPart,
+    parse_index,
+)
+from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, NotFinite
+
+FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
+_ERRORS = (NotFoundError, ConflictError)
 
 
 @dataclass(frozen=True)
@@ -30,7 +52,39 @@ class OperatorHitItems:
     next: int | None
 
 
-def operator_routes(runs: Runs) -> tuple[Route, ...]:
+@dataclass(frozen=True)
+class OperatorStopItems:
+    """The operators at which a run waits."""
+
+    items: tuple[OperatorStop, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a run goes on from a stop: `continue`, `skip` the operator (before it), `abort` the run; after a `dump` it waits on."""
+
+    answer: StopAnswer
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What replaces an input (before the operator) or an output (after it): a `.npy` file of the workspace, or one number."""
+
+    tensor: int = field(default=0, metadata={"ge": 0, "lt": MAX_HIT_TENSORS})
+    file: str | None = field(default=None, metadata={"min_length": 1, "max_length": 512})
+    fill: float | NotFinite | None = None
+
+
+@dataclass(frozen=True)
+class TensorQuery:
+    """Which tensor of the operator, and which part of it, written as an index of numpy's: `0,:,3`, `...,::2`."""
+
+    side: Side = "out"
+    tensor: int = field(default=0, metadata={"ge": 0, "lt": MAX_HIT_TENSORS})
+    slice: str = field(default="...", metadata={"min_length": 1, "max_length": MAX_SLICE_CHARACTERS})
+
+
+def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWorkspace) -> tuple[Route, ...]:
     """Return the routes."""
 
     async def list_hits(call: Call) -> OperatorHitItems:
@@ -39,6 +93,42 @@ def operator_routes(runs: Runs) -> tuple[Route, ...]:
         shown = found[: query.limit]
         return OperatorHitItems(shown, shown[-1].number if len(found) > len(shown) else None)
 
+    async def list_stops(call: Call) -> OperatorStopItems:
+        return OperatorStopItems(await runs.operator_stops(call.path["run"]))
+
+    async def answer(call: Call) -> None:
+        run, stop = await at_stop(call)
+        await control.ask(run, AnswerStop(stop, call.body.answer))
+
+    async def replace(call: Call) -> None:
+        body: Replacement = call.body
+        if (body.file is None) == (body.fill is None):
+            raise InvalidInputError("A tensor is replaced either by a file or by one number.")
+        run, stop = await at_stop(call)
+        content = b""
+        if body.file is not None:
+            workspace = await find_workspace((await runs.get(run)).workspace)
+            content = await asyncio.to_thread(_array_file, workspace.root, body.file)
+        await control.ask(run, ReplaceTensor(stop, body.tensor, len(content), body.fill), content)
+
+    async def read(call: Call) -> TensorPart:
+        query: TensorQuery = call.query
+        parse_index(query.slice)
+        run, stop = await at_stop(call)
+        part = await control.ask(run, ReadTensor(stop, query.side, query.tensor, query.slice))
+        assert part is not None
+        return part
+
+    async def at_stop(call: Call) -> tuple[str, int]:
+        """Return the run and its stop. Raises `NotFoundError` when it does not wait there."""
+        run, stop = call.path["run"], int(call.path["stop"])
+        if stop not in {one.stop for one in await runs.operator_stops(run)}:
+            raise NotFoundError(f"Run {run} does not wait at a stop {stop}.", hint=f"`edgeloop break show {run}`")
+        return run, stop
+
+    tag = "operators"
+    stops = "/runs/{run}/operator-stops"
+    one = stops + "/{stop:[0-9]{1,9}}"
     return (
         Route(
             "GET",
@@ -48,6 +138,42 @@ def operator_routes(runs: Runs) -> tuple[Route, ...]:
             list_hits,
             result=OperatorHitItems,
             query=OperatorHitsQuery,
-            tag="operators",
+            tag=tag,
+        ),
+        Route(
+            *("GET", stops, "list_operator_stops", "List the operators at which a run waits.", list_stops),
+            result=OperatorStopItems,
+            tag=tag,
+        ),
+        Route(
+            *("POST", one + "/answer", "answer_operator_stop", "Tell a run that waits how to go on.", answer),
+            body=Answer,
+            tag=tag,
+            errors=_ERRORS,
+        ),
+        Route(
+            *("POST", one + "/replacement", "replace_operator_tensor", "Replace a tensor of the operator.", replace),
+            body=Replacement,
+            tag=tag,
+            errors=(*_ERRORS, BundleError, TooLargeError),
+        ),
+        Route(
+            *("GET", one + "/tensor", "read_operator_tensor", "Read a part of a tensor of the operator.", read),
+            result=TensorPart,
+            query=TensorQuery,
+            tag=tag,
+            errors=_ERRORS,
         ),
     )
+
+
+def _array_file(root: Path, name: str) -> bytes:
+    """Return the bytes of a file of the workspace. Blocks. Raises `BundleError`, `NotFoundError`, `TooLargeError`."""
+    path = root / bundle_path(root.resolve(), name, "file")
+    if not is_file(path):
+        raise NotFoundError(f"There is no file {name[:200]} in the workspace {root}.", hint="numpy.save writes one.")
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"{name[:200]} is a link that leaves the workspace.", hint="Copy the file in.")
+    if (size := path.stat().st_size) > MAX_ARRAY_BYTES:
+        raise TooLargeError(f"{name[:200]} has {size} bytes, and the limit is {MAX_ARRAY_BYTES}.")
+    return path.read_bytes()

@@ -96,6 +96,11 @@ def m009_traces(tables: Tables) -> None:
         tables.execute(statement)
 
 
+def m010_runs_with_kept_breakpoints(tables: Tables) -> None:
+    """Keep of a run whether the breakpoints of its workspace are for it."""
+    tables.execute("alter table runs add column kept_breakpoints integer not null default 0")
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -196,4 +201,5 @@ migrations: tuple[Migration, ...] = (
     m007_debugged_runs,
     m008_operator_breakpoints,
     m009_traces,
+    m010_runs_with_kept_breakpoints,
 )

@@ -48,6 +48,7 @@ from edgeloop_shared.messages import (
     encode_event,
     encode_message,
 )
+from edgeloop_shared.operator_control import decode_reply, decode_request, encode_reply, encode_request
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
@@ -152,6 +153,19 @@ def _frames() -> Iterator[Decoder]:
     yield Decoder("channel frame", frames, unpack_channel_frame, (MessageError,), pack_channel_frame)
     ending = b'{"code":"conflict","message":"Taken.","hint":"Wait."}'
     yield Decoder("end of a channel", (ending, b""), read_ending, (MessageError,), pack_ending, True)
+    requests = (
+        b'{"type":"set-breakpoints","breakpoints":[{"id":"b1","selector":"op:conv* @3","when":"nan_count > 0","hit":">= 2"}]}',
+        b'{"type":"answer-stop","stop":1,"answer":"skip"}',
+        b'{"type":"replace-tensor","stop":1,"tensor":0,"fill":"nan"}',
+        b'{"type":"read-tensor","stop":1,"side":"out","tensor":0,"part":"0,:,3"}',
+        b'{"type":"give-file","path":".edgeloop/references/b1/conv.npy","size":12}',
+    )
+    yield Decoder("request on operators", requests, decode_request, (MessageError,), encode_request)
+    summary = b'{"shape":[2],"dtype":"float32","count":2,"nan_count":1,"inf_count":0,"min":1.0,"max":1.0,"mean":1.0,'
+    summary += b'"std":0.0,"abs_max":1.0,"p99_abs":1.0,"first":[1.0,"nan"]}'
+    part = b'{"part":{"summary":' + summary + b',"values":[1.0,"nan"],"histogram":{"low":1.0,"high":2.0,"counts":[1]}}}'
+    replies = (b"{}", b'{"error":{"code":"not-found","message":"Gone."}}', part)
+    yield Decoder("reply on operators", replies, decode_reply, (MessageError,), encode_reply)
     batches = tuple(bytes.fromhex(text.decode()) for text in golden("trace_batches.json"))
     yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
     yield Decoder("records in parts", (b"\1a\0b", b"\1\1\1", b"\0"), _joined, (MessageError,))
