@@ -1,6 +1,7 @@
-"""How soon the command line answers: `--help` against `python -c "import click"`, in processes that take turns.
+"""How soon the command line answers: `--help` and TAB against `python -c "import click"`, in processes that take turns.
 
-Bytecode is cached for both, as it is once a package is installed and was used; so are the declarations of plugins.
+Bytecode is cached for both, as it is once a package is installed and was used; so are the declarations of plugins. TAB runs what
+bash runs for it; for ids of jobs and runs that asks a daemon, which runs here.
 """
 
 from __future__ import annotations
@@ -10,47 +11,72 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from figures import Figure, interleaved, publish, ratio
 
+from edgeloop_daemon.cli.client import Client
+from edgeloop_daemon.cli.daemon_process import start_daemon, wait_until_stopped
+from edgeloop_daemon.store.folders import Folders
+
 ROUNDS = 20
 RATIO_BAR = 2.0
-HELP_BAR = 150.0  # ms, of the fastest round: on a busy machine the others tell about its other work
-COMMANDS = {
+ASKING_BAR = 2.5  # of a TAB for which the daemon is asked
+BEST_BAR = 150.0  # ms, of the fastest round: on a busy machine the others tell about its other work
+HELP = {
     "edgeloop --help": ("--help",),
     "edgeloop run --help": ("run", "--help"),
     "edgeloop quantize --help": ("quantize", "--help"),
 }
+TAB = {"edgeloop qu TAB": ("qu",), "edgeloop check s TAB": ("check", "s"), "edgeloop logs TAB": ("logs", "")}
+SETTINGS = '[check.speed]\nmodel = "a.mnn"\n[check.size]\nmodel = "a.mnn"\n'
 
 
-def timed(command: list[str], variables: dict[str, str]) -> Callable[[], float]:
+def timed(command: list[str], variables: Mapping[str, str], folder: str) -> Callable[[], float]:
     """Return a contestant: the milliseconds that a process takes from its start to its end."""
 
     def run() -> float:
         begin = time.perf_counter()
-        subprocess.run(command, env=variables, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            command, env=variables, cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
         return (time.perf_counter() - begin) * 1000
 
     return run
 
 
+def completing(words: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables with which bash has `edgeloop` complete the last of `words`."""
+    typed = " ".join(("edgeloop", *words))
+    return {"_EDGELOOP_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(len(words))}
+
+
 def measure() -> list[Figure]:
-    """Return per command its ratio to the import of click alone, and its milliseconds."""
+    """Return per command and per TAB its ratio to the import of click alone, and its milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
         variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         variables |= {"EDGELOOP_HOME": f"{folder}/home", "PYTHONPYCACHEPREFIX": f"{folder}/bytecode"}
+        (Path(folder) / "edgeloop.toml").write_text(SETTINGS)
         script = str(Path(sys.executable).with_name("edgeloop"))
-        contestants = {name: timed([script, *words], variables) for name, words in COMMANDS.items()}
-        contestants["import click"] = timed([sys.executable, "-c", "import click"], variables)
-        contestants["python"] = timed([sys.executable, "-c", "pass"], variables)
-        taken = interleaved(ROUNDS, contestants, warm_up=2)
+        contestants = {name: timed([script, *words], variables, folder) for name, words in HELP.items()}
+        for name, words in TAB.items():
+            contestants[name] = timed([script], variables | completing(words), folder)
+        contestants["import click"] = timed([sys.executable, "-c", "import click"], variables, folder)
+        contestants["python"] = timed([sys.executable, "-c", "pass"], variables, folder)
+        client = Client(Folders(Path(folder) / "home"))
+        start_daemon(client, ["--device-host", "127.0.0.1"])
+        try:
+            taken = interleaved(ROUNDS, contestants, warm_up=2)
+        finally:
+            client.post("/shutdown")
+            wait_until_stopped(client.folders)
     figures = []
-    for name in COMMANDS:
-        figures.append(ratio(f"{name} / import click", RATIO_BAR, taken[name], taken["import click"], unit="ms"))
-        measured = {"bare_python_ms": min(taken["python"]), "import_click_ms": min(taken["import click"])}
-        figures.append(Figure(f"{name}, best", min(taken[name]), HELP_BAR, unit="ms", measured=measured))
+    measured = {"bare_python_ms": min(taken["python"]), "import_click_ms": min(taken["import click"])}
+    for name in (*HELP, *TAB):
+        bar = ASKING_BAR if name == "edgeloop logs TAB" else RATIO_BAR
+        figures.append(ratio(f"{name} / import click", bar, taken[name], taken["import click"], unit="ms"))
+        figures.append(Figure(f"{name}, best", min(taken[name]), BEST_BAR, unit="ms", measured=measured))
     return figures
 
 

@@ -9,7 +9,13 @@ import textwrap
 import click
 
 from edgeloop_daemon.cli.client import Client
-from edgeloop_daemon.cli.daemon_process import daemon_command, daemon_service, start_daemon, wait_until_stopped
+from edgeloop_daemon.cli.daemon_process import (
+    daemon_command,
+    daemon_service,
+    start_daemon,
+    wait_until_running,
+    wait_until_stopped,
+)
 from edgeloop_daemon.cli.output import print_json, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import known_virtual_devices, stop_virtual_devices
@@ -52,9 +58,13 @@ def down(session: Session, stop_jobs: bool) -> None:
 
     Jobs go on, and so do virtual devices with a run: the next daemon takes them up.
     """
+    service = daemon_service(session.folders)
+    is_service = service.is_installed()
     was_running = session.client.is_running()
+    if not was_running and is_service and service.is_active():  # it has only just been started
+        wait_until_running(session.client)
+        was_running = True
     working = _working_devices(session.client) if was_running and not stop_jobs else frozenset()
-    is_service = daemon_service(session.folders).is_installed()
     if was_running:  # first: what is cancelled on a device is cancelled through its link
         session.client.post("/shutdown", {"stop_jobs": stop_jobs})
         wait_until_stopped(session.folders)
