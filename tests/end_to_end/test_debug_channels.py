@@ -9,6 +9,7 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,7 +19,7 @@ from daemon.device_daemon import DeviceDaemon, device_daemon
 
 from edgeloop_daemon.devices.channels import Channel, Channels, ChannelState
 from edgeloop_daemon.devices.run_table import Run
-from edgeloop_shared.errors import ConflictError, NotFoundError
+from edgeloop_shared.errors import ConflictError, DeviceUnavailableError, NotFoundError
 from edgeloop_shared.models import RunState
 from edgeloop_shared.pairing import parse_offer
 
@@ -58,10 +59,14 @@ async def paired(daemon: DeviceDaemon, cable: Cable, tmp_path: Path) -> tuple[st
     return "--allow", "--pair-offer-file", str(path)
 
 
-async def linked(daemon: DeviceDaemon) -> None:
+async def start(daemon: DeviceDaemon, **options: Any) -> Run:
+    """Start a run as soon as a device is linked."""
     async with asyncio.timeout(60):
-        while not [device for device in daemon.devices.list() if device.is_linked]:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.02)
+        while True:
+            try:
+                return await daemon.runs.start(daemon.workspace, "task.py", **options)
+            except DeviceUnavailableError:
+                await asyncio.sleep(0.02)
 
 
 @pytest_asyncio.fixture
@@ -81,7 +86,6 @@ async def cable(daemon: DeviceDaemon) -> AsyncIterator[Cable]:
 @pytest_asyncio.fixture
 async def device(daemon: DeviceDaemon, cable: Cable, tmp_path: Path) -> AsyncIterator[Process]:
     async with device_at(tmp_path / "phone", *await paired(daemon, cable, tmp_path)) as process:
-        await linked(daemon)
         yield process
 
 
@@ -103,7 +107,7 @@ async def stop(client: DebugClient, thread: int, frame: dict[str, object]) -> No
 async def test_a_session_goes_on_over_a_link_that_is_lost_while_the_script_is_paused(
     daemon: DeviceDaemon, device: Process, cable: Cable, tmp_path: Path
 ) -> None:
-    run = await daemon.runs.start(daemon.workspace, "task.py", debug="wait")
+    run = await start(daemon, debug="wait")
     channels: Channels = daemon.channels
     async with asyncio.timeout(60), channels.open(run.id) as channel:
         client = client_over(channel)
@@ -128,7 +132,7 @@ async def test_a_session_goes_on_over_a_link_that_is_lost_while_the_script_is_pa
 async def test_a_second_debugger_is_refused_until_the_first_has_gone(
     daemon: DeviceDaemon, device: Process, tmp_path: Path
 ) -> None:
-    run = await daemon.runs.start(daemon.workspace, "task.py", debug="listen")
+    run = await start(daemon, debug="listen")
     async with asyncio.timeout(60):
         async with daemon.channels.open(run.id) as channel:
             await client_over(channel).attach({path_of(run, tmp_path): [LINE]})
@@ -146,7 +150,7 @@ async def test_a_second_debugger_is_refused_until_the_first_has_gone(
 
 async def test_a_run_that_has_ended_has_no_debugger(daemon: DeviceDaemon, device: Process) -> None:
     (daemon.workspace.root / "task.py").write_text("print(1)")
-    run = await daemon.runs.start(daemon.workspace, "task.py")
+    run = await start(daemon)
     assert (await daemon.runs.get(run.id, wait=30)).state is RunState.SUCCEEDED
     with pytest.raises(NotFoundError, match="not at work"):
         async with daemon.channels.open(run.id):

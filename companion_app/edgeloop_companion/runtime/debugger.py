@@ -8,14 +8,17 @@ needed: it costs a third of a second and some thirty megabytes.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import platform
 import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from edgeloop_companion.runtime import debug_views
 from edgeloop_companion.runtime.control_socket import accept
@@ -35,7 +38,7 @@ class Debugger:
         self._clients = _Clients()
         self._busy = threading.Lock()
         self._has_started = False
-        self._is_taken = False
+        self._client: _Client | None = None
 
     def start(self) -> None:
         """Make debugpy ready for clients, once; a script that runs already is traced from then on.
@@ -52,7 +55,7 @@ class Debugger:
                 )
             self._limit.grow(DEBUGGER_BYTES)
             try:
-                _start(self._clients)
+                _start(self._clients, self)
             except Exception as error:
                 raise TaskFailedError(
                     f"This script cannot be debugged: {type(error).__name__}: {error}",
@@ -79,17 +82,17 @@ class Debugger:
         """
         self.start()
         with self._busy:
-            if self._is_taken:
+            if self._client is not None:
                 raise ConflictError(
                     "Another debugger has this script already.", hint="Disconnect that one, then attach again."
                 )
             accept(connection)
-            self._is_taken = True
-            self._clients.put(_Client(connection, self._release))
+            self._client = _Client(connection, self._release)
+            self._clients.put(self._client)
 
     def stop_at(self, error: BaseException) -> None:
         """Stop where an exception was raised that the script does not catch, if a client wants that."""
-        if not self._is_taken:
+        if self._client is None:
             return
         import pydevd
         from _pydevd_bundle.pydevd_additional_thread_info import set_additional_thread_info
@@ -109,14 +112,25 @@ class Debugger:
             debugged.enable_output_redirection(False, False)
             PyDevdAPI().request_disconnect(debugged, resume_threads=True)
         finally:
-            self._is_taken = False
+            self._client = None
+
+    # What pydevd tells of its messages
+
+    def before_send(self, message: Mapping[str, Any]) -> None:
+        """Hang up on the client that is told of the end: pydevd would keep the process for half a second until it does."""
+        if message.get("event") == "terminated" and (client := self._client) is not None:
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RD)
+
+    def after_receive(self, _message: Mapping[str, Any]) -> None:
+        """Nothing to do."""
 
 
 class _Clients:
     """What pydevd takes for its listening socket."""
 
     def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[_Client] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Client | None] = queue.SimpleQueue()
 
     def put(self, client: _Client) -> None:
         self._waiting.put(client)
@@ -125,13 +139,16 @@ class _Clients:
         pass
 
     def accept(self) -> tuple[_Client, None]:
-        return self._waiting.get(), None
+        client = self._waiting.get()
+        if client is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return client, None
 
     def getsockname(self) -> tuple[str, int]:
         return "127.0.0.1", 0  # debugpy wants one
 
     def close(self) -> None:
-        pass
+        self._waiting.put(None)
 
 
 class _Client(socket.socket):
@@ -152,7 +169,7 @@ class _Client(socket.socket):
         return data
 
 
-def _start(clients: _Clients) -> None:
+def _start(clients: _Clients, listener: Debugger) -> None:
     # It would warn of the standard library's frozen modules, in which nobody sets breakpoints.
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     try:
@@ -169,4 +186,5 @@ def _start(clients: _Clients) -> None:
     debugpy.listen(("127.0.0.1", 0), in_process_debug_adapter=True)
     hidden = (str(Path(debugpy.__file__).parent), _HIDDEN)
     debug_views.register()
+    pydevd.get_global_debugger().add_dap_messages_listener(listener)
     PyDevdAPI().set_dont_trace_start_end_patterns(pydevd.get_global_debugger(), hidden, ("debugpy_launcher.py",))

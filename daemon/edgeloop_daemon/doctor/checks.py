@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from edgeloop_daemon.doctor.clock import check_clock
 from edgeloop_daemon.doctor.daemon_process import check_daemon, check_local_api
 from edgeloop_daemon.doctor.database import check_database
+from edgeloop_daemon.doctor.debugger import check_debugger
 from edgeloop_daemon.doctor.device_port import check_device_port
 from edgeloop_daemon.doctor.disk import check_disk
 from edgeloop_daemon.doctor.distributions import check_versions, needed
 from edgeloop_daemon.doctor.finding import Finding, Mark, NotCheckedError, Subject
 from edgeloop_daemon.doctor.git import check_git
 from edgeloop_daemon.doctor.inference import check_inference
-from edgeloop_daemon.doctor.interpreter import Interpreter, check_debugger_speed, check_python
+from edgeloop_daemon.doctor.interpreter import Interpreter, check_python
 from edgeloop_daemon.doctor.leftovers import check_leftovers
 from edgeloop_daemon.doctor.paired_devices import check_devices
 from edgeloop_daemon.doctor.plugins import check_plugins
@@ -97,7 +98,9 @@ CHECKS: tuple[Check, ...] = (
     Check("leftovers", "What have daemons that were killed left behind?", check_leftovers),
     Check("completion", "Is TAB completion installed for the user's shell?", lambda _: check_completion()),
     Check(
-        "debugger", "What does an attached debugger cost in this Python?", lambda _: check_debugger_speed(Interpreter())
+        "debugger",
+        "Can debugpy be used, and what does it cost in this Python?",
+        lambda _: check_debugger(Interpreter()),
     ),
 )
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from edgeloop_daemon.doctor.finding import Finding, ok, problem, warning
 
 OLDEST = (3, 11)
-QUICK_DEBUGGING = (3, 12)  # PEP 669: a debugger costs next to nothing where it does not look
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,3 @@ def check_python(interpreter: Interpreter) -> Finding:
             "Other programs' upgrades may replace what edgeloop needs: install it into a virtual environment.",
         )
     return ok(f"{version} in {interpreter.prefix}")
-
-
-def check_debugger_speed(interpreter: Interpreter) -> Finding:
-    """Tell what an attached debugger costs in this Python."""
-    if interpreter.version < QUICK_DEBUGGING:
-        return ok(
-            "While a debugger is attached, tight Python loops run 3 to 11 times slower.",
-            "Python 3.12 or newer avoids that.",
-        )
-    return ok("an attached debugger costs next to nothing where it does not stop")

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from edgeloop_daemon.doctor.debugger import check_debugger
 from edgeloop_daemon.doctor.distributions import TELEMETRY, check_versions, needed
 from edgeloop_daemon.doctor.finding import FailedPlugin, Finding, Mark, RunningDaemon, Subject
 from edgeloop_daemon.doctor.git import check_git
 from edgeloop_daemon.doctor.inference import check_inference
-from edgeloop_daemon.doctor.interpreter import Interpreter, check_debugger_speed, check_python
+from edgeloop_daemon.doctor.interpreter import Interpreter, check_python
 from edgeloop_daemon.doctor.plugins import check_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
@@ -49,11 +50,26 @@ def test_the_systems_own_python_is_a_warning() -> None:
 
 
 @pytest.mark.parametrize(("release", "is_slow"), [((3, 11, 9), True), ((3, 12, 0), False)])
-def test_what_a_debugger_costs_depends_on_the_python(release: tuple[int, ...], is_slow: bool) -> None:
-    finding = check_debugger_speed(Interpreter(version=release))
+def test_debugpy_is_made_ready_and_what_it_costs_depends_on_the_python(release: tuple[int, ...], is_slow: bool) -> None:
+    finding = check_debugger(Interpreter(version=release))
     assert finding.mark is Mark.OK
-    assert ("3 to 11 times slower" in finding.found) is is_slow
+    assert f"debugpy {version('debugpy')} is ready" in finding.found
+    assert ("2 to 10 times slower" in finding.found) is is_slow
     assert ("3.12" in finding.remedy) is is_slow
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("raise ImportError('no such thing')", "debugpy cannot be used: no such thing"),
+        ("import time; time.sleep(60)", "not ready within 1 s"),
+    ],
+)
+def test_a_debugpy_that_cannot_be_used_is_a_problem(tmp_path: Path, code: str, says: str) -> None:
+    (tmp_path / "debugpy.py").write_text(code)
+    seconds = 1 if "within 1 s" in says else 30
+    finding = check_debugger(Interpreter(), {**os.environ, "PYTHONPATH": str(tmp_path)}, seconds=seconds)
+    assert_problem(finding, says, "pip install --force-reinstall debugpy")
 
 
 def test_what_is_installed_fits_together() -> None:
