@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -60,10 +61,10 @@ async def device_daemon(
 ) -> AsyncIterator[DeviceDaemon]:
     """Run the part below `home`; its workspace `w1` is `home/workspace`. A call of it that blocks the event loop fails."""
     folders = Folders(home / "state")
-    folders.create()
+    await asyncio.to_thread(folders.create)
     root = home / "workspace"
     root.mkdir(exist_ok=True)
-    blobs = BlobStore(folders.blobs)
+    blobs = await asyncio.to_thread(BlobStore, folders.blobs)
     with blockbuster_ctx("edgeloop_daemon"):
         async with _serving(
             folders, blobs, root, port, vanish_seconds, channel_seconds, quotas, clock, include

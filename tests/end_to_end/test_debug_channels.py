@@ -38,9 +38,19 @@ LINE = 5  # of LOOP: in `step`
 
 @contextlib.asynccontextmanager
 async def device_at(state: Path, *options: str) -> AsyncIterator[Process]:
-    """Run a virtual device as a process for the block."""
+    """Run a virtual device, called as its state folder is, as a process for the block."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edgeloop_companion", "--state", str(state), "--name", "phone", "--virtual", *options),
+        *(
+            sys.executable,
+            "-m",
+            "edgeloop_companion",
+            "--state",
+            str(state),
+            "--name",
+            state.name,
+            "--virtual",
+            *options,
+        ),
         stdout=DEVNULL,
     )
     try:
@@ -51,9 +61,11 @@ async def device_at(state: Path, *options: str) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def paired(daemon: DeviceDaemon, cable: Cable, tmp_path: Path) -> tuple[str, ...]:
-    """Return the options by which a device pairs with a daemon through a cable."""
-    offer = replace(parse_offer((await daemon.pairing.open()).offer), port=cable.port)
+async def paired(daemon: DeviceDaemon, tmp_path: Path, cable: Cable | None = None) -> tuple[str, ...]:
+    """Return the options by which a device pairs with a daemon, through a cable perhaps."""
+    offer = parse_offer((await daemon.pairing.open()).offer)
+    if cable is not None:
+        offer = replace(offer, port=cable.port)
     path = tmp_path / "offer"
     path.write_text(offer.text())
     return "--allow", "--pair-offer-file", str(path)
@@ -65,7 +77,7 @@ async def start(daemon: DeviceDaemon, **options: Any) -> Run:
         while True:
             try:
                 return await daemon.runs.start(daemon.workspace, "task.py", **options)
-            except DeviceUnavailableError:
+            except (DeviceUnavailableError, NotFoundError):
                 await asyncio.sleep(0.02)
 
 
@@ -85,7 +97,7 @@ async def cable(daemon: DeviceDaemon) -> AsyncIterator[Cable]:
 
 @pytest_asyncio.fixture
 async def device(daemon: DeviceDaemon, cable: Cable, tmp_path: Path) -> AsyncIterator[Process]:
-    async with device_at(tmp_path / "phone", *await paired(daemon, cable, tmp_path)) as process:
+    async with device_at(tmp_path / "phone", *await paired(daemon, tmp_path, cable)) as process:
         yield process
 
 
@@ -93,8 +105,8 @@ def client_over(channel: Channel) -> DebugClient:
     return DebugClient(channel.send, channel.receive)
 
 
-def path_of(run: Run, tmp_path: Path) -> str:
-    (path,) = (tmp_path / "phone" / "hosts").glob(f"*/runs/{run.id}/files/task.py")
+def path_of(run: Run, tmp_path: Path, device: str = "phone") -> str:
+    (path,) = (tmp_path / device / "hosts").glob(f"*/runs/{run.id}/files/task.py")
     return str(path)
 
 
@@ -155,3 +167,27 @@ async def test_a_run_that_has_ended_has_no_debugger(daemon: DeviceDaemon, device
     with pytest.raises(NotFoundError, match="not at work"):
         async with daemon.channels.open(run.id):
             pass
+
+
+async def test_two_computers_debug_on_one_phone_and_one_of_them_on_two_phones(
+    daemon: DeviceDaemon, device: Process, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    async with asyncio.timeout(90), device_daemon(tmp_path / "other") as other, contextlib.AsyncExitStack() as stack:
+        (other.workspace.root / "task.py").write_text(LOOP)
+        await start(daemon, device="phone")  # it has paired
+        device.terminate()  # and is started anew to pair with the second computer, and keeps the first
+        await device.wait()
+        for owner, name in ((other, "phone"), (daemon, "tablet")):
+            await stack.enter_async_context(device_at(tmp_path / name, *await paired(owner, tmp_path)))
+            await start(owner, device=name)
+        paused = []
+        for owner, name in ((daemon, "phone"), (daemon, "tablet"), (other, "phone")):
+            run = await start(owner, device=name, debug="wait")
+            client = client_over(await stack.enter_async_context(owner.channels.open(run.id)))
+            await client.attach({path_of(run, tmp_path, name): [LINE]})
+            paused.append((owner, run, client, await client.stopped()))
+        for owner, run, client, (thread, frames) in reversed(paused):
+            assert await client.evaluate("count", frames[0]) == "0"
+            await stop(client, thread, frames[1])
+            assert (await owner.runs.get(run.id, wait=30)).state is RunState.SUCCEEDED

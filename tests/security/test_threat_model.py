@@ -15,7 +15,7 @@ THREATS = (
     *("man in the middle", "rogue", "relayed", "reuse", "expir", "guess", "racing", "reflect", "replay", "downgrade"),
     *("revoked during a transfer", "resum", "bearer of another", "slow", "flood", "oversized", "rebind", "cross-site"),
     *("unauthenticated", "smuggl", "markup", "escape", "hostile bundle", "hostile record", "compress", "pickle"),
-    *("lie about", "git", "link", "symbolic", "secrets", "untrusted workspace"),
+    *("lie about", "git", "link", "symbolic", "secrets", "untrusted workspace", "debugger"),
 )
 
 

@@ -20,9 +20,7 @@ def check_debugger(
 ) -> Finding:
     """Tell whether debugpy can be used, and what it costs while a script is debugged on a virtual device."""
     try:
-        done = run_helper(
-            "edgeloop_companion.runtime.debugger_self_test", environment=environment, seconds=seconds
-        )
+        done = run_helper("edgeloop_companion.runtime.debugger_self_test", environment=environment, seconds=seconds)
     except subprocess.TimeoutExpired:
         return problem(f"debugpy was not ready within {seconds:.0f} s.", _REINSTALL)
     try:
