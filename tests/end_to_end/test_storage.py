@@ -35,7 +35,8 @@ def test_an_old_training_goes_with_its_snapshot_and_its_artifacts_stay(project: 
     assert project.json("prune")["items"] == []  # it is new
 
     report = project.json("storage", "--keep-newest", "0", "--max-gigabytes", "0.000001")
-    assert report["policy"] == {"max_age_days": 30, "max_gigabytes": 0.000001, "keep_newest": 0}
+    traces = {"max_trace_days": 14, "max_trace_gigabytes": 5}
+    assert report["policy"] == {"max_age_days": 30, "max_gigabytes": 0.000001, "keep_newest": 0, **traces}
     assert report["prunable_bytes"] > 0
     planned = project.json("prune", "--dry-run")
     assert [(item["id"], item["reason"]) for item in planned["items"]] == [(job, "size")]

@@ -15,12 +15,13 @@ _SHOWN = 20
 @click.option("--max-age-days", type=click.FloatRange(0, 36500, min_open=True), help="Keep jobs and runs so long.")
 @click.option("--max-gigabytes", type=click.FloatRange(0, 1e6, min_open=True), help="Keep so much in all.")
 @click.option("--keep-newest", type=click.IntRange(0, 100_000), help="Keep so many jobs and runs of each workspace.")
+@click.option("--max-trace-days", type=click.FloatRange(0, 36500, min_open=True), help="Keep traces so long.")
+@click.option("--max-trace-gigabytes", type=click.FloatRange(0, 1e6, min_open=True), help="Keep so much of traces.")
 @json_option
 @click.pass_obj
-def storage(session: Session, max_age_days: float | None, max_gigabytes: float | None, keep_newest: int | None) -> None:
+def storage(session: Session, /, **given: float | None) -> None:
     """Show what edgeloop keeps here, and set how much it keeps."""
     client = session.daemon()
-    given = {"max_age_days": max_age_days, "max_gigabytes": max_gigabytes, "keep_newest": keep_newest}
     changes = {name: value for name, value in given.items() if value is not None}
     if changes:
         client.call("PUT", "/storage/policy", {**client.get("/storage")["policy"], **changes})
@@ -34,7 +35,8 @@ def storage(session: Session, max_age_days: float | None, max_gigabytes: float |
     policy = report["policy"]
     click.echo(
         f"\nKept: {policy['max_age_days']:g} days, at most {policy['max_gigabytes']:g} GB, and always the newest"
-        f" {policy['keep_newest']} of each\nworkspace. `edgeloop prune` would free {size(report['prunable_bytes'])};"
+        f" {policy['keep_newest']} of each\nworkspace. Traces: {policy['max_trace_days']:g} days, at most"
+        f" {policy['max_trace_gigabytes']:g} GB. `edgeloop prune` would free\n{size(report['prunable_bytes'])};"
         f" the disk has {size(report['free_bytes'])} free."
     )
 
@@ -56,8 +58,11 @@ def prune(session: Session, dry_run: bool) -> None:
         click.echo()
     rest = f"{report['blobs']} blobs and {report['leftovers']} leftovers"
     verb = "Would remove" if dry_run else "Removed"
-    click.echo(f"{verb} {len(report['items'])} jobs and runs, {rest}: {size(report['freed_bytes'])}.")
+    traces = sum(item["kind"] == "trace" for item in report["items"])
+    work = f"{len(report['items']) - traces} jobs and runs, {traces} traces"
+    click.echo(f"{verb} {work}, {rest}: {size(report['freed_bytes'])}.")
 
 
 def _row(item: Record) -> tuple[str, ...]:
-    return (item["id"], item["name"], when(item["ended_at"]), size(item["bytes"]), item["reason"])
+    name = f"trace of {item['name']}" if item["kind"] == "trace" else item["name"]
+    return (item["id"], name, when(item["ended_at"]), size(item["bytes"]), item["reason"])

@@ -434,11 +434,12 @@ class TokenRevoked(Occurrence):
 
 @dataclass(frozen=True)
 class StoragePruned(Occurrence):
-    """Old jobs and runs were removed."""
+    """Old jobs and runs were removed, and traces of runs that stay."""
 
     kind = "storage.pruned"
     jobs: int
     runs: int
+    traces: int
     freed_bytes: int
 
 

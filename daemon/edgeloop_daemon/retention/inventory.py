@@ -15,6 +15,7 @@ from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_daemon.store.tables import Tables
+from edgeloop_daemon.traces.intake import trace_bytes
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError
@@ -26,13 +27,15 @@ RETURN_SECONDS = 7 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class Inventory:
-    """`ended` jobs and runs, the newest last; the `sizes` of all blobs; `held`, the blobs that active runs refer to.
+    """`ended` jobs and runs, the newest last; `traces` of such runs, whose bytes count in those of their runs as well.
 
-    `active_bytes` is what active jobs and runs take. `strays` are folders of jobs that no row of the database knows. `worktrees`
-    are the trainings (workspace and job) that were killed before they had removed theirs.
+    `sizes` are those of all blobs; `held` are the blobs that active runs refer to, `active_bytes` is what active jobs and runs
+    take. `strays` are folders of jobs that no row of the database knows. `worktrees` are the trainings (workspace and job) that
+    were killed before they had removed theirs.
     """
 
     ended: tuple[Kept, ...]
+    traces: tuple[Kept, ...]
     sizes: Mapping[str, int]
     held: tuple[str, ...]
     active_bytes: int
@@ -63,6 +66,7 @@ def _inventory(db: Tables, folders: Folders, blobs: BlobStore) -> Inventory:
     active_bytes = sum(folder_bytes.get(job, 0) for job, *_, ended_at in jobs if ended_at is None)
     manifests = _Manifests(blobs)
     held: list[str] = []
+    traces: list[Kept] = []
     for run, workspace, script, manifest, ended_at in db.execute(
         "select id, workspace, script, manifest, case when may_return and ended_at > ? then null else ended_at end"
         " from runs order by number",
@@ -70,12 +74,14 @@ def _inventory(db: Tables, folders: Folders, blobs: BlobStore) -> Inventory:
     ).fetchall():
         files = db.execute("select sha256 from run_files where run = ?", [run]).fetchall()
         wanted = manifests.blobs(manifest) | {sha256 for (sha256,) in files}
-        size = _record_bytes(db, run)
+        size, trace = _record_bytes(db, run), trace_bytes(db, run)
         if ended_at is None:
             held += wanted
-            active_bytes += size
+            active_bytes += size + (trace or 0)
         else:
-            ended.append(Kept("run", run, workspace, script, ended_at, size, wanted))
+            ended.append(Kept("run", run, workspace, script, ended_at, size + (trace or 0), wanted))
+            if trace is not None:
+                traces.append(Kept("trace", run, workspace, script, ended_at, trace))
     known = {job for job, *_ in jobs}
     strays = tuple(
         path for path in _folders(folders.jobs) if path.name not in known and not JobFolder(path).is_active()
@@ -85,7 +91,7 @@ def _inventory(db: Tables, folders: Folders, blobs: BlobStore) -> Inventory:
         for job, workspace, *_, ended_at in jobs
         if ended_at is not None and tree_of(JobFolder(folders.jobs / job).files).exists()
     )
-    return Inventory(tuple(ended), sizes, tuple(held), active_bytes, strays, worktrees)
+    return Inventory(tuple(ended), tuple(traces), sizes, tuple(held), active_bytes, strays, worktrees)
 
 
 class _Manifests:
@@ -114,8 +120,7 @@ def _record_bytes(db: Tables, run: str) -> int:
     marks = ",".join("?" * len(streams))
     sql = f"select coalesce(sum(length(payload)), 0) from records where stream in ({marks})"  # noqa: S608 - question marks
     (size,) = db.execute(sql, streams).fetchone()
-    (trace,) = db.execute("select coalesce(sum(bytes), 0) from traces where run = ?", [run]).fetchone()
-    return int(size + trace)
+    return int(size)
 
 
 def _folders(root: Path) -> Iterator[Path]:

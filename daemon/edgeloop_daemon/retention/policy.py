@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 DAY = 24 * 3600.0
-Kind = Literal["tool", "train", "operation", "run"]
+Kind = Literal["tool", "train", "operation", "run", "trace"]
 Reason = Literal["age", "size"]
 
 
@@ -29,14 +29,29 @@ class RetentionPolicy:
         metadata={
             "ge": 0,
             "le": 100_000,
-            "description": "So many jobs and so many runs of each workspace always stay.",
+            "description": "So many jobs and so many runs of each workspace always stay, with their traces.",
         },
+    )
+    max_trace_days: float = field(
+        default=14.0,
+        metadata={
+            "gt": 0,
+            "le": 36500,
+            "description": "Traces of runs that ended longer ago are removed, their runs are not.",
+        },
+    )
+    max_trace_gigabytes: float = field(
+        default=5.0,
+        metadata={"gt": 0, "le": 1e6, "description": "Of traces together; the oldest are removed first."},
     )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A job or a run that has ended. `bytes` is its own share, `blobs` what it refers to (SHA-256 in hex)."""
+    """A job or a run that has ended, or the trace of a run (by the run's id).
+
+    `bytes` is its own share, `blobs` what it refers to (SHA-256 in hex).
+    """
 
     kind: Kind
     id: str
@@ -94,6 +109,12 @@ def choose(
         reason: Reason = "age" if is_old else "size"
         removals.append(Removal(item.kind, item.id, item.workspace, item.name, item.ended_at, freed, reason))
     return tuple(removals)
+
+
+def choose_traces(kept: Iterable[Kept], policy: RetentionPolicy, *, now: float) -> tuple[Removal, ...]:
+    """Return which traces the policy removes although their runs may stay; `kept` is ordered as in `choose`."""
+    of_traces = replace(policy, max_age_days=policy.max_trace_days, max_gigabytes=policy.max_trace_gigabytes)
+    return choose(kept, of_traces, now=now, blob_sizes={})
 
 
 def _ends(items: Iterable[Kept]) -> dict[str, float]:

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgeloop_daemon.events.event_log import record_event
@@ -17,7 +17,7 @@ from edgeloop_daemon.events.kinds import StoragePruned
 from edgeloop_daemon.jobs.job_folder import JobFolder
 from edgeloop_daemon.retention.inventory import Inventory, is_older, take_inventory, tree_bytes
 from edgeloop_daemon.retention.leftovers import TrainingLeftovers
-from edgeloop_daemon.retention.policy import DAY, Removal, RetentionPolicy, choose
+from edgeloop_daemon.retention.policy import DAY, Kept, Removal, RetentionPolicy, choose, choose_traces
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
@@ -134,15 +134,27 @@ class Retention:
             await asyncio.sleep(DAY)
 
     def _plan(self, inventory: Inventory, policy: RetentionPolicy) -> _Plan:
-        items = choose(
-            inventory.ended,
+        now = time.time()
+        traces = {trace.id: trace for trace in choose_traces(inventory.traces, policy, now=now)}
+
+        def without_trace(item: Kept) -> Kept:
+            is_traced = item.kind == "run" and item.id in traces
+            return replace(item, bytes=item.bytes - traces[item.id].bytes) if is_traced else item
+
+        chosen = choose(
+            map(without_trace, inventory.ended),
             policy,
-            now=time.time(),
+            now=now,
             blob_sizes=inventory.sizes,
             held=inventory.held,
             other_bytes=inventory.active_bytes,
         )
-        gone = frozenset(item.id for item in items)
+        gone = frozenset(item.id for item in chosen)
+        # A run that goes takes its trace with it.
+        whole = [
+            replace(item, bytes=item.bytes + traces[item.id].bytes) if item.id in traces else item for item in chosen
+        ]
+        items = (*(trace for trace in traces.values() if trace.id not in gone), *whole)
         unreferenced = inventory.unreferenced(without=gone)
         blobs = {sha256 for sha256 in unreferenced if is_older(self._blobs.path(sha256), BLOB_GRACE_SECONDS)}
         counted = inventory.unreferenced()  # those of the jobs and runs that go are in their own bytes
@@ -164,14 +176,15 @@ class Retention:
             if item.kind == "train":
                 with suppress(EdgeloopError):
                     await self._trainings.forget_snapshot(item.workspace, item.id)
-            if item.kind != "run":
+            if item.kind not in ("run", "trace"):
                 # The folder first: a row without one is removed by the next round, a folder without a row only later.
                 await asyncio.to_thread(JobFolder(self._folders.jobs / item.id).remove)
             await self._database.write(lambda db, item=item: _delete(db, item))  # type: ignore[misc]
         await asyncio.to_thread(self._remove_files, plan)
         if plan.items:
-            jobs = sum(item.kind != "run" for item in plan.items)
-            event = StoragePruned(jobs, len(plan.items) - jobs, plan.freed_bytes)
+            runs = sum(item.kind == "run" for item in plan.items)
+            traces = sum(item.kind == "trace" for item in plan.items)
+            event = StoragePruned(len(plan.items) - runs - traces, runs, traces, plan.freed_bytes)
             await self._database.write(lambda db: record_event(db, event))
             if await self._database.read(_free_bytes) > _COMPACT_BYTES:
                 await self._database.compact()
@@ -227,12 +240,15 @@ async def open_retention(
 
 
 def _delete(db: Tables, item: Removal) -> None:
-    if item.kind != "run":
+    if item.kind not in ("run", "trace"):
         db.execute("delete from metrics where run = ?", [item.id])
         db.execute("delete from jobs where id = ? and ended_at is not null", [item.id])
         return
     if db.execute("select 1 from runs where id = ? and ended_at is not null", [item.id]).fetchone() is None:
         return  # its device came back meanwhile
+    if item.kind == "trace":
+        remove_trace(db, item.id)
+        return
     streams = [stream_name(item.id, priority) for priority in Priority]
     db.execute(f"delete from records where stream in ({','.join('?' * len(streams))})", streams)  # noqa: S608
     remove_trace(db, item.id)

@@ -121,6 +121,12 @@ def seal(db: Tables, run_id: str) -> None:
     db.execute("update records set payload = x'' where stream = ? and sequence = ?", [stream, tail.sequence])
 
 
+def trace_bytes(db: Tables, run_id: str) -> int | None:
+    """Return how much room a run's trace takes in blocks; None for a run without one."""
+    row = db.execute("select bytes from traces where run = ?", [run_id]).fetchone()
+    return None if row is None else int(row[0])
+
+
 def remove_trace(db: Tables, run_id: str) -> None:
     """Remove a run's trace; the run stays, and so does the number of its stream's last record."""
     stream = stream_name(run_id, Priority.TRACES)

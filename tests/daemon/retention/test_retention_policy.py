@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeloop_daemon.retention.policy import DAY, Kept, RetentionPolicy, choose
+from edgeloop_daemon.retention.policy import DAY, Kept, RetentionPolicy, choose, choose_traces
 
 NOW = 1000 * DAY
 GB = 10**9
@@ -67,3 +67,18 @@ def test_what_an_active_run_refers_to_frees_nothing() -> None:
 
 def test_nothing_goes_while_everything_fits() -> None:
     assert ids([job(1, 29, GB), run(1, 29, "model")], RetentionPolicy(), {"model": GB}) == []
+
+
+def trace(number: int, days: float, size: int = 0) -> Kept:
+    return Kept("trace", f"r{number}", "w1", "task.py", NOW - days * DAY, size)
+
+
+def test_traces_go_before_their_runs_the_newest_of_each_workspace_stay() -> None:
+    kept = [trace(1, 20), trace(2, 15, GB), trace(3, 10, GB), trace(4, 9, GB), trace(5, 30)]
+    policy = RetentionPolicy(keep_newest=1, max_trace_gigabytes=1)
+    assert [(one.id, one.kind, one.reason) for one in choose_traces(kept, policy, now=NOW)] == [
+        ("r1", "trace", "age"),
+        ("r2", "trace", "age"),
+        ("r3", "trace", "size"),
+    ]
+    assert choose_traces(kept, RetentionPolicy(), now=NOW) == ()

@@ -19,9 +19,13 @@ from edgeloop_daemon.retention.retention import BLOB_GRACE_SECONDS, Retention
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_daemon.store.tables import Tables
+from edgeloop_daemon.traces.intake import add_clock, add_session, seal
 from edgeloop_shared import process_lock
 from edgeloop_shared.bundles import BundleFile, BundleManifest
+from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import encode_json
+from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 OLD = time.time() - 100 * DAY
 
@@ -167,6 +171,48 @@ async def test_a_run_that_may_return_with_its_device_is_waited_for(state: State,
     await state.retention.prune()
     assert [await state.rows(table) for table in ("runs", "records", "run_files")] == [left] * 3
     assert len(list(state.folders.blobs.glob("??/*"))) == 3 * left
+
+
+async def traced(state: State, run: str) -> None:
+    """Let a run have a trace, in a block and in what lies in none yet."""
+    batch = pack_batch(TraceBatch(1, [0], [0], [5], [2]))
+    record = {"device": "d1", "epoch": "e", "stream": f"{run}.traces", "is_continued": 0, "payload": batch}
+
+    def write(db: Tables) -> None:
+        add_session(db, run, OperatorTable(1, "a.mnn", "cpu", 0, (Operator("conv", "Convolution"),)))
+        add_clock(db, run, ClockCompared(1, 2, 3))
+        db.insert("records", record | {"sequence": 1}, record | {"sequence": 2})
+        seal(db, run)
+        db.insert("records", record | {"sequence": 3})
+
+    await state.database.write(write)
+
+
+TRACES = ("traces", "trace_sessions", "trace_clocks", "trace_blocks")
+
+
+async def test_an_old_run_goes_with_its_trace(state: State) -> None:
+    await traced(state, await state.run(b"model"))
+    assert [await state.rows(table) for table in TRACES] == [1] * 4
+    assert [item.kind for item in (await state.retention.prune(dry_run=True)).items] == ["run"]
+    await prune_unblocked(state)
+    assert [await state.rows(table) for table in ("runs", "records", *TRACES)] == [0] * 6
+
+
+async def test_a_trace_goes_before_its_run_and_a_dry_run_says_so(state: State) -> None:
+    await traced(state, await state.run(b"model", ended_at=time.time() - 20 * DAY))
+    await state.retention.set_policy(RetentionPolicy(keep_newest=0))
+    planned = await state.retention.prune(dry_run=True)
+    assert [(item.kind, item.id, item.reason) for item in planned.items] == [("trace", "r1", "age")]
+    assert planned.items[0].bytes > 0
+    assert await state.rows("traces") == 1
+    assert (await state.retention.prune()).items == planned.items
+    assert [await state.rows(table) for table in ("runs", *TRACES)] == [1, 0, 0, 0, 0]
+    last = await state.database.read(
+        lambda db: db.execute("select sequence, length(payload) from records where stream = 'r1.traces'").fetchall()
+    )
+    assert last == [(3, 0)]  # so that nothing the device sends again counts twice
+    assert not (await state.retention.prune(dry_run=True)).items
 
 
 async def test_a_dry_run_says_the_same_and_removes_nothing(state: State) -> None:

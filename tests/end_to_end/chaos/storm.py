@@ -176,7 +176,7 @@ class Storm:
             yield from _difference("file", works.digest(key, works.FILE_BYTES), _hash(content))
             if run["trace"]:
                 events = json.loads(client.download(f"/runs/{run['id']}/trace"))["traceEvents"]
-                counts = Counter(event["name"] for event in events if "mflops" in event["args"])
+                counts = Counter(event["name"] for event in events if "mflops" in event.get("args", ()))
                 yield from _difference("traced operators", {works.INFERENCES}, set(counts.values()))
         except EdgeloopError as error:
             yield str(error)

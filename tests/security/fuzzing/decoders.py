@@ -30,6 +30,16 @@ from edgeloop_daemon.http import websocket
 from edgeloop_daemon.http.server_sent_events import last_event_id
 from edgeloop_daemon.http.validation import validate_json
 from edgeloop_daemon.jobs.job import Metric, Progress
+from edgeloop_daemon.traces.blocks import (
+    joined,
+    pack_columns,
+    pack_statistics,
+    statistics,
+    unpack_columns,
+    unpack_statistics,
+)
+from edgeloop_daemon.traces.intake import pack_payloads, unpack_payloads
+from edgeloop_daemon.traces.span_tree import SpanTree
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.onnx_file import read_onnx
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
@@ -51,6 +61,7 @@ from edgeloop_shared.messages import (
 from edgeloop_shared.operator_control import decode_reply, decode_request, encode_reply, encode_request
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
+from edgeloop_shared.spans import SpanBatch, pack_spans, unpack_counters, unpack_spans
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 from edgeloop_task.array_file import pack_arrays, unpack_arrays
 from edgeloop_task.model_file import read_model_file
@@ -168,6 +179,24 @@ def _frames() -> Iterator[Decoder]:
     yield Decoder("reply on operators", replies, decode_reply, (MessageError,), encode_reply)
     batches = tuple(bytes.fromhex(text.decode()) for text in golden("trace_batches.json"))
     yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
+    spans = tuple(bytes.fromhex(text.decode()) for text in _golden("span_batches.json"))
+    yield Decoder("batch of spans", spans, _spans, (MessageError,), pack_spans)
+    counters = tuple(bytes.fromhex(text.decode()) for text in _golden("counter_batches.json"))
+    yield Decoder("batch of counters", counters, unpack_counters, (MessageError,))
+    whole = [
+        TraceBatch(3, [0, 1, 2] * 4, [n // 3 for n in range(12)], [10 * n for n in range(12)], [9, 300, 70_000] * 4)
+    ]
+    part = [TraceBatch(3, [2, 0, 7], [5, 6, 9], [2**40, 2**41, 2**42], [1, 2**33, 0])]
+    blocks = tuple(pack_columns(joined(batches)) for batches in (whole, part))
+    yield Decoder(
+        "block of a trace", blocks, unpack_columns, (MessageError,), lambda batch: pack_columns(joined([batch]))
+    )
+    summaries = tuple(pack_statistics(statistics(joined(batches))) for batches in (whole, part))
+    yield Decoder("summary of a trace", summaries, unpack_statistics, (MessageError,), pack_statistics)
+    payloads = (pack_payloads(spans), pack_payloads([b""]))
+    yield Decoder(
+        "batches in a block", payloads, lambda data: list(unpack_payloads(data)), (MessageError,), pack_payloads
+    )
     yield Decoder("records in parts", (b"\1a\0b", b"\1\1\1", b"\0"), _joined, (MessageError,))
 
 
@@ -175,6 +204,14 @@ def _batch(data: bytes) -> TraceBatch:
     batch = unpack_batch(data)
     columns = (batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns)
     return TraceBatch(batch.session, *map(tuple, columns))
+
+
+def _spans(data: bytes) -> SpanBatch:
+    batch = unpack_spans(data)
+    tree = SpanTree()
+    tree.add(batch)
+    assert sum(row.calls for row in tree.rows()) == len(batch)
+    return batch
 
 
 def _joined(data: bytes) -> list[bytes]:
