@@ -115,6 +115,10 @@ class DiskOutbox(Outbox):
         await self._runs[run_id].append([(priority, payload)])
         return self._runs[run_id].state.last[priority]
 
+    def records(self, run_id: str) -> RunRecords:
+        """Return the records of a run that something was added to."""
+        return self._runs[run_id]
+
 
 @dataclass(frozen=True)
 class Device:

@@ -91,7 +91,7 @@ def pack_batch(batch: TraceBatch) -> bytes:
         columns = (
             array("I", batch.operator),
             array("I", batch.iteration),
-            array("Q", [begin - base for begin in batch.begin_ns]),
+            array("Q", map((-base).__add__, batch.begin_ns)),
             array("Q", batch.duration_ns),
         )
     except (OverflowError, struct.error) as error:
@@ -128,7 +128,19 @@ def unpack_batch(data: bytes) -> TraceBatch:
     operator, iteration, begin, duration = columns
     if not _fits(base, begin, duration):
         raise MessageError("A trace batch holds a time beyond 73 years.")
-    return TraceBatch(session, operator, iteration, [base + value for value in begin], duration)
+    return TraceBatch(session, operator, iteration, array("q", map(base.__add__, begin)), duration)
+
+
+def joined(batches: Sequence[TraceBatch]) -> TraceBatch:
+    """Return batches of one session as one, its columns as arrays."""
+    columns = (array("I"), array("I"), array("q"), array("Q"))
+    for batch in batches:
+        for column, more in zip(
+            columns, (batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns), strict=True
+        ):
+            is_alike = isinstance(more, array) and more.typecode == column.typecode
+            column.extend(more if is_alike else array(column.typecode, more))
+    return TraceBatch(batches[0].session, *columns)
 
 
 def _fits(base: int, begin: Sequence[int], duration: Sequence[int]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from edgeloop_companion.runtime.trace_batches import TracesReported, merged
 from edgeloop_shared.messages import (
     FileAnnounced,
     MetricReported,
@@ -17,7 +18,7 @@ from edgeloop_shared.messages import (
 )
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
-from edgeloop_shared.traces import TraceBatch, pack_batch
+from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 
 from .companion_fixtures import linked_companion
 from .link_peer import LinkPeer, Run, plain_manifest
@@ -296,8 +297,26 @@ for batch in {batches!r}:
 """
     run = await peer.run({"task.py": script})
     assert run.finished is not None
-    assert run.finished.traces == 300
-    assert run.traces() == batches
+    arrived = [unpack_batch(data) for data in run.traces()]
+    assert 1 <= run.finished.traces == len(arrived) < 300  # those that wait together travel together
+    assert [time for batch in arrived for time in batch.begin_ns] == [index * 10 for index in range(300)]
+    assert [index for batch in arrived for index in batch.operator] == list(range(300))
+
+
+async def test_batches_travel_together_only_within_their_session_and_kind() -> None:
+    def batch(session: int, count: int) -> TracesReported:
+        operators = TraceBatch(session, range(count), [0] * count, range(count), [1] * count)
+        return TracesReported(pack_batch(operators), operators)
+
+    sent = [batch(1, 3), batch(1, 2), TracesReported(b"spans"), batch(1, 2000), batch(1, 48), batch(1, 1), batch(2, 1)]
+    arrived = list(merged(sent))
+    assert arrived[1] == b"spans"
+    assert [(one.session, len(one)) for one in map(unpack_batch, (arrived[0], *arrived[2:]))] == [
+        (1, 5),
+        (1, 2048),
+        (1, 1),
+        (2, 1),
+    ]
 
 
 async def test_odd_output_arrives_as_text(peer: LinkPeer) -> None:

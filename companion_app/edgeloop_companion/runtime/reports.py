@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgeloop_companion.runtime.trace_batches import TracesReported
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
@@ -30,13 +31,6 @@ class FileReported:
 
 
 @dataclass(frozen=True)
-class TracesReported:
-    """A packed batch of executed operators, of spans or of counters, checked."""
-
-    data: bytes
-
-
-@dataclass(frozen=True)
 class Unusable:
     """A report that had to be left out, and why."""
 
@@ -57,8 +51,12 @@ def read_report(frame: bytes) -> Report:
 
 def _decode(kind: int, payload: bytes) -> Report:
     if kind == KIND_TRACES:
-        unpackers = {SPANS_MAGIC: unpack_spans, COUNTERS_MAGIC: unpack_counters}
-        unpackers.get(payload[:4], unpack_batch)(payload)
+        if payload.startswith(SPANS_MAGIC):
+            unpack_spans(payload)
+        elif payload.startswith(COUNTERS_MAGIC):
+            unpack_counters(payload)
+        else:
+            return TracesReported(payload, unpack_batch(payload))
         return TracesReported(payload)
     if kind != KIND_JSON:
         raise MessageError(f"It has the unknown kind {kind}.")

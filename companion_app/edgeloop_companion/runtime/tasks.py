@@ -17,10 +17,11 @@ from edgeloop_companion.runtime.crashes import describe_end
 from edgeloop_companion.runtime.journal import Entry, JournalReader, Kind
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.output import Source, pack_lines
-from edgeloop_companion.runtime.reports import FileReported, Report, TracesReported, Unusable, read_report
+from edgeloop_companion.runtime.reports import FileReported, Report, Unusable, read_report
 from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
+from edgeloop_companion.runtime.trace_batches import TracesReported, merged
 from edgeloop_companion.runtime.trace_clock import CompareClocks, TraceClock
 from edgeloop_companion.runtime.wake import Wake
 from edgeloop_companion.runtime.workers import Workers
@@ -318,6 +319,7 @@ class TaskRun:
         """Turn entries of the journal into records, in one step with how far the journal was read."""
         payloads: list[tuple[Priority, bytes]] = []
         lines: list[LogLine] = []
+        traces: list[TracesReported] = []
         files: dict[str, int] = {}
         failure: Mapping[str, Any] | None = None
 
@@ -344,8 +346,8 @@ class TaskRun:
                     failure = word.error
             else:
                 match await _report(entry.payload):
-                    case TracesReported(data):
-                        payloads.append((Priority.TRACES, data))
+                    case TracesReported() as batch:
+                        traces.append(batch)
                     case Unusable(reason):
                         lines.append(_left_out(entry.time_ns, reason))
                     case FileReported(path, name):
@@ -374,6 +376,7 @@ class TaskRun:
                         event(report)
                         if isinstance(report, TraceStarted):
                             self._clock.begin(report)
+        payloads += [(Priority.TRACES, payload) for payload in merged(traces)]
         payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]
         await self._records.append(payloads, cursor=reader.cursor, files=files, failure=failure)
         self._upload(files)

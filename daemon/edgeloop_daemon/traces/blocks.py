@@ -42,18 +42,6 @@ class Statistics:
     median: int
 
 
-def joined(batches: Sequence[TraceBatch]) -> TraceBatch:
-    """Return batches of one session as one, its columns as arrays."""
-    columns = (array("I"), array("I"), array("q"), array("Q"))
-    for batch in batches:
-        for column, more in zip(
-            columns, (batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns), strict=True
-        ):
-            is_alike = isinstance(more, array) and more.typecode == column.typecode
-            column.extend(more if is_alike else array(column.typecode, more))
-    return TraceBatch(batches[0].session, *columns)
-
-
 def pack_columns(batch: TraceBatch) -> bytes:
     """Return the bytes of a block; its batch is not empty and was `joined`."""
     operator, iteration, begin, duration = batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns

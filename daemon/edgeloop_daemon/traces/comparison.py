@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from edgeloop_daemon.traces.blocks import joined, samples
+from edgeloop_daemon.traces.blocks import samples
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_daemon.traces.stored_trace import StoredTrace
 from edgeloop_shared.significance import latency_difference
-from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch
+from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, joined
 
 T = TypeVar("T")
 ROUNDS = 10

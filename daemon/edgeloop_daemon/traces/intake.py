@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgeloop_daemon.store.tables import Tables
-from edgeloop_daemon.traces.blocks import joined, pack_columns, pack_statistics, statistics
+from edgeloop_daemon.traces.blocks import pack_columns, pack_statistics, statistics
 from edgeloop_daemon.traces.span_tree import SpanTree
 from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import encode, encode_json
@@ -29,7 +29,7 @@ from edgeloop_shared.spans import (
     unpack_counters,
     unpack_spans,
 )
-from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+from edgeloop_shared.traces import OperatorTable, TraceBatch, joined, unpack_batch
 
 SEAL_BYTES = 512 * 1024  # of batches as they came: some 20,000 operators
 _MAX_PARTS = 16  # of one batch; it needs one

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from edgeloop_daemon.traces.blocks import Statistics, joined, statistics, unpack_statistics
+from edgeloop_daemon.traces.blocks import Statistics, statistics, unpack_statistics
 from edgeloop_daemon.traces.intake import Tail, counter_ranges, tail_of
 from edgeloop_daemon.traces.span_tree import SpanRow, SpanTree
 from edgeloop_shared.clocks import AlignedClock, ClockCompared
 from edgeloop_shared.messages import Gap
 from edgeloop_shared.spans import TraceStarted
-from edgeloop_shared.traces import Operator, OperatorTable
+from edgeloop_shared.traces import Operator, OperatorTable, joined
 
 Group = Literal["operator", "type", "session"]
 

@@ -31,7 +31,6 @@ from edgeloop_daemon.http.server_sent_events import last_event_id
 from edgeloop_daemon.http.validation import validate_json
 from edgeloop_daemon.jobs.job import Metric, Progress
 from edgeloop_daemon.traces.blocks import (
-    joined,
     pack_columns,
     pack_statistics,
     statistics,
@@ -62,7 +61,7 @@ from edgeloop_shared.operator_control import decode_reply, decode_request, encod
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
 from edgeloop_shared.spans import SpanBatch, pack_spans, unpack_counters, unpack_spans
-from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
+from edgeloop_shared.traces import TraceBatch, joined, pack_batch, unpack_batch
 from edgeloop_task.array_file import pack_arrays, unpack_arrays
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.run_record import NamedTensor, RecordedOperator, RunRecord
@@ -179,9 +178,9 @@ def _frames() -> Iterator[Decoder]:
     yield Decoder("reply on operators", replies, decode_reply, (MessageError,), encode_reply)
     batches = tuple(bytes.fromhex(text.decode()) for text in golden("trace_batches.json"))
     yield Decoder("trace batch", batches, _batch, (MessageError,), pack_batch)
-    spans = tuple(bytes.fromhex(text.decode()) for text in _golden("span_batches.json"))
+    spans = tuple(bytes.fromhex(text.decode()) for text in golden("span_batches.json"))
     yield Decoder("batch of spans", spans, _spans, (MessageError,), pack_spans)
-    counters = tuple(bytes.fromhex(text.decode()) for text in _golden("counter_batches.json"))
+    counters = tuple(bytes.fromhex(text.decode()) for text in golden("counter_batches.json"))
     yield Decoder("batch of counters", counters, unpack_counters, (MessageError,))
     whole = [
         TraceBatch(3, [0, 1, 2] * 4, [n // 3 for n in range(12)], [10 * n for n in range(12)], [9, 300, 70_000] * 4)
