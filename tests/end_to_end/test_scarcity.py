@@ -147,11 +147,7 @@ def test_a_device_keeps_what_a_full_disk_cannot_take_until_there_is_room(tmp_pat
         traced = [
             event
             for event in json.loads(client.download(f"/runs/{run}/trace"))["traceEvents"]
-<<<<<<< HEAD
             if "mflops" in event.get("args", {})
-=======
-            if "mflops" in event.get("args", ())
->>>>>>> 3d26ffe (Traces have a retention of their own; spans, batches and blocks are tested and fuzzed)
         ]
         assert len(traced) == 5
 

@@ -185,12 +185,12 @@ def _frames() -> Iterator[Decoder]:
     whole = [
         TraceBatch(3, [0, 1, 2] * 4, [n // 3 for n in range(12)], [10 * n for n in range(12)], [9, 300, 70_000] * 4)
     ]
-    part = [TraceBatch(3, [2, 0, 7], [5, 6, 9], [2**40, 2**41, 2**42], [1, 2**33, 0])]
-    blocks = tuple(pack_columns(joined(batches)) for batches in (whole, part))
+    short = [TraceBatch(3, [2, 0, 7], [5, 6, 9], [2**40, 2**41, 2**42], [1, 2**33, 0])]
+    blocks = tuple(pack_columns(joined(batches)) for batches in (whole, short))
     yield Decoder(
         "block of a trace", blocks, unpack_columns, (MessageError,), lambda batch: pack_columns(joined([batch]))
     )
-    summaries = tuple(pack_statistics(statistics(joined(batches))) for batches in (whole, part))
+    summaries = tuple(pack_statistics(statistics(joined(batches))) for batches in (whole, short))
     yield Decoder("summary of a trace", summaries, unpack_statistics, (MessageError,), pack_statistics)
     payloads = (pack_payloads(spans), pack_payloads([b""]))
     yield Decoder(
