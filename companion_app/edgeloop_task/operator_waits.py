@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
+from types import FrameType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from edgeloop_shared.errors import InvalidInputError, NotFoundError
@@ -15,18 +18,24 @@ from edgeloop_shared.operator_hits import MAX_HIT_TENSORS
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 from edgeloop_task import reporting
 from edgeloop_task.operator_hit import HitTensor, OperatorHit
+from edgeloop_task.reporting import StopAt
 
 T = TypeVar("T")
+_OWN_FOLDER = Path(__file__).parent
 End = Literal["continue", "skip", "abort"]
 _Task: TypeAlias = tuple[Callable[[OperatorHit], Any], "Future[Any]"]
 
 
 class Stop:
-    """A thread that waits at an operator. What is asked for is done in that thread: MNN's tensors are its alone."""
+    """A thread that waits at an operator. What is asked for is done in that thread: MNN's tensors are its alone.
 
-    def __init__(self, number: int, hit: OperatorHit) -> None:
+    In a debugger (`stop_at`) it stands still and can do nothing: there it is done for it.
+    """
+
+    def __init__(self, number: int, hit: OperatorHit, stop_at: StopAt | None = None) -> None:
         self.number = number
         self._hit = hit
+        self._stop_at = stop_at
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._is_aborted = False
         self._lock = threading.Lock()
@@ -56,6 +65,9 @@ class Stop:
     def wait(self) -> None:
         """Do what is asked for until the run shall go on; in the stopped thread. Raises `RunAbortedError` when it shall not."""
         try:
+            if self._stop_at is not None:
+                self._stop_at(_frame_of_script())
+                self._tasks.put(None)
             while (task := self._tasks.get()) is not None:
                 do, result = task
                 try:
@@ -86,8 +98,9 @@ class Stop:
         with self._lock:
             if self._is_over:
                 raise self._gone()
-            self._tasks.put((work, result))
-        return result.result()
+            if self._stop_at is None:
+                self._tasks.put((work, result))
+        return result.result() if self._stop_at is None else work(self._hit)
 
     def _gone(self) -> NotFoundError:
         return NotFoundError(f"The run does not wait at stop {self.number} any more.")
@@ -118,12 +131,13 @@ class Waits:
                 f"The run stops at the operator {hit.name}, and nobody can tell it to go on.",
                 hint="The action `wait` is for runs on a device; here pass a function that takes the hit.",
             )
-        number = next(self._numbers)
-        stop = self._stops[number] = Stop(number, hit)
+        number, stop_at = next(self._numbers), reporter.debugger()
+        stop = self._stops[number] = Stop(number, hit, stop_at)
         tensors = _summaries(hit.tensors)
         inputs = tensors if hit.phase == "before" else _summaries(hit.inputs)
         outputs = () if hit.phase == "before" else tensors
-        reporter.operator_event(OperatorStopped(number, hit.report(time.time_ns(), tensors), inputs, outputs))
+        report, in_debugger = hit.report(time.time_ns(), tensors), stop_at is not None
+        reporter.operator_event(OperatorStopped(number, report, inputs, outputs, in_debugger))
         try:
             stop.wait()
         finally:
@@ -133,6 +147,14 @@ class Waits:
 
 WAITS = Waits()
 """Those of this process: a breakpoint's action has no other handle on who answers."""
+
+
+def _frame_of_script() -> FrameType:
+    """Return the frame whose call led here: a user looks at it first, not at what lies between it and the operator."""
+    frame = sys._getframe()
+    while frame.f_back is not None and Path(frame.f_code.co_filename).parent == _OWN_FOLDER:
+        frame = frame.f_back
+    return frame
 
 
 def _summaries(tensors: tuple[HitTensor, ...]) -> tuple[Any, ...]:

@@ -10,9 +10,10 @@ import shutil
 import struct
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeVar
+from types import FrameType
+from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeAlias, TypeVar
 
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
@@ -39,10 +40,17 @@ JSON_FRAME = 1
 TRACE_FRAME = 2
 
 
+StopAt: TypeAlias = Callable[[FrameType], None]
+"""Stops the calling thread at a frame of its stack."""
+
+
 class Reporter(Protocol):
     """Takes what a task reports. `is_attended` says whether somebody can tell a run that waits at an operator to go on."""
 
     is_attended: bool
+
+    def debugger(self) -> StopAt | None:
+        """Return what stops the calling thread at a frame, in a debugger, until that lets it go; None where none is attached."""
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Take one number."""
@@ -80,6 +88,10 @@ class ConsoleReporter:
         self._batches: list[TraceBatch] = []
         self._spans: list[SpanBatch] = []
         self._counters: list[CounterBatch] = []
+
+    def debugger(self) -> StopAt | None:
+        """Nobody has set one up here."""
+        return None
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Print the number as a line of JSON."""
@@ -137,9 +149,14 @@ class ChannelReporter:
 
     is_attended = True
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, debugger: Callable[[], StopAt | None] | None = None) -> None:
+        self._debugger = debugger
         self._stream = stream
         self._lock = threading.Lock()
+
+    def debugger(self) -> StopAt | None:
+        """Ask the worker's own."""
+        return None if self._debugger is None else self._debugger()
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Send the number."""

@@ -17,6 +17,7 @@ from edgeloop import trial
 from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.debugging.device_runs import DeviceRuns
 from edgeloop_daemon.debugging.live_breakpoints import LiveBreakpoints
+from edgeloop_daemon.debugging.operators import operator_extension
 from edgeloop_daemon.debugging.sessions import open_debugging
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import open_devices
@@ -179,7 +180,13 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             return await run_workspace((await workspaces.open_around(folder)).id)
 
         sessions = await stack.enter_async_context(
-            open_debugging(database, DeviceRuns(devices.runs, breakpoints), devices.channels, workspace_around)
+            open_debugging(
+                database,
+                DeviceRuns(devices.runs, breakpoints),
+                devices.channels,
+                workspace_around,
+                (operator_extension(devices.runs, live, control),),
+            )
         )
 
         async def checks_of(workspace: str) -> Mapping[str, Check]:

@@ -18,6 +18,7 @@ from edgeloop_shared.spans import (
     unpack_spans,
 )
 from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+from edgeloop_task.reporting import StopAt
 
 
 @dataclass
@@ -58,6 +59,9 @@ class Remembered:
             self.counters.append(unpack_counters(data))
         else:
             self.batches.append(unpack_batch(data))
+
+    def debugger(self) -> StopAt | None:
+        return None
 
     def operator_event(self, event: OperatorEvent) -> None:
         if isinstance(event, OperatorHitReported):

@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from edgeloop_companion.runtime import debug_views
@@ -101,6 +102,20 @@ class Debugger:
         thread = threading.current_thread()
         raised = (type(error), error, error.__traceback__)
         stop_on_unhandled_exception(pydevd.get_global_debugger(), thread, set_additional_thread_info(thread), raised)
+
+    def stopping(self) -> Callable[[FrameType], None] | None:
+        """Return what stops the calling thread at a frame of its own until the client lets it go; None without a client."""
+        return None if self._client is None else self._stop_in
+
+    def _stop_in(self, frame: FrameType) -> None:
+        import pydevd
+        from _pydevd_bundle.pydevd_additional_thread_info import set_additional_thread_info
+        from _pydevd_bundle.pydevd_comm_constants import CMD_SET_FUNCTION_BREAK
+
+        debugged, thread = pydevd.get_global_debugger(), threading.current_thread()
+        set_additional_thread_info(thread)
+        debugged.set_suspend(thread, CMD_SET_FUNCTION_BREAK)
+        debugged.do_wait_suspend(thread, frame, "line", None)
 
     def _release(self) -> None:
         """The client is gone, with a goodbye or without: nothing may stay paused."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import TooLargeError
-from edgeloop_task.reporting import ChannelReporter
+from edgeloop_task.reporting import ChannelReporter, StopAt
 
 MAX_REPORTED_BYTES = 1024**3  # of one run: the daemon takes no more
 
@@ -16,8 +17,8 @@ MAX_REPORTED_BYTES = 1024**3  # of one run: the daemon takes no more
 class SnapshotReporter(ChannelReporter):
     """Copies each reported file before it says so: the script may change or remove the file right after its report."""
 
-    def __init__(self, stream: BinaryIO, folder: Path) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: BinaryIO, folder: Path, debugger: Callable[[], StopAt | None] | None = None) -> None:
+        super().__init__(stream, debugger)
         self._folder = folder
         self._count = 0
         self._bytes = 0

@@ -51,8 +51,10 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     _print_native_lines_at_once()
     # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
     faulthandler.enable(os.dup(2), all_threads=False)
+    limit = MemoryLimit(order.memory_bytes)
+    debugger = Debugger(limit)
     # Open until the process ends: threads and exit handlers of the script may still report.
-    reporting.use(SnapshotReporter(os.fdopen(reports, "wb"), folder.reported))
+    reporting.use(SnapshotReporter(os.fdopen(reports, "wb"), folder.reported, debugger.stopping))
     if order.trace:
         tracing.enable()
     status = os.fdopen(words, "w", encoding="utf-8", buffering=1)
@@ -60,8 +62,6 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     def say(**word: object) -> None:
         status.write(json.dumps(word) + "\n")
 
-    limit = MemoryLimit(order.memory_bytes)
-    debugger = Debugger(limit)
     operators = _Operators(folder)
     try:
         purposes = {"debugger": debugger.serve, "control": operators.serve}

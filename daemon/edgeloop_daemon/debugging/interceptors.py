@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
@@ -25,6 +26,10 @@ class Debuggee(Protocol):
     @property
     def device(self) -> str:
         """The id of the device."""
+
+    @property
+    def root(self) -> Path:
+        """The folder of the workspace."""
 
     def ask(self, command: str, arguments: Body, on_answer: OnAnswer) -> None:
         """Ask the debugger; `on_answer` is called in the order of its messages."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoints, Verification
@@ -126,6 +127,11 @@ class DebugSession:
     def device(self) -> str:
         """The id of the device."""
         return "" if self._run is None else self._run.device
+
+    @property
+    def root(self) -> Path:
+        """The folder of the workspace."""
+        return self.plan.workspace.root
 
     @property
     def state(self) -> State:

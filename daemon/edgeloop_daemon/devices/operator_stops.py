@@ -16,6 +16,7 @@ from edgeloop_shared.messages import MAX_EVENT_BYTES
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped, matched_words
 
 MAX_STOPS = 256  # of one run at a time: each is a thread
+MAX_MATCHES = 1000  # of one run: breakpoints times models
 _WAITING = "state in ('queued', 'preparing', 'running')"
 
 
@@ -61,7 +62,16 @@ def paused_words(db: Tables, run_id: str) -> str | None:
 
 
 def note_matches(db: Tables, run_id: str, matched: OperatorsMatched) -> None:
-    """Keep with a breakpoint of the run's workspace what it has found; a model that has none hides no other that has some."""
+    """Keep what a breakpoint has found, with the breakpoint itself where the workspace keeps it.
+
+    A model that has no such operator hides no other that has some.
+    """
+    (count,) = db.execute("select count(*) from operator_matches where run = ?", [run_id]).fetchone()
+    if count < MAX_MATCHES:
+        db.execute(
+            "insert or replace into operator_matches (run, breakpoint, model, matched_json) values (?, ?, ?, ?)",
+            [run_id, matched.id, matched.model, encode_json(matched).decode()],
+        )
     (known,) = db.execute(
         "select verification_json from breakpoints where id = ?1 and workspace = (select workspace from runs where id = ?2)",
         [matched.id, run_id],
@@ -102,3 +112,9 @@ class OperatorStops:
             OperatorStop(**members(decode_json(OperatorStopped, text, max_bytes=MAX_EVENT_BYTES)), begun_at=begun_at)
             for text, begun_at in rows
         )
+
+    async def matches(self, run_id: str) -> tuple[OperatorsMatched, ...]:
+        """Return what the breakpoints of a run have found to stop at, per model."""
+        sql = "select matched_json from operator_matches where run = ? order by breakpoint, model"
+        rows = await self._database.read(lambda db: db.execute(sql, [run_id]).fetchall())
+        return tuple(decode_json(OperatorsMatched, text, max_bytes=MAX_EVENT_BYTES) for (text,) in rows)

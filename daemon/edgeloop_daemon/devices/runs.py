@@ -31,6 +31,7 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
 from edgeloop_shared.models import DebugMode
+from edgeloop_shared.operator_stops import OperatorsMatched
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 
 
@@ -240,6 +241,19 @@ class Runs:
         """Return the operators at which a run waits now. Raises `NotFoundError`."""
         await self._table.get(run_id)
         return await self._stops.of_run(run_id)
+
+    async def operator_stop(self, run_id: str, stop: int) -> OperatorStop:
+        """Return a stop at which a run waits now. Raises `NotFoundError`."""
+        for one in await self.operator_stops(run_id):
+            if one.stop == stop:
+                return one
+        raise NotFoundError(
+            f"Run {run_id} does not wait at a stop {stop}.", hint=f"See `edgeloop break show {run_id}`."
+        )
+
+    async def operator_matches(self, run_id: str) -> tuple[OperatorsMatched, ...]:
+        """Return what the breakpoints on operators of a run have found to stop at, per model."""
+        return await self._stops.matches(run_id)
 
     async def file(self, run_id: str, name: str) -> tuple[RunFile, Path]:
         """Return a file that the script reported and where its bytes are. Raises `NotFoundError`."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from edgeloop_daemon.devices.bundles import RunWorkspace, bundle_path, is_file
+from edgeloop_daemon.devices.array_files import read_array_file
+from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.operator_control import OperatorControl
 from edgeloop_daemon.devices.operator_hits import OperatorHit
 from edgeloop_daemon.devices.operator_stops import OperatorStop
@@ -16,7 +16,6 @@ from edgeloop_daemon.http.paging import LIMIT
 from edgeloop_daemon.http.routes import Call, Route
 from edgeloop_shared.errors import BundleError, ConflictError, InvalidInputError, NotFoundError, TooLargeError
 from edgeloop_shared.operator_control import (
-    MAX_ARRAY_BYTES,
     MAX_SLICE_CHARACTERS,
     AnswerStop,
     ReadTensor,
@@ -98,7 +97,9 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
 
     async def answer(call: Call) -> None:
         run, stop = await at_stop(call)
-        await control.ask(run, AnswerStop(stop, call.body.answer))
+        if stop.in_debugger and call.body.answer != "dump":
+            raise ConflictError(f"A debugger has run {run} at stop {stop.stop}.", hint="Go on there.")
+        await control.ask(run, AnswerStop(stop.stop, call.body.answer))
 
     async def replace(call: Call) -> None:
         body: Replacement = call.body
@@ -108,23 +109,21 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
         content = b""
         if body.file is not None:
             workspace = await find_workspace((await runs.get(run)).workspace)
-            content = await asyncio.to_thread(_array_file, workspace.root, body.file)
-        await control.ask(run, ReplaceTensor(stop, body.tensor, len(content), body.fill), content)
+            content = await asyncio.to_thread(read_array_file, workspace.root, body.file)
+        await control.ask(run, ReplaceTensor(stop.stop, body.tensor, len(content), body.fill), content)
 
     async def read(call: Call) -> TensorPart:
         query: TensorQuery = call.query
         parse_index(query.slice)
         run, stop = await at_stop(call)
-        part = await control.ask(run, ReadTensor(stop, query.side, query.tensor, query.slice))
+        part = await control.ask(run, ReadTensor(stop.stop, query.side, query.tensor, query.slice))
         assert part is not None
         return part
 
-    async def at_stop(call: Call) -> tuple[str, int]:
+    async def at_stop(call: Call) -> tuple[str, OperatorStop]:
         """Return the run and its stop. Raises `NotFoundError` when it does not wait there."""
-        run, stop = call.path["run"], int(call.path["stop"])
-        if stop not in {one.stop for one in await runs.operator_stops(run)}:
-            raise NotFoundError(f"Run {run} does not wait at a stop {stop}.", hint=f"`edgeloop break show {run}`")
-        return run, stop
+        run: str = call.path["run"]
+        return run, await runs.operator_stop(run, int(call.path["stop"]))
 
     tag = "operators"
     stops = "/runs/{run}/operator-stops"
@@ -165,15 +164,3 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
             errors=_ERRORS,
         ),
     )
-
-
-def _array_file(root: Path, name: str) -> bytes:
-    """Return the bytes of a file of the workspace. Blocks. Raises `BundleError`, `NotFoundError`, `TooLargeError`."""
-    path = root / bundle_path(root.resolve(), name, "file")
-    if not is_file(path):
-        raise NotFoundError(f"There is no file {name[:200]} in the workspace {root}.", hint="numpy.save writes one.")
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise BundleError(f"{name[:200]} is a link that leaves the workspace.", hint="Copy the file in.")
-    if (size := path.stat().st_size) > MAX_ARRAY_BYTES:
-        raise TooLargeError(f"{name[:200]} has {size} bytes, and the limit is {MAX_ARRAY_BYTES}.")
-    return path.read_bytes()

@@ -252,7 +252,7 @@ def _delete(db: Tables, item: Removal) -> None:
     streams = [stream_name(item.id, priority) for priority in Priority]
     db.execute(f"delete from records where stream in ({','.join('?' * len(streams))})", streams)  # noqa: S608
     remove_trace(db, item.id)
-    for table in ("metrics", "run_files", "run_gaps", "operator_hits", "operator_stops"):
+    for table in ("metrics", "run_files", "run_gaps", "operator_hits", "operator_stops", "operator_matches"):
         db.execute(f"delete from {table} where run = ?", [item.id])  # noqa: S608 - names of this function
     db.execute("delete from runs where id = ?", [item.id])
 

@@ -101,6 +101,15 @@ def m010_runs_with_kept_breakpoints(tables: Tables) -> None:
     tables.execute("alter table runs add column kept_breakpoints integer not null default 0")
 
 
+def m011_operator_matches(tables: Tables) -> None:
+    """Keep what breakpoints on operators of a run have found to stop at, per model."""
+    tables.execute(
+        "create table operator_matches ("
+        " run text not null references runs(id), breakpoint text not null, model text not null, matched_json text not null,"
+        " primary key (run, breakpoint, model)) without rowid"
+    )
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -202,4 +211,5 @@ migrations: tuple[Migration, ...] = (
     m008_operator_breakpoints,
     m009_traces,
     m010_runs_with_kept_breakpoints,
+    m011_operator_matches,
 )
