@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from edgeloop_companion.runtime import debugger
+from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.run_folder import RunFolder
-from edgeloop_shared.errors import DeviceVanishedError
+from edgeloop_shared.errors import DeviceVanishedError, TaskFailedError
 from edgeloop_shared.models import RunState
 
 from .companion_fixtures import linked_companion
@@ -195,6 +198,27 @@ async def test_after_too_long_without_a_link_the_script_goes_on_and_the_computer
         reason = await peer.ended(name)
         assert isinstance(reason, DeviceVanishedError)
         assert reason.message == "The link to the computer was lost for 0.2 s; the script goes on."
+
+
+async def test_a_computer_that_has_forgotten_a_session_has_ended_it(peer: LinkPeer, tmp_path: Path) -> None:
+    run = await start(peer, LOOP, "wait")
+    client, name = await debug(peer, run)
+    path = path_of(peer, run, tmp_path)
+    await client.attach({path: [LINE]})
+    await client.stopped()
+    Path(path).with_name("stop").touch()
+    peer.channels.clear()
+    await peer.cut()
+    await peer.linked(2)
+    assert peer.hellos[1].channels is not None
+    assert list(peer.hellos[1].channels) == [name]
+    assert await finished(peer, run) is RunState.SUCCEEDED
+
+
+def test_a_python_that_cannot_trace_a_running_script_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(debugger, "CAN_ATTACH_LATE", False)
+    with ThreadPoolExecutor(1) as thread, pytest.raises(TaskFailedError, match="runs already"):
+        thread.submit(debugger.Debugger(MemoryLimit(None)).start).result()
 
 
 class TestMemory:

@@ -132,6 +132,10 @@ async def test_a_session_goes_on_over_a_link_that_is_lost_while_the_script_is_pa
         assert await channel.changed(ChannelState.LINK_LOST) is ChannelState.OPEN
         answer = await client.response(number)
         assert answer["result"] == repr("x" * 50_000)
+        cable.cuts = [cable.carried + 150_000]  # in the middle of an answer
+        for length in range(20_000, 20_012):
+            assert await client.evaluate(f"'x' * {length}", frames[0]) == repr("x" * length)
+        assert cable.cuts == []
         assert await client.evaluate("count", frames[0]) == before
         await stop(client, thread, frames[1])
         while await channel.receive():

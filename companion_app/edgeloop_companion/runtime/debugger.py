@@ -16,18 +16,20 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from edgeloop_companion.runtime import debug_views
-from edgeloop_companion.runtime.control_socket import accept
+from edgeloop_companion.runtime.control_socket import accept, untraced_thread
 from edgeloop_companion.runtime.memory import DEBUGGER_BYTES, MemoryLimit
 from edgeloop_shared.errors import ConflictError, TaskFailedError
 
 CAN_ATTACH_LATE = sys.version_info >= (3, 12) or sys.platform == "darwin" or platform.machine() == "x86_64"
 """Whether a thread can be traced from another one. Before Python 3.12 debugpy needs a library for it, which it has for these."""
+FREE_SECONDS = 2.0
 _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
 
 
@@ -38,6 +40,7 @@ class Debugger:
         self._limit = limit
         self._clients = _Clients()
         self._busy = threading.Lock()
+        self._is_free = threading.Condition(self._busy)
         self._has_started = False
         self._client: _Client | None = None
 
@@ -83,7 +86,8 @@ class Debugger:
         """
         self.start()
         with self._busy:
-            if self._client is not None:
+            # One that has just hung up may not have been noticed yet.
+            if not self._is_free.wait_for(lambda: self._client is None, FREE_SECONDS):
                 raise ConflictError(
                     "Another debugger has this script already.", hint="Disconnect that one, then attach again."
                 )
@@ -127,7 +131,19 @@ class Debugger:
             debugged.enable_output_redirection(False, False)
             PyDevdAPI().request_disconnect(debugged, resume_threads=True)
         finally:
-            self._client = None
+            with self._busy:
+                self._client = None
+                self._is_free.notify()
+        with contextlib.suppress(MemoryError, RuntimeError):  # no room for a stack
+            untraced_thread(lambda: self._resume_stragglers(PyDevdAPI()), "edgeloop-stragglers")
+
+    def _resume_stragglers(self, pydevd: Any) -> None:
+        """Let threads go on that were on their way into a pause when the breakpoints were removed."""
+        for _ in range(10):
+            time.sleep(0.1)
+            if self._client is not None:
+                return
+            pydevd.request_resume_thread("*")
 
     # What pydevd tells of its messages
 
