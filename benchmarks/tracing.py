@@ -24,6 +24,8 @@ from edgeloop_task.native_output import capture
 ROUNDS = 40
 RATIO_BAR = 1.05
 MICROSECONDS_BAR = 3.0  # per operator
+SPAN_OFF_BAR, SPAN_ON_BAR = 1.0, 10.0  # microseconds
+SPANS = 2000
 CHAIN = 500  # tiny operators
 STAGES = (
     (16, 1, 1),
@@ -132,7 +134,28 @@ def measure() -> list[Figure]:
             spread=spread(costs),
             measured={"operators": sink.operators},
         )
-    return [whole, cost]
+    return [whole, cost, *spans()]
+
+
+def spans() -> list[Figure]:
+    """Return what a span costs, when nobody traces and when somebody does."""
+
+    def per_span() -> float:
+        begin = time.perf_counter_ns()
+        for _ in range(SPANS):
+            with edgeloop_task.span("pre"):
+                pass
+        return (time.perf_counter_ns() - begin) / SPANS / 1000
+
+    def recorded() -> float:
+        with edgeloop_task.trace():
+            return per_span()
+
+    samples = interleaved(ROUNDS, {"off": per_span, "on": recorded}, warm_up=3)
+    return [
+        Figure(f"a span, {name}", statistics.median(samples[key]), bar, unit="µs", spread=spread(samples[key]))
+        for name, key, bar in (("nobody traces", "off", SPAN_OFF_BAR), ("traced", "on", SPAN_ON_BAR))
+    ]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 _SUBCOMMANDS = frozenset(
     (
         *("virtual", "stop", "forget", "export", "snapshot", "new", "list", "revoke", "add", "remove"),
-        *("show", "continue", "skip", "replace", "dump", "abort"),
+        *("show", "compare", "watch", "continue", "skip", "replace", "dump", "abort"),
     )
 )
 COMMAND = Path(sys.executable).with_name("edgeloop")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 
 import click
 
@@ -18,6 +19,7 @@ from edgeloop_shared.errors import NotFoundError
 
 _GROUPS = ("operator", "type", "session")
 _ENDED = ("succeeded", "failed", "cancelled")
+_PACE_SECONDS = 1.0  # between two looks at a trace that grows
 _SMALL_SHARE = 0.01  # of a model's time: a slower operator below it fails nothing
 
 
@@ -148,6 +150,7 @@ def watch(session: Session, run: str, top: int) -> None:
             since = summary["size"]
             if summary["state"] in _ENDED:
                 return
+            time.sleep(_PACE_SECONDS)
     except KeyboardInterrupt:
         return
 

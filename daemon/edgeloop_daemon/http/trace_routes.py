@@ -25,6 +25,7 @@ from edgeloop_daemon.traces.stored_trace import TopItem
 from edgeloop_daemon.traces.summary import TraceSummary, summary_of
 from edgeloop_shared.errors import NotFoundError
 
+_END_SECONDS = 1.0  # behind the end of a run: what tells of it is recorded right after
 PACE_SECONDS = 0.5
 """A trace that grows is told anew at most this often."""
 
@@ -108,7 +109,8 @@ def trace_routes(runs: Runs, traces: TraceStore, streams: Streams) -> tuple[Rout
     async def export_trace(call: Call) -> web.StreamResponse:
         run = await runs.get(call.path["run"])
         trace = await traces.read(run.id)
-        moments = await traces.moments(run.workspace, run.created_at, run.ended_at or math.inf)
+        end = math.inf if run.ended_at is None else run.ended_at + _END_SECONDS
+        moments = await traces.moments(run.workspace, run.created_at, end)
         response = web.StreamResponse(headers={"Cache-Control": "no-store"})
         response.content_type = "application/json"
         await response.prepare(call.request)
