@@ -66,18 +66,21 @@ system-packages:
 	$(PYTHON) -m venv .venv || { echo "No venv module: on Debian, apt install python3-venv."; exit 1; }
 	@touch $@
 
+# Each installs all of its own in one go, and notes that what the smaller ones would install is there as well.
 .venv/.demo: .venv/.python pyproject.toml constraints.txt
 	@echo "Setting up .venv (once) ..."
 	$(PIP) --editable '.[demo]'
 	@touch $@
 
-.venv/.test: .venv/.demo
+.venv/.test: .venv/.python pyproject.toml constraints.txt
+	@echo "Setting up .venv (once) ..."
 	$(PIP) --editable '.[demo,test]'
-	@touch $@
+	@touch .venv/.demo $@
 
-.venv/.dev: .venv/.test
+.venv/.dev: .venv/.python pyproject.toml constraints.txt
+	@echo "Setting up .venv (once) ..."
 	$(PIP) --editable '.[demo,test,dev]'
-	@touch $@
+	@touch .venv/.demo .venv/.test $@
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis edgeloop-demo
