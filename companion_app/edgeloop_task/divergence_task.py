@@ -44,7 +44,8 @@ class DivergeTask:
 
     `inputs` is an `.npz` with an array per input. With a script the first run of the model within it counts. `asked` are tensors
     that are wanted in full as `asked-N`, `stages` those stages as `stage-N`. With `fed` the model runs once more, with
-    these inputs of operators, and `asked` is answered again as `fed-N`. `keep_all` answers every output of every operator.
+    these inputs of operators, and `asked` is answered again as `fed-N`. Up to `keep_bytes` the stages and all outputs of operators
+    are answered as well: `stage/NAME`, and `operator/KEY` with the keys of `edgeloop_task.references`.
     """
 
     cell: Cell | None = None
@@ -54,4 +55,4 @@ class DivergeTask:
     asked: tuple[TensorAsked, ...] = field(default=(), metadata={"max_length": MAX_ASKED})
     stages: tuple[str, ...] = field(default=(), metadata={"max_length": MAX_ASKED})
     fed: tuple[Fed, ...] = field(default=(), metadata={"max_length": MAX_ASKED})
-    keep_all: bool = False
+    keep_bytes: int = field(default=0, metadata={"ge": 0, "lt": 2**63})

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,8 @@ from edgeloop_task.tensor_signature import TensorSignature, signature_of, unread
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 
 Arrays = dict[str, NDArray[Any]]
+RECENT = 3  # tensors that are remembered: most inputs are the output of the operator before
+MAX_RECENT_BYTES = 32 * 1024**2  # of one of them
 _FAILED = 3
 _NO_OPERATORS = (
     "the model has control flow, or shapes that depend on its numbers: MNN shows no single operators of it, so only its "
@@ -77,6 +80,8 @@ def _record_script(task: DivergeTask, script: str, folder: Path) -> None:
         for number, stage in enumerate(task.stages):
             if stage in recorder.arrays:
                 tensors[f"stage-{number}"] = recorder.arrays[stage]
+        if sum(array.nbytes for array in recorder.arrays.values()) <= task.keep_bytes:
+            tensors |= {f"stage/{stage}": array for stage, array in recorder.arrays.items()}
         path, inputs = _first_inputs(runs)
         record = RunRecord(
             engine=_engine(),
@@ -111,6 +116,8 @@ class _OperatorWatch:
         for number, one in enumerate(task.asked):
             self._asked.setdefault((one.operator, one.occurrence), []).append((number, one))
         self._inputs: tuple[TensorSignature, ...] = ()
+        self._recent: deque[tuple[NDArray[Any], TensorSignature]] = deque(maxlen=RECENT)
+        self._kept = 0
         self._model = ""
         self._is_over = False
 
@@ -133,19 +140,38 @@ class _OperatorWatch:
                 if (one.operator, one.occurrence) == (hit.name, hit.occurrence):
                     hit.replace(one.file, one.number)
         else:
-            self._inputs = tuple(_signature(tensor) for tensor in hit.inputs)
+            self._inputs = tuple(self._signature(tensor) for tensor in hit.inputs)
         self._take(hit, "in", hit.inputs)
 
     def _after(self, hit: OperatorHit) -> None:
         if self._is_over:
             return
         if self._prefix != "fed":
-            outputs = tuple(_signature(tensor) for tensor in hit.outputs)
+            outputs = tuple(self._signature(tensor) for tensor in hit.outputs)
+            self._keep(hit)
             self.operators.append(RecordedOperator(hit.name, hit.type, hit.occurrence, self._inputs, outputs))
         self._take(hit, "out", hit.outputs)
-        if self._task.keep_all:
-            for number, tensor in enumerate(hit.outputs):
-                self._tensors[f"operator/{reference_key(hit.name, hit.occurrence, number)}"] = tensor.array
+
+    def _signature(self, tensor: HitTensor) -> TensorSignature:
+        """Return a tensor's signature; that of an input is mostly known, since an operator before has made it."""
+        try:
+            array = tensor.array
+        except ModelError:  # of a dtype that MNN does not hand out
+            return unreadable(())
+        for known, signature in self._recent:
+            if known.shape == array.shape and np.array_equal(known, array):
+                return signature
+        signature = signature_of(array)
+        if array.nbytes <= MAX_RECENT_BYTES:
+            self._recent.appendleft((array, signature))
+        return signature
+
+    def _keep(self, hit: OperatorHit) -> None:
+        for number, tensor in enumerate(hit.outputs):
+            array = tensor.array
+            self._kept += array.nbytes
+            if self._kept <= self._task.keep_bytes:
+                self._tensors[f"operator/{reference_key(hit.name, hit.occurrence, number)}"] = array
 
     def _take(self, hit: OperatorHit, side: str, tensors: tuple[HitTensor, ...]) -> None:
         for number, one in self._asked.get((hit.name, hit.occurrence), ()):
@@ -154,13 +180,6 @@ class _OperatorWatch:
                 if one.slices and array.ndim > 1:
                     array = np.ascontiguousarray(array[:, [at for at in one.slices if at < array.shape[1]]])
                 self._tensors[f"{self._prefix}-{number}"] = array
-
-
-def _signature(tensor: HitTensor) -> TensorSignature:
-    try:
-        return signature_of(tensor.array)
-    except ModelError:  # of a dtype that MNN does not hand out
-        return unreadable(())
 
 
 @contextmanager

@@ -182,16 +182,15 @@ def _sketch(values: NDArray[np.float32], shape: tuple[int, ...], rows: int, buck
     slices = shape[1] if len(shape) > 1 else 1
     batches = shape[0] if len(shape) > 1 else 1
     signed = _signed(values).reshape(batches, slices, -1)
-    length = (
-        signed.shape[2] // buckets
-    )  # of the piece of a slice that a bucket sums up; the last one takes the rest too
+    wide = np.float64 if float(np.abs(values).max()) > _SAFE[1] else None  # where float32 might not hold the sums
+    whole = signed.shape[2] - signed.shape[2] % buckets
     for batch in signed:
-        pieces = batch[:, : length * buckets].reshape(slices, buckets, length)
-        _add(result, np.add.reduce(pieces, axis=2), slice(None), _together(slices))
-        rest = np.add.reduce(batch[:, length * buckets :], axis=1, keepdims=True)
+        pieces = batch[:, :whole].reshape(slices, buckets, -1)
+        _add(result, np.add.reduce(pieces, axis=2, dtype=wide), slice(None), _together(slices))
+        rest = np.add.reduce(batch[:, whole:], axis=1, keepdims=True, dtype=wide)  # goes with the last piece
         _add(result, rest, slice(buckets - 1, None), _together(slices))
     limit = float(np.finfo(np.float32).max)
-    return np.nan_to_num(result, nan=0.0, posinf=limit, neginf=-limit).clip(-limit, limit).astype(np.float32)
+    return result.clip(-limit, limit).astype(np.float32)
 
 
 def _add(result: NDArray[np.float64], sums: NDArray[Any], columns: slice, together: int) -> None:

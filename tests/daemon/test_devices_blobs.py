@@ -234,6 +234,24 @@ async def test_to_announce_a_hash_does_not_tell_whether_this_computer_has_the_fi
     assert not (await daemon.runs.get(run.id)).files[0].is_received
 
 
+async def test_a_file_that_another_run_of_the_device_has_brought_need_not_come_again(
+    daemon: DeviceDaemon, linked: Link
+) -> None:
+    first, _ = await begin(daemon, linked)
+    second, _ = await begin(daemon, linked)
+    content = b"the same in both"
+    await announce(linked, first, content)
+    assert await linked.upload(content) == 201
+
+    await announce(linked, second, content, name="again.bin")
+
+    _, headers, _ = await linked.ask("HEAD", sha(content))  # the device learns that nothing is missing
+    assert headers["Edgeloop-Received"] == str(len(content))
+    assert (await daemon.runs.get(second.id)).files[0].is_received
+    _, path = await daemon.runs.file(second.id, "again.bin")
+    assert path.read_bytes() == content
+
+
 async def test_a_file_that_came_with_the_bundle_need_not_come_back(daemon: DeviceDaemon, linked: Link) -> None:
     run, _ = await begin(daemon, linked)
     await announce(linked, run, MODEL, "copy.mnn")

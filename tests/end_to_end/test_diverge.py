@@ -53,6 +53,17 @@ def test_agreement_ends_with_0_and_what_cannot_be_compared_with_2(project: Comma
     assert found["reference"]["options"] == "cpu high x1"
     assert found["received_bytes"] > 0
 
+    project.run("device", "virtual", "--allow", "--name", "second")
+    try:
+        between = project.json("diverge", "good.mnn", "--device", "pocket", "--against", "device:second")
+    finally:
+        project.run("device", "stop", "second")
+    assert (between["finding"], between["device"]["place"], between["reference"]["place"]) == (
+        "none",
+        "pocket",
+        "second",
+    )
+
     for arguments, words in (
         (("gone.mnn",), "There is no file"),
         (("good.mnn", "--min-snr", "-1"), "min-snr"),

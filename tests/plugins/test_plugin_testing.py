@@ -14,7 +14,7 @@ import pytest
 
 from edgeloop import JobContext, MetricPoint, ModelPath, ModelTool, WorkspaceOperation
 from edgeloop.testing import RecordingContext, call_handler
-from edgeloop_shared.errors import InvalidInputError, JobFailedError, ModelError, PluginError
+from edgeloop_shared.errors import InvalidInputError, JobFailedError, ModelError, PluginError, TaskFailedError
 
 
 class Mode(enum.Enum):
@@ -142,3 +142,33 @@ def test_subprocesses_really_run(context: RecordingContext) -> None:
     assert seen == context.lines == [str(context.workspace), "hello"]
     with pytest.raises(JobFailedError, match="'no-such-command' cannot be started"):
         context.run(["no-such-command"])
+
+
+def test_a_script_for_a_device_runs_here_with_nothing_but_its_files(context: RecordingContext) -> None:
+    script = context.folder / "probe.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport edgeloop_task\n"
+        "print('reads', Path(sys.argv[1]).read_text())\n"
+        "edgeloop_task.report_result(seen=sorted(path.name for path in Path().rglob('*') if path.is_file()))\n"
+        "Path('out.txt').write_text('made')\nedgeloop_task.report_file('out.txt', 'plots/out.txt')\n"
+    )
+    (context.workspace / "data").mkdir()
+    data = context.workspace / "data" / "a.txt"
+    data.write_text("hello")
+    (context.workspace / "other.txt").write_text("stays")
+
+    run = context.run_on_device(script, (context.device_path(data),), files=(data,), device="phone")
+
+    assert run.result == {"seen": ["a.txt", "probe.py"]}
+    assert run.files["plots/out.txt"].read_text() == "made"
+    assert (run.received_bytes, context.devices) == (4, ["phone"])
+    assert "reads hello" in context.lines
+
+
+def test_a_script_for_a_device_that_fails_and_a_file_that_cannot_travel_raise(context: RecordingContext) -> None:
+    script = context.folder / "probe.py"
+    script.write_text("raise SystemExit('no')\n")
+    with pytest.raises(TaskFailedError, match="exit status 1"):
+        context.run_on_device(script)
+    with pytest.raises(InvalidInputError, match="neither in the workspace nor in the job's folder"):
+        context.device_path(context.workspace.parent / "elsewhere")

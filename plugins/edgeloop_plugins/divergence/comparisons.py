@@ -73,6 +73,8 @@ def compared_operator(pair: Pair, bound: float, source: str) -> OperatorComparis
         in_snr_db=None if pair.error_in is None else _finite(snr_db(pair.error_in)),
         out_snr_db=None if pair.error_out is None else _finite(snr_db(pair.error_out)),
         agrees=pair.error_out is None or pair.error_out <= bound,
+        in_exact=pair.error_in == 0,
+        out_exact=pair.error_out == 0,
         note=note,
     )
 

@@ -27,6 +27,7 @@ from edgeloop_plugins.divergence.verdicts import agreement, verdict_on, verdict_
 from edgeloop_plugins.model_tools.paths import in_workspace
 from edgeloop_plugins.model_tools.source_nodes import SourceNodes
 from edgeloop_shared.errors import InvalidInputError, NotFoundError
+from edgeloop_task.array_file import MAX_FILE_BYTES
 
 MAX_LISTED = 5000  # operators in the result
 
@@ -89,9 +90,9 @@ class _Search:
             return self._at_operators(pairs, work, work, found, reference, common)
         first, before = stages[place], stages[:place]
         plan.context.progress(0.6, f"looking into the stage {first.name}")
-        difference, reasons = look_into_stage(plan, first, before, work)
+        difference, reasons = look_into_stage(plan, first, before, work, reference)
         if pairs and model is not None:
-            reasons.append(on_equal_inputs(plan, model, work))
+            reasons.append(on_equal_inputs(plan, model, reference))
         verdict = verdict_on_stage(first, before)
         return self._result("stage", verdict, reasons, pairs, difference=difference, stage=first.name, **common)
 
@@ -104,7 +105,7 @@ class _Search:
         work = Work(model=plan.path, inputs=inputs)
         reference_work = replace(work, model=plan.reference_model)
         saves = self._parameters.save is not None
-        found, reference = plan.both(work, replace(reference_work, keep_all=saves))
+        found, reference = plan.both(work, replace(reference_work, keep_bytes=MAX_FILE_BYTES if saves else 0))
         if saves:
             self._save(reference, inputs)
         pairs, unmatched = matched(found.record.operators, reference.record.operators, reference.alternatives)
@@ -142,7 +143,7 @@ class _Search:
         exact, reasons = None, self._causes(finding, found, reference)
         if not finding.is_on_both_sides:
             self._plan.context.progress(0.6, f"looking into {pair.operator.name}")
-            exact, more = look_into(self._plan, finding, work, reference_work)
+            exact, more = look_into(self._plan, finding, work, reference_work, reference)
             reasons += more
         return self._result(
             finding.kind,

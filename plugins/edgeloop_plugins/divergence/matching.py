@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,15 +104,9 @@ def _closest(operator: RecordedOperator, references: Sequence[RecordedOperator])
     """Return that reference whose output is nearest to the operator's: fused operators have several that may be meant."""
     if len(references) < 2:
         return references[0] if references else None
-
-    def error(reference: RecordedOperator) -> float:
-        return _worst(operator.outputs, reference.outputs)[0] or 0.0 if _comparable(operator, reference) else math.inf
-
-    return min(references, key=error)
-
-
-def _comparable(operator: RecordedOperator, reference: RecordedOperator) -> bool:
-    return _worst(operator.outputs, reference.outputs)[0] is not None
+    errors = [(_worst(operator.outputs, one.outputs)[0], one) for one in references]
+    known = [(error, one) for error, one in errors if error is not None]
+    return min(known, key=lambda found: found[0])[1] if known else None
 
 
 def _pair(

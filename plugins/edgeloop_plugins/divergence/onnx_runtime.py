@@ -40,15 +40,7 @@ class OnnxRuntime:
         wanted = list(dict.fromkeys(name for names in alternatives.values() for name in names if name))
         final = [value.name for value in described.outputs]
         version, arrays = _run(self._model, given, [name for name in wanted if name not in final], final)
-        tensors: dict[str, NDArray[Any]] = {}
-        for number, asked in enumerate(work.asked):
-            for name in alternatives.get(asked.operator, ()):
-                array = arrays.get(name)
-                if array is not None and asked.side == "out":
-                    chosen = [at for at in asked.slices if array.ndim > 1 and at < array.shape[1]]
-                    tensors[f"asked-{number}/{name}"] = array[:, chosen] if chosen else array
-        if work.keep_all:
-            tensors |= {f"operator/{reference_key(name, 1, 0)}": array for name, array in arrays.items()}
+        tensors = {f"operator/{reference_key(name, 1, 0)}": array for name, array in arrays.items()}
         record = RunRecord(
             engine=f"ONNX Runtime {version}",
             model=self._model.name,
@@ -64,7 +56,7 @@ class OnnxRuntime:
 
     def side(self, _work: Work, engine: str) -> results.Side:
         """Return how it is shown."""
-        return results.Side("this computer", str(self._model), "", engine)
+        return results.Side("this computer", self._model.name, "", engine)
 
 
 def _signature(array: NDArray[Any]) -> Any:

@@ -122,7 +122,7 @@ def _affine(found: Array, expected: Array) -> str | None:
             offset = float(one.mean() - factor * other.mean())
             factors.append((factor, offset))
             fitted.append((one, factor * other + offset))
-        if len(fitted) != len(parts) or any((_error(one, fit) or 0.0) > FITS for one, fit in fitted):
+        if len(fitted) != len(parts) or any(not _fits(one, fit) for one, fit in fitted):
             continue
         if all(abs(factor - 1) < FITS and abs(offset) < FITS for factor, offset in factors):
             continue
@@ -215,6 +215,11 @@ def _area(old: int, new: int) -> Floats:
 def _colour_axes(array: Array, *, exact: bool = False) -> list[int]:
     sizes = (3,) if exact else _COLOURS
     return [axis for axis in range(array.ndim) if array.shape[axis] in sizes] if array.ndim > 1 else []
+
+
+def _fits(one: Array, other: Array) -> bool:
+    error = _error(one, other)
+    return error is not None and error <= FITS
 
 
 def _error(one: Array, other: Array) -> float | None:

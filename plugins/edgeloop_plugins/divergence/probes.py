@@ -15,10 +15,9 @@ from edgeloop_plugins.divergence.comparisons import error_of
 from edgeloop_plugins.divergence.exact import chosen_slices, exact_difference
 from edgeloop_plugins.divergence.findings import Finding, first_finding
 from edgeloop_plugins.divergence.matching import Pair, matched
-from edgeloop_plugins.divergence.onnx_runtime import OnnxRuntime
 from edgeloop_plugins.divergence.plan import Plan
 from edgeloop_plugins.divergence.results import ExactDifference, StageComparison
-from edgeloop_plugins.divergence.sides import Host, Recorded, Work
+from edgeloop_plugins.divergence.sides import Array, Host, Recorded, Work
 from edgeloop_task.divergence_task import TensorAsked
 from edgeloop_task.tensor_comparison import TensorComparison
 
@@ -28,7 +27,7 @@ _PLAIN = (("cpu", "high"), ("cpu", "normal"))
 
 
 def look_into(
-    plan: Plan, finding: Finding, work: Work, reference_work: Work
+    plan: Plan, finding: Finding, work: Work, reference_work: Work, reference: Recorded
 ) -> tuple[ExactDifference | None, list[str]]:
     """Fetch the numbers at an operator, and try out what explains them; return the difference and the causes in words."""
     pair = finding.pair
@@ -36,17 +35,15 @@ def look_into(
     figures = pair.operator.outputs[pair.output].figures
     slices = chosen_slices(figures.shape, _itemsize(figures.dtype), pair.difference, plan.parameters.max_bytes // 2)
     mine = TensorAsked(pair.operator.name, pair.operator.occurrence, "out", pair.output, slices)
-    theirs = replace(mine, operator=pair.reference.name, occurrence=pair.reference.occurrence)
     feeds = not finding.is_clear and isinstance(plan.reference, Host) and work.script is None
     fed = _fed(plan, pair, reference_work) if feeds else ()
     with ThreadPoolExecutor(4) as pool:
-        expected = pool.submit(plan.reference.record, replace(reference_work, asked=(theirs,)))
+        expected = pool.submit(_expected, plan, pair, slices, reference_work, reference)
         own = pool.submit(plan.record, replace(work, asked=(mine,), fed=fed))
         plain = pool.submit(_with_plain_options, plan, pair, work)
         here = pool.submit(_with_this_computer, plan, pair, work)
-        ours, reference = own.result().tensors, expected.result().tensors
+        ours, wanted = own.result().tensors, expected.result()
         reasons = [*here.result(), *plain.result()]
-    wanted = reference.get(f"asked-0/{pair.reference.name}" if isinstance(plan.reference, OnnxRuntime) else "asked-0")
     if wanted is None or "asked-0" not in ours:
         return None, reasons
     if fed and "fed-0" in ours and ours["fed-0"].shape == wanted.shape:
@@ -58,7 +55,7 @@ def look_into(
 
 
 def look_into_stage(
-    plan: Plan, first: StageComparison, before: Sequence[StageComparison], work: Work
+    plan: Plan, first: StageComparison, before: Sequence[StageComparison], work: Work, reference: Recorded
 ) -> tuple[ExactDifference | None, list[str]]:
     """Fetch the numbers of the first stage that differs and of the one before it, and try out what turns one into the other.
 
@@ -67,25 +64,26 @@ def look_into_stage(
     is_input = first.name.startswith(INPUT)
     if not is_input and math.prod(first.shape) * 4 > plan.parameters.max_bytes:
         return None, [
-            f"the stage is larger than --max-bytes ({plan.parameters.max_bytes}), so its numbers were not fetched"
+            f"the stage is larger than --max-bytes ({plan.parameters.max_bytes}): its numbers were not fetched"
         ]
     asked = () if is_input else (first.name,)
     known = tuple(one.name for one in before[-1:] if not one.name.startswith(INPUT))
     with ThreadPoolExecutor(2) as pool:
-        expected = pool.submit(plan.reference.record, replace(work, stages=(*asked, *known)))
+        expected = pool.submit(_expected_stages, plan, (*asked, *known), work, reference)
         own = pool.submit(plan.record, replace(work, stages=asked))
-        ours, theirs = own.result().tensors, expected.result().tensors
-    key = f"input-{first.name.removeprefix(INPUT)}" if is_input else "stage-0"
-    if key not in ours or key not in theirs:
+        ours, theirs = own.result().tensors, expected.result()
+    inputs = f"input-{first.name.removeprefix(INPUT)}"
+    found = ours.get(inputs if is_input else "stage-0")
+    wanted = reference.tensors.get(inputs) if is_input else theirs.get(first.name)
+    if found is None or wanted is None:
         return None, []
-    reasons = preprocessing.explanations(ours[key], theirs[key], theirs.get(f"stage-{len(asked)}"))
-    return exact_difference(f"stage {first.name}", ours[key], theirs[key], ours[key].shape, ()), reasons
+    reasons = preprocessing.explanations(found, wanted, theirs.get(known[0]) if known else None)
+    return exact_difference(f"stage {first.name}", found, wanted, found.shape, ()), reasons
 
 
-def on_equal_inputs(plan: Plan, model: Path, work: Work) -> str:
+def on_equal_inputs(plan: Plan, model: Path, reference: Recorded) -> str:
     """Run the model of a script alone on both sides, on what the reference's script gave it; return whether it agrees, in words."""
-    tensors = plan.reference.record(work).tensors
-    inputs = {name.removeprefix("input-"): array for name, array in tensors.items() if name.startswith("input-")}
+    inputs = {key.removeprefix("input-"): array for key, array in reference.tensors.items() if key.startswith("input-")}
     if not inputs:
         return "whether the model itself agrees was not tried: the reference holds no inputs of it"
     file = plan.context.folder / "equal-inputs.npz"
@@ -98,6 +96,29 @@ def on_equal_inputs(plan: Plan, model: Path, work: Work) -> str:
     if finding.pair is None:
         return f"given the same inputs, all {len(pairs)} operators of {model.name} agree: the preprocessing is all that differs"
     return f"given the same inputs, {model.name} differs as well, first at {finding.pair.operator.name}: look at it by itself"
+
+
+def _expected(
+    plan: Plan, pair: Pair, slices: tuple[int, ...], reference_work: Work, reference: Recorded
+) -> Array | None:
+    """Return the reference's output, or those slices of it: what was kept of it, else what another run gives."""
+    name, occurrence = pair.reference.name, pair.reference.occurrence
+    kept = reference.output(name, occurrence, pair.output)
+    if kept is not None:
+        return kept[:, list(slices)] if slices else kept
+    if not plan.has_live_reference:
+        return None
+    asked = TensorAsked(name, occurrence, "out", pair.output, slices)
+    return plan.counted(plan.reference.record(replace(reference_work, asked=(asked,)))).tensors.get("asked-0")
+
+
+def _expected_stages(plan: Plan, names: tuple[str, ...], work: Work, reference: Recorded) -> dict[str, Array]:
+    """Return the reference's stages: what was kept of them, else what another run gives."""
+    kept = {name: array for name in names if (array := reference.stage(name)) is not None}
+    if len(kept) == len(names) or not plan.has_live_reference:
+        return kept
+    again = plan.counted(plan.reference.record(replace(work, stages=names))).tensors
+    return {name: again[f"stage-{number}"] for number, name in enumerate(names) if f"stage-{number}" in again}
 
 
 def _fed(plan: Plan, pair: Pair, reference_work: Work) -> tuple[tuple[str, int, int, Path], ...]:

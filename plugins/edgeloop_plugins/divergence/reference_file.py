@@ -39,7 +39,7 @@ class ReferenceFile:
         """The inputs that the run had."""
         return self._part("input")
 
-    def record(self, work: Work) -> Recorded:
+    def record(self, _work: Work) -> Recorded:
         """Return what the file holds."""
         operators: dict[tuple[str, int], dict[int, NDArray[Any]]] = {}
         for key, array in self._part("operator").items():
@@ -47,18 +47,9 @@ class ReferenceFile:
             assert found is not None
             place = unquote(found["name"]), int(found["occurrence"] or 1)
             operators.setdefault(place, {})[int(found["output"] or 0)] = array
-        tensors = {}
-        for number, asked in enumerate(work.asked):
-            known = operators.get((asked.operator, asked.occurrence), {}).get(asked.number)
-            if known is not None and asked.side == "out":
-                tensors[f"asked-{number}"] = known[:, list(asked.slices)] if asked.slices else known
-        stages = self._part("stage")
-        for number, name in enumerate(work.stages):
-            if name in stages:
-                tensors[f"stage-{number}"] = stages[name]
         record = RunRecord(
             engine="recorded",
-            stages=_named(stages),
+            stages=_named(self._part("stage")),
             inputs=_named(self.inputs),
             operators=tuple(
                 RecordedOperator(name, "", occurrence, (), tuple(signature_of(found[at]) for at in sorted(found)))
@@ -66,11 +57,11 @@ class ReferenceFile:
             ),
             outputs=_named(self._part("output")),
         )
-        return Recorded(record, tensors)
+        return Recorded(record, self._arrays)
 
     def side(self, _work: Work, engine: str) -> results.Side:
         """Return how it is shown."""
-        return results.Side("a file", str(self._path), "", engine)
+        return results.Side("a file", self._path.name, "", engine)
 
     def _part(self, part: str) -> dict[str, NDArray[Any]]:
         return {

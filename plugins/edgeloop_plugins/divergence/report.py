@@ -86,15 +86,13 @@ def _index(result: DivergeResult) -> int:
 def _operator_line(one: OperatorComparison, *, is_culprit: bool) -> str:
     mark = ">" if is_culprit else " "
     return (
-        f"{mark} {one.index:>4} {_cut(one.name, 30):30} {_cut(one.type, 14):14} {_figure(one, one.in_snr_db):>7}"
-        f" {one.note if one.note in _NOT_FINITE else _figure(one, one.out_snr_db):>7}  {_bar(one)}"
+        f"{mark} {one.index:>4} {_cut(one.name, 30):30} {_cut(one.type, 14):14} {_figure(one.in_snr_db, one.in_exact):>7}"
+        f" {one.note if one.note in _NOT_FINITE else _figure(one.out_snr_db, one.out_exact):>7}  {_bar(one)}"
     ).rstrip()
 
 
-def _figure(one: OperatorComparison, value: float | None) -> str:
-    if value is not None:
-        return decibels(value)
-    return "exact" if one.note in ("", *_NOT_FINITE) else "-"
+def _figure(value: float | None, is_exact: bool) -> str:
+    return "exact" if is_exact else decibels(value)
 
 
 def _bar(one: OperatorComparison) -> str:

@@ -58,8 +58,9 @@ class StageComparison:
 class OperatorComparison:
     """An operator on both sides, in the order in which the device runs them.
 
-    `in_snr_db` and `out_snr_db` say how far its inputs and its outputs are from the reference's: None where no bit differs, or
-    where it cannot be told, as `note` says. `source` is the node of the source model, where its name survived the conversion.
+    `in_snr_db` and `out_snr_db` say how far its inputs and its outputs are from the reference's: None where no bit differs, as
+    `in_exact` and `out_exact` say, and where it cannot be told. `source` is the node of the source model, where its name survived
+    the conversion.
     """
 
     index: int
@@ -70,6 +71,8 @@ class OperatorComparison:
     in_snr_db: float | None
     out_snr_db: float | None
     agrees: bool
+    in_exact: bool = False
+    out_exact: bool = False
     note: str = ""
 
 

@@ -20,6 +20,7 @@ from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import JobFailedError, NotFoundError, error_from_dict
 from edgeloop_task.array_file import unpack_arrays
 from edgeloop_task.divergence_task import ERROR_FILE, RECORD_FILE, TENSORS_FILE, DivergeTask, Fed, TensorAsked
+from edgeloop_task.references import reference_key
 from edgeloop_task.run_record import RunRecord, unpack_record
 
 Array = NDArray[Any]
@@ -38,7 +39,7 @@ class Work:
     asked: tuple[TensorAsked, ...] = ()
     stages: tuple[str, ...] = ()
     fed: tuple[tuple[str, int, int, Path], ...] = ()
-    keep_all: bool = False
+    keep_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class Recorded:
     received_bytes: int = 0
     alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By the name of an operator of the other side those of this one that may stand for it, where its name alone does not tell."""
+
+    def output(self, operator: str, occurrence: int, number: int) -> Array | None:
+        """Return an output of an operator, if it was kept."""
+        return self.tensors.get(f"operator/{reference_key(operator, occurrence, number)}")
+
+    def stage(self, name: str) -> Array | None:
+        """Return a stage, if it was kept."""
+        return self.tensors.get(f"stage/{name}")
 
 
 class Recorder(Protocol):
@@ -163,7 +172,7 @@ def _task(work: Work, options: Options, place: Callable[[Path], str]) -> Diverge
         asked=work.asked,
         stages=work.stages,
         fed=tuple(Fed(operator, occurrence, number, place(file)) for operator, occurrence, number, file in work.fed),
-        keep_all=work.keep_all,
+        keep_bytes=work.keep_bytes,
     )
 
 

@@ -161,6 +161,19 @@ def test_a_script_that_fails_on_the_device_fails_the_search(diverge: Diverge, co
         diverge("run.py")
 
 
+def test_onnx_runtime_is_a_reference_tensor_by_tensor_also_where_mnn_has_fused_some(diverge: Diverge) -> None:
+    found = diverge("good.mnn", against="onnxruntime")
+
+    assert (found.finding, found.reference.engine.split()[:2]) == ("none", ["ONNX", "Runtime"])
+    assert {one.name for one in found.operators} >= {"conv1", "conv2", "conv3", "conv4", "pooled_raster_0"}
+
+    wrong = diverge("wrong.mnn", against="good.onnx", source="good.onnx")
+
+    assert (wrong.finding, wrong.operator, wrong.source) == ("operator", "conv3", "Conv_3 (Conv)")
+    assert wrong.difference is not None
+    assert wrong.difference.index[1] == 5
+
+
 def test_inputs_of_another_shape_missing_files_and_strange_opponents_are_refused(
     diverge: Diverge, context: RecordingContext
 ) -> None:
