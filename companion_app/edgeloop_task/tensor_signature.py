@@ -176,27 +176,20 @@ def row_slices(shape: tuple[int, ...], row: int) -> slice:
 
 
 def _sketch(values: NDArray[np.float32], shape: tuple[int, ...], rows: int, buckets: int) -> NDArray[np.float32]:
-    result = np.zeros((rows, buckets), np.float64)
     if not rows:
-        return result.astype(np.float32)
+        return np.zeros((0, 0), np.float32)
     slices = shape[1] if len(shape) > 1 else 1
     batches = shape[0] if len(shape) > 1 else 1
     signed = _signed(values).reshape(batches, slices, -1)
     wide = np.float64 if float(np.abs(values).max()) > _SAFE[1] else None  # where float32 might not hold the sums
     whole = signed.shape[2] - signed.shape[2] % buckets
-    for batch in signed:
-        pieces = batch[:, :whole].reshape(slices, buckets, -1)
-        _add(result, np.add.reduce(pieces, axis=2, dtype=wide), slice(None), _together(slices))
-        rest = np.add.reduce(batch[:, whole:], axis=1, keepdims=True, dtype=wide)  # goes with the last piece
-        _add(result, rest, slice(buckets - 1, None), _together(slices))
+    pieces = signed[:, :, :whole].reshape(batches, slices, buckets, -1)
+    sums = np.add.reduce(np.add.reduce(pieces, axis=3, dtype=wide), axis=0, dtype=np.float64)
+    rest = np.add.reduce(np.add.reduce(signed[:, :, whole:], axis=2, dtype=wide), axis=0, dtype=np.float64)
+    sums[:, -1] += rest  # goes with the last piece
+    result = np.add.reduceat(sums, np.arange(0, slices, _together(slices)), axis=0)
     limit = float(np.finfo(np.float32).max)
     return result.clip(-limit, limit).astype(np.float32)
-
-
-def _add(result: NDArray[np.float64], sums: NDArray[Any], columns: slice, together: int) -> None:
-    """Add the sums of all slices, `[slices, columns]`, to the rows that they belong to."""
-    starts = np.arange(0, len(sums), together)
-    result[:, columns] += np.add.reduceat(sums, starts, axis=0, dtype=np.float64)
 
 
 def _signed(values: NDArray[np.float32]) -> NDArray[np.float32]:
