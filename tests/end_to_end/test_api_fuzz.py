@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = os.environ.get("EDGELOOP_FUZZ_EXAMPLES")
 LEFT_OUT = "/stream$|/ws$|/shutdown$|/doctor$"
-"""Streams and WebSockets do not end, a daemon that stops answers nothing more, and the doctor takes seconds: all have their tests."""
+"""Streams and WebSockets do not end, a stopped daemon answers nothing, and the doctor takes seconds: each has its tests."""
 
 
 @pytest.mark.timeout(3600 if EXAMPLES else 120)
