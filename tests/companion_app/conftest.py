@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from companion_app.task_reporter import Remembered
 
+import edgeloop_task
 from edgeloop_task import reporting
 
 
@@ -31,3 +32,17 @@ def reported() -> Iterator[Remembered]:
     reporting.use(remembered)
     yield remembered
     reporting.use(before)
+
+
+@pytest.fixture
+def network(models: Path) -> Iterator[edgeloop_task.Model]:
+    """A convolution and a pooling."""
+    with edgeloop_task.load_model(models / "network.mnn") as model:
+        yield model
+
+
+@pytest.fixture
+def planted(models: Path) -> Iterator[edgeloop_task.Model]:
+    """A model whose operator `root` makes a NaN."""
+    with edgeloop_task.load_model(models / "planted.mnn") as model:
+        yield model

@@ -43,12 +43,6 @@ class Waiting(Remembered):
 
 
 @pytest.fixture
-def network(models: Path) -> Iterator[edgeloop_task.Model]:
-    with edgeloop_task.load_model(models / "network.mnn") as model:
-        yield model
-
-
-@pytest.fixture
 def reporter() -> Iterator[Waiting]:
     before, waiting = edgeloop_task.reporting.current(), Waiting()
     edgeloop_task.reporting.use(waiting)

@@ -82,6 +82,42 @@ async def test_an_editor_stops_at_an_operator_looks_and_replaces(project: Comman
         await user.event("terminated")
 
 
+async def test_a_tensor_is_watched_for_its_next_bad_value(project: CommandLine) -> None:
+    async with editor(project) as user:
+        script = project.folder / "twice.py"
+        script.write_text(
+            (project.folder / "infer.py").read_text().replace("result =", "model(np.ones((2, 3)))\nresult =")
+        )
+        await user.begin(task="twice.py", include=["planted.mnn"], breakpoints={str(script): [LINE]})
+        assert user.capabilities["supportsDataBreakpoints"] is True
+        thread = await user.stopped("breakpoint")
+        nothing = await user.request("dataBreakpointInfo", name="model")
+        assert nothing["dataId"] is None
+        await set_functions(user, {"name": "op:wave @0"})
+        await user.request("continue", threadId=thread)
+        thread = await user.stopped("function breakpoint")
+        tensors = (await user.request("scopes", frameId=(await user.top(thread))["id"]))["scopes"][1][
+            "variablesReference"
+        ]
+        info = await user.request("dataBreakpointInfo", variablesReference=tensors, name="out[0]")
+        assert info["dataId"] == 'op:"wave"'
+        found = await user.request(
+            "setDataBreakpoints", breakpoints=[{"dataId": info["dataId"], "condition": "min < 0"}]
+        )
+        assert [one["verified"] for one in found["breakpoints"]] == [False]
+        await user.request("next", threadId=thread)
+        thread = await user.stopped("step")
+        assert (await user.top(thread))["line"] == LINE + 1
+        await user.request("continue", threadId=thread)
+        thread = await user.stopped("function breakpoint")
+        frame = (await user.top(thread))["id"]
+        operator = await user.scope(frame, "Operator")
+        assert (operator["name"]["value"], operator["run"]["value"]) == ("'wave'", "1")
+        assert await user.value("abort()", frame, "repl") == "the run is aborted"
+        await user.output("RunAbortedError")
+        await user.event("terminated")
+
+
 async def test_an_operator_is_skipped_from_the_console_and_what_matches_is_told(project: CommandLine) -> None:
     async with editor(project) as user:
         text = (project.folder / "infer.py").read_text()
