@@ -184,8 +184,9 @@ class ChannelEnd:
             return False
         if self._ending_there is not None:
             return not self.is_over
-        has_more = self._sent < self._last + self.has_ended
-        return has_more or self._taken - self._told >= WINDOW // 4
+        if self.has_ended:  # nothing is acknowledged behind an end: it may have crossed the other one
+            return self._sent <= self._last
+        return self._sent < self._last or self._taken - self._told >= WINDOW // 4
 
     def next_frame(self) -> ChannelFrame | None:
         """Return what is to be sent now and count it as sent; None when there is nothing."""

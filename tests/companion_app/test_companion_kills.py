@@ -25,7 +25,7 @@ from edgeloop_companion.runtime.workers import ProcessStarter
 from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.process_lock import is_held, signal_holder
-from edgeloop_shared.traces import TraceBatch, pack_batch
+from edgeloop_shared.traces import unpack_batch
 
 from .companion_fixtures import pairing_with
 from .debug_client import debug
@@ -59,7 +59,6 @@ print("begun")
 while not pathlib.Path("stop").exists():
     step()
 """
-BATCHES = [pack_batch(TraceBatch(0, [step], [0], [step], [1])) for step in range(STEPS)]
 
 
 class Phone:
@@ -114,7 +113,7 @@ def check_whole(run: Run) -> None:
     assert run.finished.state is RunState.SUCCEEDED
     assert run.text("stdout") == [*(f"line {step}" for step in range(STEPS)), "end without a newline"]
     assert run.text("stderr") == [f"error {step}" for step in range(STEPS)]
-    assert run.traces() == BATCHES
+    assert [begin for batch in run.traces() for begin in unpack_batch(batch).begin_ns] == list(range(STEPS))
     events = run.events()
     assert [event.step for event in events if isinstance(event, MetricReported)] == list(range(STEPS))
     assert [event for event in events if isinstance(event, ResultReported)] == [ResultReported({"answer": 42})]

@@ -130,6 +130,24 @@ def test_both_ends_may_end_at_the_same_time() -> None:
     assert reason.message == "taken"
 
 
+@pytest.mark.parametrize("seed", range(60))
+def test_nothing_comes_for_a_channel_that_an_end_has_forgotten(seed: int) -> None:
+    dice = random.Random(seed)
+    one, other = linked()
+    for step in range(400):
+        side, peer = dice.choice([(one, other), (other, one)])
+        act = dice.random()
+        if step > 200 and act < 0.02:
+            side.end.end()
+        elif act < 0.3 and not side.end.has_ended:
+            side.end.send(dice.randbytes(min(side.end.room, dice.choice([100, 100_000]))))
+        elif act < 0.6 and not side.end.is_over:
+            side.put_on_wire()
+        elif side.wire:
+            assert not peer.end.is_over, "it has forgotten the channel, and would end the link"
+            peer.get(side.wire.popleft(), takes=dice.random() < 0.8)
+
+
 def test_an_end_that_is_lost_with_the_link_comes_over_the_next() -> None:
     one, other = linked()
     one.end.send(b"last words")
