@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check bench chaos docs fuzz fuzz-api format system-packages clean
+.PHONY: demo test test-editors check bench chaos docs fuzz fuzz-api format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    train digits, shrink the model, run every variant on a virtual device, report"
 	@echo "make test    run all tests, on all processors"
+	@echo "make test-editors  real editors debug through edgeloop, on a screen of their own"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
@@ -24,6 +25,11 @@ demo: .venv/.demo
 # `make test OPTIONS="-n 0 tests/shared"` runs some, one after the other.
 test: .venv/.test system-packages
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(OPTIONS)
+
+# Debian's Kate and what it needs are some 400 MB: not part of `make test`. Screenshots go to EDGELOOP_SCREENSHOTS.
+test-editors: .venv/.test
+	@tests/install-debian-packages tests/debian-packages-editors.txt
+	$(BIN)/pytest -m editors $(OPTIONS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

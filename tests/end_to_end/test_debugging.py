@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dap_client import DapClient
 from end_to_end.command_line import CommandLine
 from end_to_end.editor import editor
 
@@ -109,3 +114,139 @@ async def test_a_script_that_runs_without_a_debugger_can_be_attached_to(project:
         assert (await user.top(thread))["line"] == 4
         await user.request("disconnect", terminateDebuggee=True)
     assert (await asyncio.to_thread(project.api, f"/runs/{run['id']}?wait=30"))["state"] == "cancelled"
+
+
+TENSORS = """
+import numpy as np
+
+image = np.arange(12, dtype=np.float32).reshape(3, 4)
+large = np.zeros((5000, 5000), np.float32)
+image[1, 1] = np.nan
+print("mean", np.nanmean(image))
+"""
+
+
+async def test_arrays_show_their_statistics_and_a_page_at_a_time_and_can_be_set(project: CommandLine) -> None:
+    (project.folder / "tensors.py").write_text(TENSORS)
+    async with editor(project) as user:
+        await user.begin(task="tensors.py", breakpoints={str(project.folder / "tensors.py"): [7]})
+        thread = await user.stopped("breakpoint")
+        frame = await user.top(thread)
+        found = await user.scope(frame["id"])
+
+        assert found["image"]["value"] == "float32 [3, 4], 1 NaN, min 0, max 11, mean 5.545, std 3.602"
+        assert found["large"]["value"] == "float32 [5000, 5000], 100 MB"
+        rows = await user.children(found["image"]["variablesReference"])
+        assert list(rows) == ["statistics", "shape", "dtype", "[0]", "[1]", "[2]"]
+        statistics = await user.children(rows["statistics"]["variablesReference"])
+        assert (statistics["nan_count"]["value"], statistics["max"]["value"]) == ("1", "11.0")
+        pages = await user.children(found["large"]["variablesReference"])
+        assert pages["[4900:5000]"]["value"] == "float32 [100, 5000], min 0, max 0, mean 0, std 0"
+        assert await user.value(pages["[4900:5000]"]["evaluateName"] + ".shape", frame["id"]) == "(100, 5000)"
+        await user.request("setExpression", expression="image[1, 1]", value="50.0", frameId=frame["id"])
+        await user.request("continue", threadId=thread)
+        await user.output("mean 9.25")
+        await user.event("terminated")
+
+
+async def test_two_phones_and_two_workspaces_are_debugged_at_once(project: CommandLine, user: CommandLine) -> None:
+    await asyncio.to_thread(user.json, "device", "virtual", "--allow", "--name", "tablet")
+    await asyncio.to_thread(user.run, "init", "other", "--template", "empty")
+    other = user.within(user.folder / "other")
+    (other.folder / "loop.py").write_text("for i in range(3):\n    print('other', i)\n")
+    helper = str(project.folder / "helper.py")
+    async with editor(project) as first, editor(project) as second, editor(other) as third:
+        await asyncio.gather(
+            first.begin(task="loop.py", device="pocket", breakpoints={helper: [2]}),
+            second.begin(task="loop.py", device="tablet", breakpoints={helper: [3]}),
+            third.begin(task="loop.py", device="pocket", breakpoints={str(other.folder / "loop.py"): [2]}),
+        )
+        threads = [await one.stopped("breakpoint") for one in (first, second, third)]
+        tops = [await one.top(thread) for one, thread in zip((first, second, third), threads, strict=True)]
+        assert [(top["source"]["path"], top["line"]) for top in tops] == [
+            (helper, 2),
+            (helper, 3),
+            (str(other.folder / "loop.py"), 2),
+        ]
+        sessions = (await asyncio.to_thread(user.api, "/debug/sessions"))["items"]
+        paused = [one for one in sessions if one["state"] == "paused"]
+        assert len({(one["workspace"], one["device"]) for one in paused}) == 3
+        # The others stay paused, and hold nobody up.
+        await third.set_breakpoints(str(other.folder / "loop.py"), [])
+        await third.request("continue", threadId=threads[2])
+        await third.output("other 2")
+        await third.event("terminated")
+        assert (await first.top(threads[0]))["line"] == 2
+        for one in (first, second):
+            await one.request("disconnect", terminateDebuggee=True)
+    await asyncio.to_thread(user.run, "device", "stop", "tablet")
+
+
+async def test_a_session_without_an_editor_says_where_it_stands_and_takes_requests(project: CommandLine) -> None:
+    await asyncio.to_thread(project.run, "break", "add", "helper.py:2", "--condition", "a == 4")
+    try:
+        following = await asyncio.to_thread(project.start, "debug", "loop.py")
+        session = await asyncio.to_thread(_paused, project)
+        assert session["pause"]["file"] == "helper.py"
+        assert (session["pause"]["line"], session["pause"]["function"]) == (2, "add")
+        path = f"/debug/sessions/{session['id']}/requests"
+        ask = {"command": "stackTrace", "arguments": {"threadId": session["pause"]["thread"]}}
+        frames = (await asyncio.to_thread(project.api, path, ask))["body"]["stackFrames"]
+        ask = {"command": "evaluate", "arguments": {"expression": "a * 10", "frameId": frames[0]["id"]}}
+        assert (await asyncio.to_thread(project.api, path, ask))["body"]["result"] == "40"
+        (kept,) = await asyncio.to_thread(project.json, "break", "list")
+        assert kept["verification"]["state"] == "verified"
+        await asyncio.to_thread(project.api, path, {"command": "continue", "arguments": {"threadId": 1}})
+        assert await asyncio.to_thread(following.wait, 60) == 0
+    finally:
+        await asyncio.to_thread(project.run, "break", "remove", "--all")
+
+
+def _paused(project: CommandLine) -> dict[str, Any]:
+    """Return the newest session once it is paused somewhere."""
+    cursor = 0
+    while True:
+        page = project.api(f"/events?kinds=debug.paused&since={cursor}&wait=30")
+        cursor = page["next"]
+        for event in page["items"]:
+            session: dict[str, Any] = project.api(f"/debug/sessions/{event['data']['session']}")
+            if session["state"] == "paused" and session["script"] == "loop.py" and not session["has_editor"]:
+                return session
+
+
+async def test_an_editor_that_needs_a_port_gets_one_for_itself(project: CommandLine) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(str(project.command), "debug", "--port", "0", "--json"),
+        cwd=project.folder,
+        env={**os.environ, "EDGELOOP_HOME": str(project.home)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    port = json.loads((await process.stdout.readuntil(b"}\n")).decode())["port"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def send(data: bytes) -> None:
+        writer.write(data)
+
+    user = DapClient(send, lambda: reader.read(65536))
+    helper = str(project.folder / "helper.py")
+    await user.begin(
+        "attach", task=str(project.folder / "loop.py"), breakpoints={helper: [{"line": 2, "condition": "a == 5"}]}
+    )
+    thread = await user.stopped("breakpoint")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", port)
+    await user.request("continue", threadId=thread)
+    await user.event("terminated")
+    await user.request("disconnect")
+    await user.close()
+    assert await process.wait() == 0
+    writer.close()
+
+
+async def test_an_editor_without_a_daemon_is_answered_in_its_own_protocol(project: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    lost = replace(project, home=tmp_path / "file")
+    async with editor(lost) as user:
+        assert "edgeloop" in await user.refused("initialize", adapterID="edgeloop")

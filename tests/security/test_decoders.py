@@ -18,7 +18,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Decoder]:
 NAMES = (
     *("pairing start", "pairing started", "pairing finish", "pairing finished", "log line", "manifest"),
     *("progress of a job", "metric of a job", "order of a worker", "link message", "event", "refusal of a daemon"),
-    *("request on the local WebSocket", "Last-Event-ID"),
+    *("request on the local WebSocket", "Last-Event-ID", "messages of an editor (DAP)"),
     *("record", "channel frame", "end of a channel", "request on operators", "reply on operators"),
     *("trace batch", "batch of spans", "batch of counters"),
     *("block of a trace", "summary of a trace", "batches in a block"),

@@ -16,7 +16,7 @@ from edgeloop_daemon.cli.output import clean_lines
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.cli.websocket import WebSocket
 from edgeloop_daemon.debugging.dap import Event, MessageReader, Request, Response, encode
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import DaemonUnreachableError, EdgeloopError
 
 _PIECE = 65536
 
@@ -59,7 +59,10 @@ def serve(
     An error before it begins is the answer to the editor's first request, and on standard error.
     """
     try:
-        socket = connect(session, session_id=session_id, folder=folder)
+        try:
+            socket = connect(session, session_id=session_id, folder=folder)
+        except OSError as error:  # the state folder cannot be used
+            raise DaemonUnreachableError(f"edgeloop cannot start its daemon: {error}.") from None
     except EdgeloopError as error:
         _complain(error)
         refuse(error, read, write)

@@ -98,7 +98,9 @@ _VSCODE_TEXT = f"""\
 _ZED_TEXT = f"""\
 // .zed/debug.json (`edgeloop debug --config zed --write` puts it there). First: edgeloop debug --port {PORT}
 {_json([_ZED])}"""
-_KATE_TEXT = _json(_KATE)
+_KATE_TEXT = f"""\
+# ~/.config/kate/gdbplugin/dap.json, without this line; then choose edgeloop in the debugger's settings
+{_json(_KATE)}"""
 _TEXTS = {"vscode": _VSCODE_TEXT, "nvim": _NVIM, "zed": _ZED_TEXT, "emacs": _EMACS, "kate": _KATE_TEXT}
 EDITORS = tuple(_TEXTS)
 WRITTEN = ("vscode", "zed")

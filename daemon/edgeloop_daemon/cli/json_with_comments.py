@@ -16,6 +16,7 @@ def add_to_array(text: str, name: str | None, item: Mapping[str, Any], key: str)
     None comes back where the array has an item with the same value for `key`. Raises `ValueError` for text that is no JSON with
     comments, or has another form.
     """
+    text = text if _pieces(text) else text + "{\n}\n"
     value = parse(text)
     found = value if name is None else value.get(name, []) if isinstance(value, dict) else None
     if not isinstance(found, list):
@@ -37,7 +38,7 @@ def parse(text: str) -> Any:
         if piece in "]}" and kept and kept[-1] == ",":
             kept.pop()
         kept.append(piece)
-    return json.loads(" ".join(kept) or "{}")
+    return json.loads(" ".join(kept))
 
 
 def _pieces(text: str) -> list[str]:

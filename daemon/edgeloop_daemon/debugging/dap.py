@@ -7,6 +7,7 @@ Source of the format: the base protocol of the Debug Adapter Protocol's specific
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,7 +19,8 @@ MAX_HEADER_BYTES = 1024
 MAX_BODY_BYTES = 8 * 1024**2
 _END_OF_HEADER = b"\r\n\r\n"
 _MAX_NAME = 200
-_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+MAX_NESTED = 64
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 Body: TypeAlias = Mapping[str, Any]
 
@@ -95,6 +97,7 @@ def read_message(body: bytes) -> Message:
     value = parse_json(body, max_bytes=MAX_BODY_BYTES)
     if not isinstance(value, dict):
         raise MessageError("A debugger message is no JSON object.")
+    _check_values(value, 0)
     seq = _integer(value, "seq")
     match value.get("type"):
         case "request":
@@ -128,7 +131,7 @@ def encode(message: Message) -> bytes:
             **({"message": message.message} if message.message else {}),
             "body": message.body,
         }
-    body = _ENCODER.encode(value).encode(errors="replace")
+    body = _ENCODER.encode(value).encode()
     return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
@@ -153,6 +156,20 @@ def _content_length(header: bytes, limit: int) -> int:
     if length > limit:
         raise MessageError(f"A debugger message of {length} bytes exceeds the limit of {limit}.")
     return length
+
+
+def _check_values(value: Any, depth: int) -> None:
+    """Refuse what could not be sent on: values that are nested without end, and numbers beyond what JSON can say."""
+    if depth > MAX_NESTED:
+        raise MessageError(f"A debugger message is nested deeper than {MAX_NESTED} levels.")
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_values(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _check_values(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise MessageError("A debugger message holds a number that is not finite.")
 
 
 def _shown(data: bytes) -> str:

@@ -75,9 +75,10 @@ class Debugger:
 
     def _answered(self, response: Response) -> None:
         # Requests that nobody sent are answered by nobody: a hostile device cannot make us do anything by it.
-        command, on_answer = self._asked.pop(response.request_seq, (None, None))
-        if command == response.command and on_answer is not None:
-            on_answer(response)
+        asked = self._asked.get(response.request_seq)
+        if asked is not None and asked[0] == response.command:
+            del self._asked[response.request_seq]
+            asked[1](response)
 
     def _end(self, reason: str) -> None:
         self._ending = reason

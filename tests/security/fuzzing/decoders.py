@@ -25,6 +25,7 @@ from edgeloop_companion.link.device_port import decode_refusal
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_report
 from edgeloop_companion.runtime.streams import FrameSplitter, LineSplitter
+from edgeloop_daemon.debugging import dap
 from edgeloop_daemon.devices import blob_transfers, device_port
 from edgeloop_daemon.http import websocket
 from edgeloop_daemon.http.server_sent_events import last_event_id
@@ -79,6 +80,7 @@ def decoders(folder: Path) -> tuple[Decoder, ...]:
     return (
         *_messages(),
         *_subscriptions(),
+        *_debugging(),
         *_frames(),
         *_typed(),
         *_headers(),
@@ -135,6 +137,24 @@ def _messages() -> Iterator[Decoder]:
         (MessageError,),
         lambda error: encode_json(error.as_dict()),
         True,
+    )
+
+
+def _debugging() -> Iterator[Decoder]:
+    """The messages of an editor, and those of the debugger on a device: both have the same form."""
+    seeds = (
+        dap.encode(dap.Request(1, "initialize", {"clientID": "editor", "linesStartAt1": True})),
+        dap.encode(dap.Request(7, "setBreakpoints", {"source": {"path": "/w/a.py"}, "breakpoints": [{"line": 3}]})),
+        dap.encode(dap.Response(3, 2, "threads", success=True, message="", body={"threads": [{"id": 1, "name": "M"}]})),
+        dap.encode(dap.Response(3, 2, "launch", success=False, message="no", body={}))
+        + dap.encode(dap.Event(4, "stopped", {"reason": "breakpoint", "x": [1.5, None, "\u00fc\U0001f600"]})),
+    )
+    yield Decoder(
+        "messages of an editor (DAP)",
+        seeds,
+        lambda data: list(dap.MessageReader().feed(data)),
+        (MessageError,),
+        lambda messages: b"".join(map(dap.encode, messages)),
     )
 
 
