@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from edgeloop_shared.bundles import MAX_PATH_CHARACTERS, check_bundle_path
+from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.operator_conditions import MAX_CHARACTERS as MAX_CONDITION
 from edgeloop_shared.operator_conditions import Condition
@@ -51,6 +52,12 @@ class OperatorBreakpointOrder:
     def __post_init__(self) -> None:
         if self.reference is not None:
             check_bundle_path(self.reference)
+        if self.hit is not None and _HIT.fullmatch(self.hit) is None:
+            raise InvalidInputError(
+                f"{printable(self.hit, 40)!r} does not say at which hits to stop.",
+                hint="Write a number or a comparison with one: `3`, `>= 3`, or `% 2` for every second.",
+                details={"fields": [{"field": "hit_condition", "message": "is no number and no comparison"}]},
+            )
         check_operator_breakpoint(
             parse_selector(self.selector),
             None if self.when is None else Condition(self.when),

@@ -132,7 +132,8 @@ def state_of(one: Record) -> str:
         return "not used yet"
     if verification["state"] == "moved":
         return f"moved to line {verification['line']}"
-    return str(verification["message"] or verification["state"])
+    message = str(verification["message"] or verification["state"])
+    return message.partition(": ")[0] if one["kind"] == "operator" else message  # the names are in --json
 
 
 def _conditions(one: Record) -> str:

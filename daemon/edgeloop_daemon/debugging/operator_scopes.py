@@ -52,6 +52,7 @@ class OperatorScopes:
         self._frame: int | None = None
         self._stop: asyncio.Task[OperatorStop] | None = None
         self._references: list[str | _Tensor] = []
+        self._last: tuple[str, int] = ("", 0)  # the run and the stop that was shown last
 
     def stopped(self, body: Body, *, at_operator: bool) -> None:
         """The session stands, at an operator or elsewhere."""
@@ -120,9 +121,12 @@ class OperatorScopes:
             async with asyncio.timeout(_STOP_SECONDS):
                 while True:
                     changed = self._runs.change(run_id)
-                    in_debugger = [one for one in await self._runs.operator_stops(run_id) if one.in_debugger]
-                    if in_debugger:
-                        return in_debugger[-1]
+                    # The device's word that the last stop is over may come after the debugger's that it stands again.
+                    over = self._last[1] if self._last[0] == run_id else 0
+                    stops = await self._runs.operator_stops(run_id)
+                    if new := [one for one in stops if one.in_debugger and one.stop > over]:
+                        self._last = run_id, new[-1].stop
+                        return new[-1]
                     await changed.wait()
         except TimeoutError:
             raise NotFoundError("The device has not said at which operator it stands.") from None
