@@ -17,7 +17,7 @@ from end_to_end.command_line import CommandLine
 HERE = Path(__file__).parent
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 EXAMPLES = os.environ.get("EDGELOOP_FUZZ_EXAMPLES")
-LEFT_OUT = "/stream$|/ws$|/shutdown$|/doctor$"
+LEFT_OUT = "/stream$|/ws$|/dap$|/shutdown$|/doctor$"
 """Streams and WebSockets do not end, a stopped daemon answers nothing, and the doctor takes seconds: each has its tests."""
 
 

@@ -87,7 +87,8 @@ def error_statuses(route: Route) -> tuple[int, ...]:
 
 def plain_path(path: str) -> str:
     """Return a path without the patterns of its parameters (`{name:.+}`), which only the server knows."""
-    return re.sub(r"\{(\w+):[^}]*\}", r"{\1}", path)
+    pattern = r"(?:[^{}]|\{[^{}]*\})*"  # it may hold braces of its own: `[0-9]{1,9}`
+    return re.sub(rf"\{{(\w+):{pattern}\}}", r"{\1}", path)
 
 
 def _operation(route: Route, schemas: Mapping[tuple[str, str], Any], definitions: dict[str, Any]) -> dict[str, Any]:
