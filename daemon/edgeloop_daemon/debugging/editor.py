@@ -9,8 +9,9 @@ from typing import Any
 
 from edgeloop_daemon.debugging.dap import Body, Event, Message, MessageReader, Request, Response, encode
 from edgeloop_daemon.debugging.editor_arguments import LaunchArguments, attach_choice, launch_arguments
-from edgeloop_daemon.debugging.session import PASSED, DebugSession
+from edgeloop_daemon.debugging.session import DebugSession
 from edgeloop_daemon.debugging.sessions import DebugSessions
+from edgeloop_daemon.debugging.traffic import PASSED
 from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError
 
 CAPABILITIES: Mapping[str, Any] = {

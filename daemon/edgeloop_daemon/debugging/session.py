@@ -9,27 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from edgeloop_daemon.debugging.breakpoints import Breakpoints, Verification
+from edgeloop_daemon.debugging.breakpoints import Verification
 from edgeloop_daemon.debugging.configuration import Configuration
-from edgeloop_daemon.debugging.dap import Body, Event, Request, Response
+from edgeloop_daemon.debugging.dap import Body, Request, Response
 from edgeloop_daemon.debugging.debugger import Debugger, OnAnswer
-from edgeloop_daemon.debugging.interceptors import Extension
 from edgeloop_daemon.debugging.paths import PathMap
+from edgeloop_daemon.debugging.ports import EditorPort, Services
 from edgeloop_daemon.debugging.records import Session, SessionPlan, State, exit_code
 from edgeloop_daemon.debugging.stops import Stops
-from edgeloop_daemon.devices.channels import Channel, Channels, ChannelState
+from edgeloop_daemon.debugging.traffic import Traffic
+from edgeloop_daemon.devices.channels import Channel, ChannelState
 from edgeloop_daemon.devices.run_table import Run
-from edgeloop_daemon.devices.runs import LogPage
 from edgeloop_daemon.events.kinds import (
     DebugEnded,
     DebugLinkLost,
-    DebugOutput,
     DebugRunning,
     DebugStarted,
     DebugWaiting,
@@ -37,53 +35,10 @@ from edgeloop_daemon.events.kinds import (
 )
 from edgeloop_shared.errors import ConflictError, DebuggerError, EdgeloopError, error_from_dict
 
-PASSED = frozenset(
-    (
-        *("threads", "pause", "continue", "next", "stepIn", "stepInTargets", "stepOut", "gotoTargets", "goto"),
-        *("stackTrace", "scopes", "variables", "setVariable", "evaluate", "setExpression", "completions"),
-        *("source", "modules", "exceptionInfo", "setFunctionBreakpoints"),
-    )
-)
-"""Requests that go to the debugger, unless an interceptor takes them. debugpy answers an unknown one never."""
 _END_SECONDS = 15.0
 _LOG_SECONDS = 15.0
 _LOG_BYTES = 65536
-_MAX_OUTPUTS = 500
 _log = logging.getLogger(__name__)
-
-
-class DebuggedRuns(Protocol):
-    """The runs that sessions debug."""
-
-    async def start(self, plan: SessionPlan) -> Run:
-        """Start the plan's script so that it waits for the debugger's client. Raises as `Runs.start` does."""
-
-    async def get(self, run_id: str, wait: float = 0.0) -> Run:
-        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
-
-    async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:
-        """Return output behind `offset`."""
-
-    async def cancel(self, run_id: str) -> Run:
-        """Ask for the end of a run."""
-
-
-class EditorPort(Protocol):
-    """The editor that is attached."""
-
-    def tell(self, event: str, body: Body) -> None:
-        """Send an event."""
-
-
-@dataclass(frozen=True)
-class Services:
-    """What sessions stand on. `record` notes what happens; it must not block."""
-
-    runs: DebuggedRuns
-    channels: Channels
-    breakpoints: Breakpoints
-    record: Callable[[Occurrence, str], None]
-    extensions: Sequence[Extension] = ()
 
 
 class DebugSession:
@@ -98,6 +53,7 @@ class DebugSession:
         self._interceptors = tuple(extension.make(self) for extension in services.extensions)
         self._configuration = Configuration(self)
         self._stops = Stops(self, self._record)
+        self._traffic = Traffic(self, self._interceptors, self._configuration, self._stops, self._record)
         self._debugger: Debugger | None = None
         self._editor: EditorPort | None = None
         self._run: Run | None = None
@@ -108,7 +64,6 @@ class DebugSession:
         self._is_restarting = False
         self._is_detached = False
         self._is_linked = True
-        self._outputs = 0
         self._message = ""
         self._error: EdgeloopError | None = None
         self._created_at = time.time()
@@ -258,7 +213,7 @@ class DebugSession:
     async def _debug(self, run_id: str) -> None:
         """Be the client of a run's debugger until it is gone."""
         async with self._services.channels.open(run_id) as channel:
-            self._debugger = debugger = Debugger(channel, self._on_event)
+            self._debugger = debugger = Debugger(channel, self._traffic.heard)
             self._has_begun = False
             serving = asyncio.create_task(debugger.serve())
             introducing = asyncio.create_task(self._introduce())
@@ -389,22 +344,7 @@ class DebugSession:
 
     def pass_on(self, request: Request, on_answer: OnAnswer) -> None:
         """Have a request answered by an interceptor or the debugger."""
-
-        def changed(response: Response) -> None:
-            for interceptor in self._interceptors:
-                response = interceptor.change_response(request, response)
-            on_answer(response)
-
-        if request.command == "setFunctionBreakpoints":
-            self._configuration.functions = request.arguments
-        for interceptor in self._interceptors:
-            if interceptor.take_request(request, on_answer):
-                return
-        if request.command not in PASSED:
-            message = f"edgeloop has no request `{request.command[:64]}`."
-            on_answer(Response(0, request.seq, request.command, success=False, message=message, body={}))
-            return
-        self.ask(request.command, request.arguments, changed)
+        self._traffic.pass_on(request, on_answer)
 
     # For interceptors and the parts of a session
 
@@ -447,38 +387,6 @@ class DebugSession:
 
     def _record(self, occurrence: Occurrence) -> None:
         self._services.record(occurrence, self.plan.workspace.id)
-
-    def _on_event(self, event: Event) -> None:
-        changed: Event | None = event
-        for interceptor in self._interceptors:
-            changed = interceptor.change_event(event)
-            if changed is None:
-                return
-            event = changed
-        match event.event:
-            case "initialized" | "process" | "terminated" | "exited":
-                return  # these are said by the session itself, once
-            case "breakpoint":
-                found = event.body.get("breakpoint")
-                lines = self._configuration.lines
-                if isinstance(found, dict) and not lines.changed(found):
-                    self.verified(lines.verified)
-                    return
-            case "stopped":
-                if self._configuration.entered() and event.body.get("reason") == "breakpoint":
-                    event = Event(event.seq, event.event, {**event.body, "reason": "entry"})
-                self._stops.stopped(event.body)
-            case "continued":
-                self._stops.continued()
-            case "output":
-                self._logged(event.body)
-        self.tell(event.event, event.body)
-
-    def _logged(self, body: Body) -> None:
-        """Note what a logpoint prints: without an editor nobody else would see it."""
-        if self._outputs < _MAX_OUTPUTS:
-            self._outputs += 1
-            self._record(DebugOutput(self.id, str(body.get("output", "")).rstrip("\n")[:1000]))
 
     def _link_changed(self, *, is_linked: bool) -> None:
         if is_linked == self._is_linked or self.has_ended.is_set():

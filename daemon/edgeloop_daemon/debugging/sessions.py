@@ -12,8 +12,9 @@ from edgeloop_daemon.debugging.breakpoints import Breakpoints
 from edgeloop_daemon.debugging.editor_arguments import LaunchArguments
 from edgeloop_daemon.debugging.interceptors import Extension
 from edgeloop_daemon.debugging.paths import PathMap
+from edgeloop_daemon.debugging.ports import DebuggedRuns, Services
 from edgeloop_daemon.debugging.records import Session, SessionPlan
-from edgeloop_daemon.debugging.session import DebuggedRuns, DebugSession, Services
+from edgeloop_daemon.debugging.session import DebugSession
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.channels import Channels
 from edgeloop_daemon.events.event_log import record_event
