@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.debug_prompt import prompt_at
 from edgeloop_daemon.cli.following import raise_error_of
 from edgeloop_daemon.cli.output import clean
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
@@ -22,6 +23,8 @@ _WIDTH = 79
 
 def follow_session(client: Client, session: Record, workspace: Record, *, quiet: bool) -> Record:
     """Wait until a session ends and return it with its `pauses` and its `run`; Ctrl-C ends it and its run.
+
+    In a terminal, whoever sits there says at each pause how to go on, unless an editor is attached.
 
     Raises the run's error.
     """
@@ -80,7 +83,9 @@ class _View:
             self._run, self._log_offset = data["run"], 0
         elif kind == "debug.paused":
             self.pauses.append(data)
-            self._show_pause(data)
+            if not self._quiet:
+                self._show_pause(data)
+                self._offer(data)
         elif kind == "debug.output":
             self.say(data["text"])
         elif kind == "debug.waiting":
@@ -99,9 +104,22 @@ class _View:
             for item in page["items"]:
                 click.echo(clean(item["text"]), file=sys.stdout if item["source"] == "stdout" else sys.stderr)
 
-    def _show_pause(self, pause: Record) -> None:
-        if self._quiet:
+    def _offer(self, pause: Record) -> None:
+        """Let the user say how to go on, if there is one and no editor does."""
+        session = self._client.get(f"/debug/sessions/{self._name}")
+        if session["pause"] is None or session["has_editor"]:
             return
+        if sys.stdin.isatty():
+            if len(self.pauses) == 1:
+                self.say("`h` lists what can be typed here; an editor may attach from elsewhere as well.")
+            prompt_at(lambda: self._show_pause(pause), self._end, pause["thread"], self._ask)
+        elif len(self.pauses) == 1:
+            self.say(f"An editor goes on from here (`edgeloop dap --session {self._name}`); Ctrl-C ends the run.")
+
+    def _end(self, *, detach: bool) -> None:
+        self._client.delete(f"/debug/sessions/{self._name}?detach={str(detach).lower()}")
+
+    def _show_pause(self, pause: Record) -> None:
         why = pause["reason"] + (f": {pause['description']}" if pause["description"] else "")
         self.say(f"Paused at {pause['file']}:{pause['line']} in {pause['function']} ({why})")
         for line in self._source(pause):
@@ -110,9 +128,6 @@ class _View:
             self._show_stack(pause["thread"])
         except EdgeloopError:
             self.say("  (it has gone on)")
-            return
-        if len(self.pauses) == 1:
-            self.say(f"An editor goes on from here (`edgeloop dap --session {self._name}`); Ctrl-C ends the run.")
 
     def _source(self, pause: Record) -> list[str]:
         """Return the lines around a pause in a file of the workspace."""
