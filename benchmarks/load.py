@@ -7,18 +7,22 @@ threads, as the kernel counts it, from the first frame until the last one is sto
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
 from daemon_parts import running_daemon
 from figures import Figure, publish
-from load_parts import FRAME
+from load_parts import OPERATORS, frame
+
+from edgeloop_daemon.traces.blocks import unpack_columns
+from edgeloop_shared.traces import TraceBatch, unpack_batch
 
 SECONDS = 30.0
 
@@ -62,14 +66,29 @@ def under_load(devices: int, per_second: float, bar: float) -> Sequence[Figure]:
 
 def wrong_frames(database: Path, runs: Sequence[str], frames: int) -> int:
     """Return how many frames are not stored exactly once, in order and as they were sent."""
-    sql = "select sequence, payload from records where stream = ? order by sequence"
-    expected = [(number, FRAME.pack(number)) for number in range(1, frames + 1)]
+    sent = [event for number in range(1, frames + 1) for event in events(frame(number))]
     wrong = 0
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         for run in runs:
-            stored = connection.execute(sql, [f"{run}.traces"]).fetchall()
-            wrong += len(set(expected) ^ set(stored)) + (len(stored) - len(set(stored)))
+            stored = list(stored_events(connection, run))
+            different = sum(ours != theirs for ours, theirs in zip(sent, stored, strict=False))
+            wrong += math.ceil((different + abs(len(sent) - len(stored))) / OPERATORS)
     return wrong
+
+
+def stored_events(connection: sqlite3.Connection, run: str) -> Iterator[tuple[int, ...]]:
+    """Yield the operators of a run's trace as the daemon keeps them: those in blocks, and those that lie in none yet."""
+    blocks = "select content from trace_blocks where run = ? order by number"
+    for (content,) in connection.execute(blocks, [run]):
+        yield from events(unpack_columns(content))
+    rest = "select payload from records where stream = ? and length(payload) > 0 order by sequence"
+    for (payload,) in connection.execute(rest, [f"{run}.traces"]):
+        yield from events(unpack_batch(payload))
+
+
+def events(batch: TraceBatch) -> Iterator[tuple[int, ...]]:
+    """Yield the operators of a batch as numbers."""
+    return zip(batch.operator, batch.iteration, batch.begin_ns, batch.duration_ns, strict=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """The devices of `load.py`, all in one process: real links and outboxes, whose scripts do nothing but trace.
 
 Reads pairings (a JSON array) and a plan from the standard input, links, waits for a run on every device, says `ready`, waits for
-a line, sends, and says how much. Every frame holds its number and the time at which it was due.
+a line, sends, and says how much. Every frame is a run of a model, whose operators carry its number.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import sys
 import tempfile
 import time
@@ -20,8 +19,16 @@ from daemon_parts import Device, linked
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_shared.messages import RunTask, TaskStarted, encode_event
+from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
-FRAME = struct.Struct("<Q4088x")  # 4 KiB
+OPERATORS = 169  # of the model: a frame has 4 KiB
+TABLE = OperatorTable(1, "load.mnn", "cpu", 0, tuple(Operator(f"conv{n}", "Convolution") for n in range(OPERATORS)))
+
+
+def frame(number: int) -> TraceBatch:
+    """Return the run of the model with a number."""
+    begins = [number * 10_000_000 + place * 50_000 for place in range(OPERATORS)]
+    return TraceBatch(1, range(OPERATORS), [number] * OPERATORS, begins, [40_000 + number % 97] * OPERATORS)
 
 
 async def trace(device: Device, run: str, frames: int, per_second: float, begin: float) -> float:
@@ -30,7 +37,7 @@ async def trace(device: Device, run: str, frames: int, per_second: float, begin:
     for number in range(1, frames + 1):
         due = begin + number / per_second
         await asyncio.sleep(due - time.monotonic())
-        await device.outbox.append(stream, FRAME.pack(number))
+        await device.outbox.append(stream, pack_batch(frame(number)))
         late = max(late, time.monotonic() - due)
     await device.outbox.stored(stream, number)
     return late
@@ -51,6 +58,7 @@ async def main() -> None:
             command = await device.commands.get()
             assert isinstance(command, RunTask)
             await device.outbox.append(f"{command.run_id}.events", encode_event(TaskStarted(0)))
+            await device.outbox.append(f"{command.run_id}.events", encode_event(TABLE))
             runs.append(command.run_id)
         print("ready", flush=True)
         await loop.run_in_executor(None, sys.stdin.readline)

@@ -191,7 +191,7 @@ def traces(session: Session, everywhere: bool, limit: int) -> None:
 def _draw(session: Session, client: Client, summary: Record, top: int) -> None:
     items = client.items(f"/runs/{summary['run']}/trace/operators", limit=top)
     if session.as_json:
-        click.echo(json.dumps({"summary": summary, "operators": items}, ensure_ascii=False))
+        click.echo(json.dumps({"summary": summary, "operators": items}))
         return
     if not sys.stdout.isatty():
         first = items[0] if items else None

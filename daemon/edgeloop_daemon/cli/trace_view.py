@@ -46,7 +46,7 @@ def print_trace(shown: Mapping[str, Any]) -> None:
 
 def summary_lines(summary: Record) -> list[str]:
     """Return the head of a trace: how much there is, the clock, the counters, and what is missing."""
-    began = datetime.fromtimestamp(summary["began_at"]).astimezone().strftime("%H:%M:%S")
+    began = _clock_time(summary["began_at"])
     lines = [
         f"{summary['script']} (run {summary['run']}, {summary['state']}): {_time(summary['duration_ms'])} from {began},"
         f" {summary['events']:,} operator runs, {summary['spans']:,} spans"
@@ -113,7 +113,7 @@ def print_comparison(found: Record, top: int) -> None:
     for session in found["sessions"]:
         model, reference = clean(session["model"]), clean(session["reference_model"])
         names = model if model == reference else f"{model} against {reference}"
-        click.echo(f"{names}, {session['backend']}; ms per run, medians of {session['runs']} parts")
+        click.echo(f"{names}, {clean(session['backend'])}; ms per run, medians of {session['runs']} parts")
         whole = session["whole"]
         click.echo(
             f"all operators: {_ms(whole['reference_ms'])} -> {_ms(whole['ms'])}  {_percent(whole)}  {_verdict(whole)}"
@@ -185,11 +185,9 @@ def _missing(summary: Record) -> Iterable[str]:
     if summary["missing"]:
         yield f"Not recorded, because the device does not tell: {', '.join(summary['missing'])}."
     for gap in summary["gaps"]:
-        begun, ended = (datetime.fromtimestamp(gap[name]).astimezone() for name in ("begun_at", "ended_at"))
+        begun, ended = (_clock_time(gap[name]) for name in ("begun_at", "ended_at"))
         why = "it was away and its spool was full" if gap["reason"] == "spool-full" else "its disk was full"
-        yield (
-            f"GAP: {gap['items']:,} batches are missing, {begun:%H:%M:%S} to {ended:%H:%M:%S} by the device's clock: {why}."
-        )
+        yield (f"GAP: {gap['items']:,} batches are missing, {begun} to {ended} by the device's clock: {why}.")
     if summary["lost_spans"]:
         yield f"GAP: {summary['lost_spans']:,} spans are missing: the script made them too fast."
     if summary["unreadable_batches"]:
@@ -205,7 +203,7 @@ def _most_telling(rows: Sequence[Record], top: int) -> list[Record]:
 def _verdict(row: Record) -> str:
     if row["is_noise"]:
         return "noise"
-    return click.style("slower", fg="red") if row["difference_ms"] > 0 else click.style("faster", fg="green")
+    return "slower" if row["difference_ms"] > 0 else "faster"
 
 
 def _percent(row: Record) -> str:
@@ -223,6 +221,14 @@ def _counter(counter: Record) -> str:
         f"{counter[key]:,.1f}" if abs(counter[key]) < 1000 else f"{counter[key]:,.0f}" for key in ("min", "max")
     )
     return f"{name} {low if low == high else f'{low} to {high}'} {unit}"
+
+
+def _clock_time(seconds: float) -> str:
+    """Return a time of day; a device may say anything."""
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return "some time"
 
 
 def _time(ms: float) -> str:

@@ -27,6 +27,7 @@ _CODES = "bhiq"
 _WIDTHS = {"b": 1, "h": 2, "i": 4, "q": 8}
 _LEFT_OUT = "-"  # a column that whole runs tell
 MAX_EVENTS = 1 << 22  # of one block
+MAX_TOTAL = 2**62  # of times: a century is as good as any that a device makes up
 _STATISTICS = "IIQQQQ"
 _STATISTICS_BYTES = 4 + 4 + 8 * 4
 
@@ -63,7 +64,7 @@ def unpack_columns(data: bytes) -> TraceBatch:
     codes = packed_codes.decode("latin-1").lstrip(_LEFT_OUT)
     if magic != _MAGIC or not 0 < count <= MAX_EVENTS or any(code not in _WIDTHS for code in codes):
         raise MessageError("A block of a trace does not begin as this edgeloop writes it.")
-    if len(codes) != (2 if whole else 4) or (whole and count % whole) or not 0 <= first < 2**31 or abs(begin) >= 2**62:
+    if len(codes) != (2 if whole else 4) or (whole and count % whole) or not 0 <= first < 2**32 or abs(begin) >= 2**62:
         raise MessageError("The header of a block of a trace contradicts itself.")
     if length != sum(_WIDTHS[code] * count for code in codes):
         raise MessageError(f"A block of a trace announces {count} events in {length} bytes.")
@@ -106,7 +107,10 @@ def _operators_of_whole_runs(operator: Sequence[int], iteration: Sequence[int] |
     count, known = len(operator), max(operator, default=-1) + 1
     if not known or count % known or operator != array("I", range(known)) * (count // known):
         return 0
-    return known if iteration is None or iteration == _iterations(iteration[0], known, count) else 0
+    if iteration is None:
+        return known
+    is_counted = iteration[0] + count // known <= 2**32 and iteration == _iterations(iteration[0], known, count)
+    return known if is_counted else 0
 
 
 def _iterations(first: int, whole: int, count: int) -> array[int]:
@@ -126,7 +130,7 @@ def statistics(batch: TraceBatch) -> dict[int, Statistics]:
     for index, values in samples(batch).items():
         ordered = sorted(values)
         count = len(ordered)
-        found[index] = Statistics(count, sum(ordered), ordered[0], ordered[-1], ordered[count // 2])
+        found[index] = Statistics(count, min(sum(ordered), MAX_TOTAL), ordered[0], ordered[-1], ordered[count // 2])
     return found
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import astuple, dataclass, field
+from itertools import islice
 
+from edgeloop_daemon.traces.blocks import MAX_TOTAL
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.spans import SpanBatch, SpanKind
 
 Path = tuple[tuple[SpanKind, str], ...]
 """A place, the outermost span first."""
 _MAX_SUMMARY = 64 * 1024**2
+_MAX_PLACES = 1 << 20
+MAX_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Visits:
     def __add__(self, other: Visits) -> Visits:
         return Visits(
             self.count + other.count,
-            self.total + other.total,
+            min(self.total + other.total, MAX_TOTAL),
             min(self.shortest, other.shortest),
             max(self.longest, other.longest),
         )
@@ -66,36 +70,43 @@ class SpanTree:
 
     def add_summary(self, data: bytes) -> None:
         """Count what an earlier tree's `summary` holds. Raises `MessageError`."""
-        for row in decode_json(_Summary, data, max_bytes=_MAX_SUMMARY).places:
-            self._count(
-                tuple((kind, name) for kind, name in zip(row.kinds, row.names, strict=True)), Visits(*row.visits)
-            )
+        paths: list[Path] = []
+        for place in decode_json(_Summary, data, max_bytes=_MAX_SUMMARY).places:
+            outer = paths[place.parent] if 0 <= place.parent < len(paths) else ()
+            paths.append((*outer, (place.kind, place.name)))
+            if place.count:
+                self._count(paths[-1], Visits(place.count, place.total, place.shortest, place.longest))
 
     def summary(self) -> bytes:
-        """Return all visits as bytes."""
-        rows = tuple(
-            _Place(
-                tuple(kind for kind, _ in path),
-                tuple(name for _, name in path),
-                (visits.count, visits.total, visits.shortest, visits.longest),
-            )
-            for path, visits in self._visits.items()
-        )
-        return encode_json(_Summary(rows))
+        """Return all visits as bytes: a place is named once, however many lie in it."""
+        numbers: dict[Path, int] = {(): -1}
+        places: list[_Place] = []
+        nothing = Visits(0, 0, 0, 0)
+        for path in self._visits:
+            for length in range(1, len(path) + 1):
+                place = path[:length]
+                if place not in numbers:
+                    numbers[place] = len(places)
+                    visits = self._visits.get(place, nothing)
+                    places.append(_Place(*place[-1], numbers[place[:-1]], *astuple(visits)))
+        return encode_json(_Summary(tuple(places)))
 
     def rows(self) -> tuple[SpanRow, ...]:
-        """Return the tree, depth first, of equals the one that took longest first; places that have not ended yet count zero."""
-        children: dict[Path, list[Path]] = {}
+        """Return the tree, depth first, of equals the one that took longest first, at most `MAX_ROWS`.
+
+        Places that have not ended yet count zero.
+        """
+        children: dict[Path, dict[Path, None]] = {}
         for path in tuple(self._visits):
             for length in range(len(path), 0, -1):
                 place, outer = path[:length], path[: length - 1]
-                known = children.setdefault(outer, [])
+                known = children.setdefault(outer, {})
                 if place in known:
                     break
-                known.append(place)
-        return tuple(self._below((), children))
+                known[place] = None
+        return tuple(islice(self._below((), children), MAX_ROWS))
 
-    def _below(self, place: Path, children: dict[Path, list[Path]]) -> Iterable[SpanRow]:
+    def _below(self, place: Path, children: Mapping[Path, Mapping[Path, None]]) -> Iterator[SpanRow]:
         nothing = Visits(0, 0, 0, 0)
         for path in sorted(children.get(place, ()), key=lambda one: -self._visits.get(one, nothing).total):
             visits = self._visits.get(path, nothing)
@@ -121,11 +132,15 @@ class SpanTree:
 
 @dataclass(frozen=True)
 class _Place:
-    kinds: tuple[SpanKind, ...]
-    names: tuple[str, ...]
-    visits: tuple[int, ...]
+    kind: SpanKind
+    name: str
+    parent: int
+    count: int
+    total: int
+    shortest: int
+    longest: int
 
 
 @dataclass(frozen=True)
 class _Summary:
-    places: tuple[_Place, ...]
+    places: tuple[_Place, ...] = field(metadata={"max_length": _MAX_PLACES})
