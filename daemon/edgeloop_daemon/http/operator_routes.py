@@ -103,9 +103,9 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
 
     async def replace(call: Call) -> None:
         body: Replacement = call.body
+        run, stop = await at_stop(call)
         if (body.file is None) == (body.fill is None):
             raise InvalidInputError("A tensor is replaced either by a file or by one number.")
-        run, stop = await at_stop(call)
         content = b""
         if body.file is not None:
             workspace = await find_workspace((await runs.get(run)).workspace)
@@ -114,8 +114,8 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
 
     async def read(call: Call) -> TensorPart:
         query: TensorQuery = call.query
-        parse_index(query.slice)
         run, stop = await at_stop(call)
+        parse_index(query.slice)
         part = await control.ask(run, ReadTensor(stop.stop, query.side, query.tensor, query.slice))
         assert part is not None
         return part
@@ -127,7 +127,7 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
 
     tag = "operators"
     stops = "/runs/{run}/operator-stops"
-    one = stops + "/{stop:[0-9]{1,9}}"
+    one = stops + "/{stop:[0-9]+}"
     return (
         Route(
             "GET",
