@@ -242,15 +242,6 @@ class Runs:
         await self._table.get(run_id)
         return await self._stops.of_run(run_id)
 
-    async def operator_stop(self, run_id: str, stop: int) -> OperatorStop:
-        """Return a stop at which a run waits now. Raises `NotFoundError`."""
-        for one in await self.operator_stops(run_id):
-            if one.stop == stop:
-                return one
-        raise NotFoundError(
-            f"Run {run_id} does not wait at a stop {stop}.", hint=f"See `edgeloop break show {run_id}`."
-        )
-
     async def operator_matches(self, run_id: str) -> tuple[OperatorsMatched, ...]:
         """Return what the breakpoints on operators of a run have found to stop at, per model."""
         return await self._stops.matches(run_id)

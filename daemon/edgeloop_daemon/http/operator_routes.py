@@ -122,8 +122,11 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
 
     async def at_stop(call: Call) -> tuple[str, OperatorStop]:
         """Return the run and its stop. Raises `NotFoundError` when it does not wait there."""
-        run: str = call.path["run"]
-        return run, await runs.operator_stop(run, int(call.path["stop"]))
+        run, wanted = call.path["run"], call.path["stop"].lstrip("0")
+        for stop in await runs.operator_stops(run):
+            if str(stop.stop) == wanted:
+                return run, stop
+        raise NotFoundError(f"Run {run} does not wait at that stop.", hint=f"See `edgeloop break show {run}`.")
 
     tag = "operators"
     stops = "/runs/{run}/operator-stops"
