@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Desk:
     breakpoints: Breakpoints
     database: Database
     open_editor: Callable[..., DapClient]
+    crash: Callable[[DapClient], Awaitable[None]]
+    """Let an editor be gone without a goodbye."""
 
     def write(self, name: str, text: str) -> str:
         """Write a file of the workspace; return its path as an editor knows it."""
@@ -62,16 +64,21 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             )
         )
         clients: list[DapClient] = []
+        editors: dict[DapClient, Editor] = {}
         async with open_debugging(database, tasks, tasks, find) as sessions:
 
-            def open_editor(session: DebugSession | None = None) -> DapClient:
+            def open_editor(session: DebugSession | None = None, folder: Path = root) -> DapClient:
                 pieces: asyncio.Queue[bytes] = asyncio.Queue()
-                editor = Editor(sessions, pieces.put_nowait, folder=str(root), session=session)
+                editor = Editor(sessions, pieces.put_nowait, folder=str(folder), session=session)
                 client = DapClient(editor.feed, pieces.get)
                 clients.append(client)
+                editors[client] = editor
                 return client
 
-            desk = Desk(root, sessions, tasks, Breakpoints(database), database, open_editor)
+            async def crash(client: DapClient) -> None:
+                await editors[client].left()
+
+            desk = Desk(root, sessions, tasks, Breakpoints(database), database, open_editor, crash)
             try:
                 yield desk
                 for client in clients:

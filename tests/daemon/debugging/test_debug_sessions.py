@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from daemon.debugging.conftest import Desk
 
 from edgeloop_daemon.debugging.breakpoints import NewBreakpoint
+from edgeloop_daemon.debugging.records import Pause
 
 LOOP = """\
 def add(a, b):
@@ -238,3 +240,84 @@ async def test_what_cannot_be_is_refused_in_words(desk: Desk) -> None:
     other = desk.open_editor()
     await other.initialize()
     assert "No task of this workspace is being debugged" in await other.refused("attach")
+
+
+async def test_an_editor_that_works_behind_a_link_sees_its_own_paths(desk: Desk, tmp_path: Path) -> None:
+    desk.write("loop.py", LOOP)
+    (tmp_path / "shortcut").symlink_to(desk.root)
+    path = str(tmp_path / "shortcut" / "loop.py")
+    editor = desk.open_editor(folder=tmp_path / "shortcut")
+
+    found = await editor.begin(task=path, breakpoints={path: [{"line": 2, "condition": "a == 5"}]})
+
+    assert found[path][0]["verified"]
+    thread = await editor.stopped("breakpoint")
+    assert (await editor.top(thread))["source"]["path"] == path
+    assert (await _pause(desk)).file == "loop.py"
+    await editor.request("continue", threadId=thread)
+    await editor.event("terminated")
+
+
+async def test_a_task_whose_editor_crashes_goes_on_without_its_breakpoints(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [2]})
+    await editor.stopped("breakpoint")
+
+    await desk.crash(editor)
+
+    (session,) = desk.sessions.list()
+    await desk.sessions.get(session.id).has_ended.wait()
+    assert (await desk.tasks.get(session.run or "")).state.value == "succeeded"
+
+
+async def test_a_task_that_waits_for_an_editor_that_crashes_is_ended(desk: Desk) -> None:
+    desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.initialize()
+    await editor.request("launch", task="loop.py")
+
+    await desk.crash(editor)
+
+    (session,) = desk.sessions.list()
+    assert session.state == "ended"
+    assert (await desk.tasks.get(session.run or "")).state.value == "cancelled"
+
+
+async def test_a_breakpoint_on_a_function_stops_in_it_also_after_a_restart(desk: Desk) -> None:
+    desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.initialize()
+    await editor.request("launch", task="loop.py")
+    body = await editor.request("setFunctionBreakpoints", breakpoints=[{"name": "add"}])
+    assert body["breakpoints"][0]["verified"]
+    await editor.request("configurationDone")
+    await editor.stopped("function breakpoint")
+
+    await editor.request("restart")
+
+    thread = await editor.stopped("function breakpoint")
+    assert (await editor.top(thread))["name"] == "add"
+    await editor.request("disconnect", terminateDebuggee=True)
+
+
+async def test_a_second_editor_is_refused_while_the_first_is_there(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [2]})
+    await editor.stopped("breakpoint")
+    other = desk.open_editor()
+    await other.initialize()
+
+    assert "An editor is attached" in await other.refused("attach")
+    await editor.request("disconnect", terminateDebuggee=True)
+
+
+async def _pause(desk: Desk) -> Pause:
+    """Return where the only session stands, once that is known."""
+    async with asyncio.timeout(20):
+        while True:
+            (session,) = desk.sessions.list()
+            if session.pause is not None and session.pause.line is not None:
+                return session.pause
+            await asyncio.sleep(0.01)
