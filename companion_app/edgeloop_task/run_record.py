@@ -57,7 +57,6 @@ class RunRecord:
 class _Tensor:
     figures: TensorFigures
     sketch: ArrayPlace
-    samples: ArrayPlace
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def pack_record(record: RunRecord) -> bytes:
     writer = ArrayWriter()
 
     def packed(signature: TensorSignature) -> _Tensor:
-        return _Tensor(signature.figures, writer.add(signature.sketch), writer.add(signature.samples))
+        return _Tensor(signature.figures, writer.add(signature.sketch))
 
     def named(tensors: Iterable[NamedTensor]) -> tuple[_NamedTensor, ...]:
         return tuple(_NamedTensor(_plain(one.name), packed(one.signature)) for one in tensors)
@@ -141,14 +140,12 @@ def unpack_record(data: bytes) -> RunRecord:
 
 def _signature(tensor: _Tensor, numbers: ArrayFile) -> TensorSignature:
     figures = tensor.figures
-    if (tensor.sketch.shape, tensor.samples.shape) != ((figures.rows, figures.buckets), (figures.samples,)):
+    if tensor.sketch.shape != (figures.rows, figures.buckets) or tensor.sketch.dtype != "float32":
         raise MessageError("A signature does not have the size that its tensor asks for.")
-    if {tensor.sketch.dtype, tensor.samples.dtype} != {"float32"}:
-        raise MessageError("A signature does not consist of float32.")
-    sketch, samples = numbers.array(tensor.sketch), numbers.array(tensor.samples)
+    sketch = numbers.array(tensor.sketch)
     if not np.isfinite(sketch).all():
         raise MessageError("A signature holds values that are not finite.")
-    return TensorSignature(figures, sketch, samples)
+    return TensorSignature(figures, sketch)
 
 
 def _plain(text: str) -> str:

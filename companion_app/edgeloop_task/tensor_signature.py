@@ -22,7 +22,6 @@ from edgeloop_shared.models import NAME_PATTERN
 MAX_ROWS = 1024
 BUCKETS = 256  # in all, where there are few rows
 ROW_BUCKETS = 4  # of a row, where there are many
-SAMPLES = 64  # values at even distances
 MAX_RANK = 32
 _TILE = 1 << 20  # numbers that are given signs at a time
 _SAFE = (1e-12, 1e12)  # magnitudes whose squares float32 can add up
@@ -46,12 +45,11 @@ class TensorFigures:
     rms: float | None = None
     rows: int = field(default=0, metadata={"ge": 0, "le": MAX_ROWS})
     buckets: int = field(default=0, metadata={"ge": 0, "le": BUCKETS})
-    samples: int = field(default=0, metadata={"ge": 0, "le": SAMPLES})
 
     def __post_init__(self) -> None:
         if any(size < 0 for size in self.shape) or self.count >= 2**62:
             raise InvalidInputError("A tensor has an impossible shape.")
-        if (self.rows, self.buckets, self.samples) != _layout(self.shape) and self.rows:
+        if self.rows and (self.rows, self.buckets) != _layout(self.shape):
             raise InvalidInputError("A tensor's sketch does not fit its shape.")
         if self.nan_count + self.inf_count > self.count:
             raise InvalidInputError("A tensor has more values that are not finite than values.")
@@ -69,14 +67,10 @@ class TensorFigures:
 
 @dataclass(frozen=True)
 class TensorSignature:
-    """A tensor's figures, its sketch, float32 `[rows, buckets]`, and some of its values, float32 `[samples]`.
-
-    Values that are not finite count as zeros in the sketch.
-    """
+    """A tensor's figures and its sketch, float32 `[rows, buckets]`, in which values that are not finite count as zeros."""
 
     figures: TensorFigures
     sketch: NDArray[np.float32]
-    samples: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ def signature_of(array: NDArray[Any]) -> TensorSignature:
     """Return the signature of an array of booleans, integers or floats."""
     flat = np.ascontiguousarray(array).reshape(-1)
     values = flat if flat.dtype == np.float32 else flat.astype(np.float32)
-    rows, buckets, samples = _layout(array.shape)
+    rows, buckets = _layout(array.shape)
     nan_count = inf_count = 0
     finite = flat if flat.dtype.kind != "f" else values
     if values.size and not math.isfinite(float(np.add.reduce(values, dtype=np.float64))):
@@ -126,15 +120,13 @@ def signature_of(array: NDArray[Any]) -> TensorSignature:
         rms=_rms(finite),
         rows=rows,
         buckets=buckets,
-        samples=samples,
     )
-    return TensorSignature(figures, _sketch(values, array.shape, rows, buckets), values[_places(values.size, samples)])
+    return TensorSignature(figures, _sketch(values, array.shape, rows, buckets))
 
 
 def unreadable(shape: tuple[int, ...]) -> TensorSignature:
     """Return the signature of a tensor whose numbers cannot be had."""
-    empty = np.zeros(0, np.float32)
-    return TensorSignature(TensorFigures(shape, "unknown"), empty.reshape(0, 0), empty)
+    return TensorSignature(TensorFigures(shape, "unknown"), np.zeros((0, 0), np.float32))
 
 
 def difference(one: TensorSignature, reference: TensorSignature) -> SignatureDifference | None:
@@ -152,15 +144,15 @@ def difference(one: TensorSignature, reference: TensorSignature) -> SignatureDif
     return SignatureDifference(distance / scale, np.sqrt(squares) / scale)
 
 
-def _layout(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return the rows, the buckets of each and the samples of the signature of a tensor."""
+def _layout(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the rows of a tensor's sketch and the buckets of each."""
     count = math.prod(shape)
     if not count:
-        return 0, 0, 0
+        return 0, 0
     slices = shape[1] if len(shape) > 1 else 1
     rows = -(-slices // _together(slices))
     inner = math.prod(shape[2:])
-    return rows, min(max(-(-BUCKETS // rows), ROW_BUCKETS), inner if len(shape) > 1 else count), min(SAMPLES, count)
+    return rows, min(max(-(-BUCKETS // rows), ROW_BUCKETS), inner if len(shape) > 1 else count)
 
 
 def _together(slices: int) -> int:
@@ -216,10 +208,6 @@ def _mix(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return z ^ (z >> np.uint64(31))
-
-
-def _places(count: int, samples: int) -> NDArray[np.int64]:
-    return np.arange(samples, dtype=np.int64) * count // max(samples, 1)
 
 
 def _rms(finite: NDArray[Any]) -> float | None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable
 
-Scope = Callable[[str, str], bool]
-"""Says whether a request with this method and this path, below the API's prefix, is within what a token is for."""
+from edgeloop_daemon.jobs.job_doors import Scope
 
 
 class Tokens:

@@ -58,11 +58,11 @@ def exact_difference(
         index=index,
         found=_value(found[at]),
         expected=_value(expected[at]),
-        spread=_spread(distance, expected),
+        spread=_spread(distance, expected, "fetched channels" if slices else "channels"),
     )
 
 
-def _spread(distance: NDArray[np.float64], expected: Array) -> str:
+def _spread(distance: NDArray[np.float64], expected: Array, slices: str) -> str:
     """Return in words how the differences are spread: over all values, or over few."""
     finite = np.abs(expected[np.isfinite(expected)].astype(np.float64))
     scale = float(finite.max(initial=0.0)) or 1.0
@@ -74,7 +74,7 @@ def _spread(distance: NDArray[np.float64], expected: Array) -> str:
         by_slice = np.moveaxis(distance, 1, 0).reshape(distance.shape[1], -1).max(axis=1) / scale
         off = int(np.count_nonzero(by_slice > _SMALL))
         if 0 < off < len(by_slice):
-            words += f"; all of that is in {off} of {len(by_slice)} channels"
+            words += f"; all of that is in {off} of {len(by_slice)} {slices}"
     return words
 
 

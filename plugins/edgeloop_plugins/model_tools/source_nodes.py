@@ -8,7 +8,6 @@ data and calls them like the operator that needs them, with `_raster_0` behind t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +73,3 @@ class SourceNodes:
 def source_nodes(path: Path) -> SourceNodes:
     """Return the nodes of the ONNX model at `path`. Raises `NotFoundError` and `ModelError`."""
     return SourceNodes(read_onnx(path).nodes)
-
-
-def names_of(nodes: SourceNodes | None, operators: tuple[str, ...]) -> Mapping[str, str]:
-    """Return the nodes in words by the names of the operators that have one."""
-    found = {name: nodes.find(name) for name in operators} if nodes is not None else {}
-    return {name: str(node) for name, node in found.items() if node is not None}
