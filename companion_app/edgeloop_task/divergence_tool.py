@@ -105,11 +105,12 @@ class _Silent(reporting.ConsoleReporter):
 
 
 class _OperatorWatch:
-    """Takes the signatures of all tensors of a model's first run, and the tensors that are asked for."""
+    """Takes the signatures of all tensors of a model's first run, or else the tensors that are asked for."""
 
     def __init__(self, task: DivergeTask, tensors: Arrays, prefix: str) -> None:
         self.operators: list[RecordedOperator] = []
         self._task = task
+        self._records = not task.asked and not task.stages
         self._tensors = tensors
         self._prefix = prefix
         self._asked: dict[tuple[str, int], list[tuple[int, TensorAsked]]] = {}
@@ -139,14 +140,14 @@ class _OperatorWatch:
             for one in self._task.fed:
                 if (one.operator, one.occurrence) == (hit.name, hit.occurrence):
                     hit.replace(one.file, one.number)
-        else:
+        elif self._records:
             self._inputs = tuple(self._signature(tensor) for tensor in hit.inputs)
         self._take(hit, "in", hit.inputs)
 
     def _after(self, hit: OperatorHit) -> None:
         if self._is_over:
             return
-        if self._prefix != "fed":
+        if self._records:
             outputs = tuple(self._signature(tensor) for tensor in hit.outputs)
             self._keep(hit)
             self.operators.append(RecordedOperator(hit.name, hit.type, hit.occurrence, self._inputs, outputs))
