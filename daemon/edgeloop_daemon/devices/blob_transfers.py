@@ -138,7 +138,10 @@ class BlobTransfers:
         if self._runs.has_received(device_id, sha256):
             return size
         partial = self._blobs.partial(sha256, device_id)
-        count = partial.stat().st_size if partial.exists() else 0
+        try:
+            count = partial.stat().st_size
+        except FileNotFoundError:  # also when another request has completed it just now
+            return 0
         if count > size:
             partial.unlink()
             count = 0
