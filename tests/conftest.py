@@ -14,6 +14,8 @@ from hypothesis import settings
 settings.register_profile("edgeloop", derandomize=True, deadline=None, max_examples=300, database=None)
 settings.load_profile("edgeloop")
 
+os.environ["EDGELOOP_MDNS"] = "off"  # no daemon of a test says anything to the network that the machine is in
+
 EXPECTED_SKIPS = ("needs macOS",)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 
 from edgeloop_companion.events import Listener, Paired, Unpaired
 from edgeloop_companion.host import Host
+from edgeloop_companion.link.advertising import Advertiser, Advertising
 from edgeloop_companion.link.channels import LOST_SECONDS
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
@@ -16,6 +18,15 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
+
+log = logging.getLogger(__name__)
+
+
+def zeroconf_advertiser() -> Advertiser:
+    """Return the advertiser of desktops. Blocks: to import it takes a tenth of a second, and who is never found needs none."""
+    from edgeloop_companion.link.zeroconf_advertiser import ZeroconfAdvertiser
+
+    return ZeroconfAdvertiser()
 
 
 @contextlib.asynccontextmanager
@@ -27,24 +38,37 @@ async def running(
     starter: WorkerStarter | None = None,
     max_workers: int = 8,
     channel_seconds: float = LOST_SECONDS,
+    is_advertised: bool = False,
+    load_advertiser: Callable[[], Advertiser] = zeroconf_advertiser,
 ) -> AsyncIterator[Companion]:
     """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
 
-    A channel (a debugger's, say) outlives its link for `channel_seconds`. Raises `SettingsError` when the stored pairings
-    cannot be read.
+    A channel (a debugger's, say) outlives its link for `channel_seconds`. One that `is_advertised` announces itself by mDNS and
+    takes knocks; `Companion.advertising` switches that. Raises `SettingsError` when the stored pairings cannot be read.
     """
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
     for stranger in await asyncio.to_thread(state_folder.strange_hosts, [pairing.device_id for pairing in pairings]):
         await asyncio.to_thread(remove_tree, stranger)  # it was unpaired just before an earlier companion was killed
     workers = Workers(starter or ProcessStarter(), limit=max_workers)
-    companion = Companion(state_folder, pairings, info, listener, workers, channel_seconds=channel_seconds)
+    companion = Companion(
+        state_folder,
+        pairings,
+        info,
+        listener,
+        workers,
+        channel_seconds=channel_seconds,
+        is_advertised=is_advertised,
+        load_advertiser=load_advertiser,
+    )
+    for pairing in pairings:
+        companion.serve(pairing)
+    advertising = asyncio.create_task(companion.advertising.run())
     try:
-        for pairing in pairings:
-            companion.serve(pairing)
         yield companion
     finally:
-        await companion.close()
+        advertising.cancel()
+        await asyncio.gather(companion.close(), asyncio.wait({advertising}))
 
 
 class Companion:
@@ -59,6 +83,8 @@ class Companion:
         workers: Workers,
         *,
         channel_seconds: float,
+        is_advertised: bool,
+        load_advertiser: Callable[[], Advertiser],
     ) -> None:
         self._state_folder = state_folder
         self._pairings = pairings
@@ -67,6 +93,8 @@ class Companion:
         self._workers = workers
         self._channel_seconds = channel_seconds
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
+        self.advertising = Advertising(load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved)
+        """Whether this device announces itself, and how that goes."""
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -89,10 +117,13 @@ class Companion:
             self._state_folder,
             self._workers,
             self._listener,
+            advertised=lambda: self.advertising.state,
+            keep=self._keep_address,
             channel_seconds=self._channel_seconds,
         )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
         self._hosts[pairing.fingerprint] = (host, task)
+        self.advertising.refresh()
 
     async def close(self) -> None:
         """Cancel all runs and end all links."""
@@ -107,12 +138,24 @@ class Companion:
         self.serve(pairing)
         return pairing
 
+    def _moved(self, addresses: frozenset[str]) -> None:
+        for host in self.hosts:
+            host.moved(addresses)
+
+    async def _keep_address(self, known: Pairing, pairing: Pairing) -> None:
+        """Keep where a daemon is now, so that it is found again without mDNS."""
+        try:
+            await asyncio.to_thread(self._pairings.replace, known, pairing)
+        except OSError as error:
+            log.warning("the address of %s is not kept: %s", pairing.host_name, error)
+
     async def _serve(self, host: Host) -> None:
         reason = await host.serve()
         if self._hosts.get(host.pairing.fingerprint, (None, None))[0] is not host:
             return  # it was closed from here
         await asyncio.to_thread(self._pairings.remove, host.pairing)
         self._hosts.pop(host.pairing.fingerprint, None)
+        self.advertising.refresh()
         self._listener(Unpaired(host.pairing.host_name, reason))
         await host.close()
         await asyncio.to_thread(remove_tree, host.folder)

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import aiohttp
 
@@ -15,9 +17,10 @@ from edgeloop_companion.link.blobs import BlobClient, Transfers
 from edgeloop_companion.link.channels import LOST_SECONDS, Channels
 from edgeloop_companion.link.connection import CLOSE_LOST, CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
 from edgeloop_companion.link.device_port import device_port
+from edgeloop_companion.link.dialling import FailedAttempts
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
-from edgeloop_companion.link.reconnect import Reconnect
+from edgeloop_companion.link.reconnect import SETTLED_SECONDS, Reconnect
 from edgeloop_companion.runtime.guardian import TERMINATE_SECONDS
 from edgeloop_companion.runtime.memory import default_limit
 from edgeloop_companion.runtime.runs import Runs
@@ -28,6 +31,8 @@ from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
 from edgeloop_shared.messages import Hello
 from edgeloop_shared.models import DeviceInfo, RunState
+from edgeloop_shared.network_reports import AdvertisingState, NetworkReport
+from edgeloop_shared.pairing import MAX_ADDRESSES
 
 BLOB_CONNECTIONS = 6
 GOODBYE_SECONDS = 2.0
@@ -36,7 +41,11 @@ log = logging.getLogger(__name__)
 
 
 class Host:
-    """Stays linked to one daemon and works for it. Its runs go on while the link is down."""
+    """Stays linked to one daemon and works for it. Its runs go on while the link is down.
+
+    `advertised` returns whether this device announces itself. `keep` stores where the daemon is now: the pairing before, and
+    the one that is true.
+    """
 
     def __init__(
         self,
@@ -46,9 +55,13 @@ class Host:
         workers: Workers,
         listener: Listener,
         *,
+        advertised: Callable[[], AdvertisingState],
+        keep: Callable[[Pairing, Pairing], Awaitable[None]],
         channel_seconds: float = LOST_SECONDS,
     ) -> None:
         self.pairing = pairing
+        self._advertised = advertised
+        self._keep = keep
         self._info = info
         self._listener = listener
         self.folder = state_folder.host(pairing.device_id)
@@ -61,7 +74,12 @@ class Host:
         self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
         self._link: Link | None = None
         self._closing = asyncio.Event()
-        self._addresses = list(pairing.addresses)
+        self._linked_at = -math.inf
+        self._was_knocked = False
+        self._failed = FailedAttempts()
+        self._knocked = asyncio.Event()
+        self._knocker: tuple[str, int] | None = None
+        self._dialling: asyncio.Timeout | None = None
 
     @property
     def is_linked(self) -> bool:
@@ -83,7 +101,28 @@ class Host:
                 return end.reason
             delay = reconnect.yield_to_another() if end.code == CLOSE_REPLACED else reconnect.delay(lived)
             self._listener(LinkLost(self.pairing.host_name, end.reason, round(delay, 3)))
-            await asyncio.sleep(delay)
+            await self._pause(delay)
+
+    def knock(self, address: str, port: int) -> None:
+        """Dial the daemon there now: it has said that it is there and has no link with this device.
+
+        A link that has just begun was already on its way; an older one is dead, and only this side does not know.
+        """
+        if self._link is not None:
+            if time.monotonic() - self._linked_at < SETTLED_SECONDS:
+                return
+            self._link.abort()
+        self._knocker = address, port
+        self._knocked.set()
+        if self._dialling is not None:
+            self._dialling.reschedule(0)
+
+    def moved(self, addresses: frozenset[str]) -> None:
+        """Dial again now, if this device has no longer the address from which it is linked, or is not linked."""
+        if self._link is None:
+            self._knocked.set()
+        elif self._link.own_address not in addresses:
+            self._link.abort()
 
     async def close(self) -> None:
         """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye."""
@@ -121,34 +160,67 @@ class Host:
             self._link = None
         return end, max(0.0, time.monotonic() - begun)
 
-    async def _dial(self, stack: AsyncExitStack) -> Link:
-        """Try the known addresses in turn, the one that worked last first."""
-        failure: EdgeloopError | None = None
-        for address in tuple(self._addresses):
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt; a knock ends it."""
+        if self._knocker is None:
+            self._knocked.clear()
             try:
-                link = await stack.enter_async_context(open_link(self.pairing, address))
+                async with asyncio.timeout(seconds):
+                    await self._knocked.wait()
+            except TimeoutError:
+                pass
+
+    async def _dial(self, stack: AsyncExitStack) -> Link:
+        """Try the address that knocked, then the known ones, the one that worked last first."""
+        failure: EdgeloopError | None = None
+        known = [(address, self.pairing.port) for address in self.pairing.addresses]
+        while self._knocker is not None or known:
+            was_knocked = self._knocker is not None
+            address, port = self._knocker or known.pop(0)
+            self._knocker = None
+            try:
+                async with asyncio.timeout(None) as self._dialling:
+                    link = await stack.enter_async_context(open_link(replace(self.pairing, port=port), address))
             except (DaemonUnreachableError, CertificateMismatchError) as error:
+                self._failed.add(address, port, error)
                 failure = failure or error
+            except TimeoutError:
+                continue  # a knock: who knocks is dialled first
             else:
-                self._addresses.remove(address)
-                self._addresses.insert(0, address)
+                self._was_knocked = was_knocked
+                await self._reached(address, port)
                 return link
+            finally:
+                self._dialling = None
         raise failure or DaemonUnreachableError("The pairing names no address.")
 
+    async def _reached(self, address: str, port: int) -> None:
+        """Remember where the daemon is. An address that means something on one link alone is not worth it."""
+        known = self.pairing
+        first = () if "%" in address else (address,)
+        addresses = (*first, *(one for one in known.addresses if one != address))[:MAX_ADDRESSES]
+        self.pairing = replace(known, addresses=addresses, port=port)
+        if port != known.port or not set(addresses) <= set(known.addresses):
+            await self._keep(known, self.pairing)
+
     async def _work_over(self, link: Link) -> LinkEnd:
-        hello = Hello(self._outbox.epoch, self._info, self._outbox.streams, self._runs.ids, self._channels.positions)
+        network = NetworkReport(time.time_ns(), self._advertised(), self._was_knocked, self._failed.all())
+        outbox, runs = self._outbox, self._runs
+        hello = Hello(outbox.epoch, self._info, outbox.streams, runs.ids, self._channels.positions, network)
         trust = aiohttp.Fingerprint(self.pairing.pin)
         async with device_port(trust, connections=BLOB_CONNECTIONS) as port:
             client = BlobClient(port, link.address, self.pairing.port, link.bearer)
             async with self._transfers.through(client):
                 return await link.run(
-                    hello, self._outbox, self._channels, self._runs.answer, on_ready=lambda: self._linked(link)
+                    hello, outbox, self._channels, runs.answer, on_ready=lambda: self._linked(link)
                 )
 
     async def _compare_clocks(self) -> ClockCompared | None:
         return None if self._link is None else await self._link.clock.compare()
 
     def _linked(self, link: Link) -> None:
+        self._linked_at = time.monotonic()
+        self._failed.clear()
         self._listener(Linked(link.host_name, link.address))
 
     def _run_changed(self, run_id: str, state: RunState) -> None:

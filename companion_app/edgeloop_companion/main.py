@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", required=True, help="what the daemon calls this device")
     parser.add_argument("--workers", type=int, default=8, help="how many tasks run at a time (default: %(default)s)")
     parser.add_argument("--virtual", action="store_true", help="say that this is no phone but a process on a computer")
+    parser.add_argument(
+        "--advertise",
+        action=argparse.BooleanOptionalAction,
+        help="announce this device by mDNS, so that its computers find it (default: unless it is virtual)",
+    )
     parser.add_argument("--allow", action="store_true", help="let the daemon that is paired now run code here")
     offer = parser.add_mutually_exclusive_group()
     # Secrets come through files (- is standard input): a command line can be read by every user of the machine.
@@ -86,7 +91,10 @@ async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: D
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(state_folder, info, show, max_workers=max(1, options.workers)) as companion:
+    is_advertised = not options.virtual if options.advertise is None else options.advertise
+    async with running(
+        state_folder, info, show, max_workers=max(1, options.workers), is_advertised=is_advertised
+    ) as companion:
         pairing = asyncio.create_task(_pair(options, companion))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({pairing, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -37,7 +37,8 @@ def main() -> None:
 
 
 def _run(arguments: argparse.Namespace, folders: Folders) -> int:
-    options = Options(arguments.port, arguments.device_host, arguments.device_port, arguments.plugin_seconds)
+    has_mdns = os.environ.get("EDGELOOP_MDNS", "").lower() not in ("0", "off", "no")
+    options = Options(arguments.port, arguments.device_host, arguments.device_port, arguments.plugin_seconds, has_mdns)
     try:
         if arguments.write_declarations:
             disabled = DisabledPlugins(folders.disabled_plugins)

@@ -26,6 +26,7 @@ from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.disabled_plugins import DisabledPlugins
 from edgeloop_daemon.doctor.checks import Examination, examine
 from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
+from edgeloop_daemon.doctor.network_view import network_view
 from edgeloop_daemon.events.event_log import open_event_log, record_event
 from edgeloop_daemon.events.kinds import DaemonStarted, DaemonStopped, Occurrence
 from edgeloop_daemon.http.bench_routes import bench_routes
@@ -65,8 +66,10 @@ from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_daemon.workspaces.workspaces import Workspaces
 from edgeloop_shared import __version__, process_lock
 from edgeloop_shared.checks import Check
+from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import ConflictError, StorageError
 
+_FIRST_ANSWER_SECONDS = 0.5  # whoever started the daemon has its first answer by then, and phones are looked for after it
 _log = logging.getLogger(__name__)
 
 
@@ -75,13 +78,15 @@ class Options:
     """How the daemon listens.
 
     A `port` of 0 is any free one; a `device_host` of None means all interfaces; a `device_port` of None is the remembered one.
-    A plugin that takes more than `plugin_seconds` to load is left out.
+    A plugin that takes more than `plugin_seconds` to load is left out. Without `mdns` phones are not looked for, whatever the
+    user's setting says.
     """
 
     port: int = 0
     device_host: str | None = None
     device_port: int | None = None
     plugin_seconds: float = trial.SECONDS
+    mdns: bool = True
 
 
 async def run_daemon(folders: Folders, options: Options) -> None:
@@ -126,7 +131,9 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         workspaces = Workspaces(database, plugins)
         blobs = BlobStore(folders.blobs)
         devices = await stack.enter_async_context(
-            open_devices(folders, database, blobs, host=options.device_host, port=options.device_port)
+            open_devices(
+                folders, database, blobs, host=options.device_host, port=options.device_port, mdns=options.mdns
+            )
         )
         breakpoints, control = Breakpoints(database), OperatorControl(devices.channels)
         live = LiveBreakpoints(breakpoints, workspaces, devices.runs, control)
@@ -165,6 +172,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                     FailedPlugin(one.name, one.error) for one in plugins.listed() if one.state == "failed"
                 ),
                 linked=frozenset(device.id for device in devices.devices.list() if device.is_linked),
+                network=network_view(encode(devices.devices.list()), encode(devices.discovery.nearby())),
             )
             async with one_at_a_time:
                 return await asyncio.to_thread(examine, Subject(folders, running))
@@ -207,7 +215,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *workspace_routes(workspaces),
             *job_routes(jobs, streams),
             *job_run_routes(jobs, doors, devices.runs, run_workspace),
-            *device_routes(devices.devices, devices.pairing),
+            *device_routes(devices.devices, devices.pairing, devices.discovery),
             *event_routes(log, jobs, devices.runs, streams),
             *run_routes(devices.runs, run_workspace, breakpoints, streams),
             *trace_routes(devices.runs, TraceStore(database), streams),
@@ -226,4 +234,6 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         runtime = {"pid": os.getpid(), "port": api_port, "token": tokens.issue("runtime file")}
         write_atomically(folders.runtime, json.dumps(runtime))
         stack.callback(folders.runtime.unlink, missing_ok=True)
+        beginning = asyncio.get_running_loop().call_later(_FIRST_ANSWER_SECONDS, devices.discovery.begin)
+        stack.callback(beginning.cancel)
         yield

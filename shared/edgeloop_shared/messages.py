@@ -17,6 +17,7 @@ from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
+from edgeloop_shared.network_reports import NetworkReport
 from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS, OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
@@ -91,7 +92,8 @@ class Hello:
     """First message of the device. `epoch` changes when its spool starts anew; `streams` are those that it still holds.
 
     `runs` are the ids of the runs that it still works on: the daemon ends the others that it thought were there. `channels`
-    are its open channels (`edgeloop_shared.channels`) and how much of each has come: the others have ended.
+    are its open channels (`edgeloop_shared.channels`) and how much of each has come: the others have ended. `network` is what
+    only the device knows of the way here.
     """
 
     epoch: str = field(metadata={"pattern": ID_PATTERN})
@@ -99,6 +101,7 @@ class Hello:
     streams: tuple[str, ...] = field(default=(), metadata={"max_length": 4096})
     runs: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     channels: Mapping[str, int] | None = field(default=None, metadata={"max_length": MAX_CHANNELS, "is_later": True})
+    network: NetworkReport | None = field(default=None, metadata={"is_later": True})
 
     def __post_init__(self) -> None:
         for stream in self.streams:

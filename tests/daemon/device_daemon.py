@@ -108,6 +108,7 @@ async def _serving(
                 services.runs,
                 services.channels,
                 services.listener,
+                services.discovery,
                 database,
                 blobs,
                 RunWorkspace("w1", root, include),

@@ -57,7 +57,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
             return daemon.workspace
 
         routes = (
-            *device_routes(daemon.devices, daemon.pairing),
+            *device_routes(daemon.devices, daemon.pairing, daemon.discovery),
             *run_routes(daemon.runs, find, Breakpoints(daemon.database), Streams()),
             *trace_routes(daemon.runs, TraceStore(daemon.database), Streams()),
         )

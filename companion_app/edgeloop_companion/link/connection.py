@@ -152,6 +152,7 @@ class Link:
         self.host_name = welcome.host_name
         self.bearer = welcome.bearer
         self.address = address
+        self.own_address = connection.own_address
 
     async def run(
         self, hello: Hello, outbox: Outbox, channels: Channels, answer: Answer, *, on_ready: Callable[[], None]
@@ -188,6 +189,10 @@ class Link:
                 task.cancel()
             await asyncio.gather(sender, receiver, watch, return_exceptions=True)
 
+    def abort(self) -> None:
+        """Cut the connection off: the receiving side notices."""
+        self._connection.abort()
+
     async def close(self) -> None:
         """Say goodbye."""
         await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
@@ -214,7 +219,7 @@ class Link:
     async def _cut_off_when_lost(self) -> None:
         """Cut the connection off when the daemon neither says anything nor answers a ping: the receiving side notices."""
         await self._heartbeat.lost(self._socket.ping)
-        self._connection.abort()
+        self.abort()
 
     async def _obey(self, outbox: Outbox, channels: Channels, answer: Answer) -> LinkEnd:
         while True:

@@ -38,6 +38,7 @@ class OneConnection(aiohttp.Fingerprint):
         super().__init__(pin or bytes(FINGERPRINT_BYTES))
         self._pin = pin
         self.met: bytes | None = None
+        self.own_address = ""
         self._transport: asyncio.Transport | None = None
 
     def check(self, transport: asyncio.Transport) -> None:
@@ -48,6 +49,7 @@ class OneConnection(aiohttp.Fingerprint):
             host, port, *_ = transport.get_extra_info("peername")
             raise aiohttp.ServerFingerprintMismatch(self._pin or self.met or b"", found, host, port)
         self.met, self._transport = found, transport
+        self.own_address = str(transport.get_extra_info("sockname")[0]).partition("%")[0]
 
     def abort(self) -> None:
         """Cut the connection off."""

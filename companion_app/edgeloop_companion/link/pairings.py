@@ -50,6 +50,11 @@ class Pairings:
         self._pairings[pairing.fingerprint] = pairing
         self._save()
 
+    def replace(self, known: Pairing, pairing: Pairing) -> None:
+        """Keep `pairing` in the place of `known` (nothing happens when that one was forgotten or replaced meanwhile)."""
+        if self._pairings.get(known.fingerprint) == known:
+            self.add(pairing)
+
     def remove(self, pairing: Pairing) -> None:
         """Forget `pairing` (nothing happens when a newer one with the same daemon took its place)."""
         if self._pairings.get(pairing.fingerprint) == pairing:

@@ -14,6 +14,7 @@ from edgeloop_daemon.cli.output import clean, print_json
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.doctor.checks import CHECKS, CheckResult, examine
 from edgeloop_daemon.doctor.finding import FailedPlugin, Mark, RunningDaemon, Subject
+from edgeloop_daemon.doctor.network_view import network_view
 from edgeloop_shared.errors import EdgeloopError
 
 _SIGNS = {Mark.OK: ("✓", "+", "green"), Mark.WARNING: ("!", "!", "yellow"), Mark.PROBLEM: ("✗", "x", "red")}
@@ -52,7 +53,7 @@ def _subject(client: Client) -> Subject:
             for plugin in client.items("/plugins")
             if plugin["state"] == "failed"
         )
-        linked = frozenset(device["id"] for device in client.items("/devices") if device["is_linked"])
+        devices = client.items("/devices")
         daemon = RunningDaemon(
             version=status["version"],
             pid=status["pid"],
@@ -60,7 +61,8 @@ def _subject(client: Client) -> Subject:
             device_port=status["device_port"],
             device_addresses=tuple(status.get("device_addresses", ())),
             failed_plugins=failed,
-            linked=linked,
+            linked=frozenset(device["id"] for device in devices if device["is_linked"]),
+            network=network_view(devices, client.get("/devices/nearby")),
         )
     except (EdgeloopError, OSError, ValueError, KeyError, TypeError) as error:
         return Subject(client.folders, None, getattr(error, "message", "") or f"{type(error).__name__}: {error}")

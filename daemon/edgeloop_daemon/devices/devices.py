@@ -17,6 +17,7 @@ from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.device_channels import LOST_SECONDS, DeviceChannels
 from edgeloop_daemon.devices.device_list import Devices
 from edgeloop_daemon.devices.device_port import DevicePort
+from edgeloop_daemon.devices.discovery import Browser, Discovery, load_zeroconf_browser, reason_against
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
 from edgeloop_daemon.devices.pairing import Pairing
@@ -38,6 +39,7 @@ class DeviceServices:
     runs: Runs
     channels: DeviceChannels
     listener: Listener
+    discovery: Discovery
 
 
 @asynccontextmanager
@@ -49,6 +51,8 @@ async def open_devices(
     host_name: str | None = None,
     host: str | None = None,
     port: int | None = None,
+    mdns: bool = False,
+    load_browser: Callable[[], Browser] = load_zeroconf_browser,
     vanish_seconds: float = VANISH_SECONDS,
     channel_seconds: float = LOST_SECONDS,
     quotas: Quotas | None = None,
@@ -57,8 +61,8 @@ async def open_devices(
     """Serve devices for the block.
 
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
-    (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). A run outlives its
-    device's link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and
+    (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). With `mdns` phones
+    are looked for once `DeviceServices.discovery` begins, unless the user has switched that off. A run outlives its device's link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and
     nonces. Raises `PortInUseError`.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
@@ -70,19 +74,22 @@ async def open_devices(
     channels = DeviceChannels(active.device_of, lost_seconds=channel_seconds)
     links = Links(registry, commands, channels, active, shown_name)
     listener = Listener(database, certificate.context, host=host, port=port, clock=clock)
+    forbidden = reason_against(host, mdns)
+    discovery = Discovery(database, registry, links, listener, load_browser, host=host, forbidden=forbidden)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
-    async with active.watching(), listener.serving(device_port.handle):
+    async with active.watching(), listener.serving(device_port.handle), discovery.running():
         try:
             if database.problem is None:  # else nothing that a device says could be stored
                 for device in registry.list():
                     await listener.hold(device.id)
             yield DeviceServices(
-                devices=Devices(registry, listener, links, active, channels),
+                devices=Devices(registry, listener, links, active, channels, discovery),
                 pairing=pairing,
                 runs=Runs(database, blobs, registry, commands, active),
                 channels=channels,
                 listener=listener,
+                discovery=discovery,
             )
         finally:
             channels.close()

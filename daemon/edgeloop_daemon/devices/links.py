@@ -34,6 +34,7 @@ from edgeloop_shared.messages import (
     decode_message,
     encode_message,
 )
+from edgeloop_shared.network_reports import NetworkReport
 from edgeloop_shared.records import unpack_record
 
 CLOSE_REPLACED = 4000
@@ -66,8 +67,17 @@ class Proved:
     proof: bytes
 
 
+@dataclass(frozen=True)
+class ToldNetwork:
+    """What a device told of its network at its last link. `clock_offset` is how many seconds its clock is ahead of ours."""
+
+    report: NetworkReport
+    address: str
+    clock_offset: float
+
+
 class Links:
-    """The linked devices."""
+    """The linked devices. What is in `on_change` is called when a device has linked, and when its link has ended."""
 
     def __init__(
         self,
@@ -86,11 +96,17 @@ class Links:
         self._wall_ns = wall_ns
         self._links: dict[str, _Link] = {}
         self._serving: set[_Link] = set()  # also those that say goodbye
+        self._networks: dict[str, ToldNetwork] = {}
+        self.on_change: list[Callable[[], None]] = []
 
     def address(self, device_id: str) -> str | None:
         """Return the address from which the device is linked, or None when it is not."""
         link = self._links.get(device_id)
         return link.proved.address if link is not None else None
+
+    def network(self, device_id: str) -> ToldNetwork | None:
+        """Return what the device told of its network when it linked last, since the daemon started."""
+        return self._networks.get(device_id)
 
     def device_of_bearer(self, bearer: str) -> str | None:
         """Return the paired device whose live link handed out `bearer`. Only hashes are compared."""
@@ -119,6 +135,7 @@ class Links:
             link.end(CLOSE_REVOKED, "revoked")
         earlier, self._links[device_id] = self._links.get(device_id), link
         self._serving.add(link)
+        self._changed()
         try:
             if earlier is not None:
                 earlier.end(CLOSE_REPLACED, "replaced")
@@ -139,6 +156,7 @@ class Links:
             self._channels.unlink(device_id, link)
             if self._links.get(device_id) is link:
                 del self._links[device_id]
+                self._changed()
                 self._user.unlinked(device_id)
                 await self._registry.unlinked(device_id)
             link.ended.set()
@@ -148,6 +166,7 @@ class Links:
 
     async def revoke(self, device_id: str) -> None:
         """End the device's link because it is no longer paired."""
+        self._networks.pop(device_id, None)
         link = self._links.get(device_id)
         if link is not None:
             link.end(CLOSE_REVOKED, "revoked")
@@ -160,6 +179,10 @@ class Links:
             link.end(WSCloseCode.GOING_AWAY, "the daemon stops")
         await asyncio.gather(*(link.gone.wait() for link in serving))
 
+    def _changed(self) -> None:
+        for callback in self.on_change:
+            callback()
+
     async def _carry(self, link: _Link, device_id: str) -> None:
         proved = link.proved
         welcome = Welcome(proved.version, proved.proof.hex(), link.bearer, self._host_name)
@@ -170,6 +193,9 @@ class Links:
         hello = decode_message(frame.data) if frame.type is WSMsgType.TEXT else None
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
+        if (report := hello.network) is not None:
+            offset = (report.time_ns - self._wall_ns()) / 1e9
+            self._networks[device_id] = ToldNetwork(report, proved.address, offset)
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
         inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
         if self._links.get(device_id) is not link:

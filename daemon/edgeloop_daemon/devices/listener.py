@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +12,7 @@ from edgeloop_daemon.devices.addresses import bind, offered_addresses
 from edgeloop_daemon.devices.connections import ConnectionServer, Handler
 from edgeloop_daemon.devices.handshakes import Handshakes
 from edgeloop_daemon.store.database import Database
+from edgeloop_daemon.store.settings import read_setting, write_setting
 from edgeloop_shared.errors import DeviceUnavailableError, PortInUseError
 
 _log = logging.getLogger(__name__)
@@ -117,14 +117,8 @@ class Listener:
         self.port = None
 
     async def _remembered_port(self) -> int:
-        sql = "select value_json from settings where name = ?"
-        rows = await self._database.read(lambda db: list(db.query(sql, [_SETTING])))
-        value = json.loads(rows[0]["value_json"]) if rows else 0
+        value = await self._database.read(lambda db: read_setting(db, _SETTING))
         return value if isinstance(value, int) and 0 < value < 65536 else 0
 
     async def _remember(self, port: int) -> None:
-        sql = (
-            "insert into settings (name, value_json) values (?, ?)"
-            " on conflict (name) do update set value_json = excluded.value_json"
-        )
-        await self._database.write(lambda db: db.execute(sql, [_SETTING, json.dumps(port)]))
+        await self._database.write(lambda db: write_setting(db, _SETTING, port))

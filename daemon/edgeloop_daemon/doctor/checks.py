@@ -17,6 +17,14 @@ from edgeloop_daemon.doctor.git import check_git
 from edgeloop_daemon.doctor.inference import check_inference
 from edgeloop_daemon.doctor.interpreter import Interpreter, check_python
 from edgeloop_daemon.doctor.leftovers import check_leftovers
+from edgeloop_daemon.doctor.network import (
+    check_firewall,
+    check_isolation,
+    check_mdns,
+    check_phone_clocks,
+    check_reachability,
+    check_subnet,
+)
 from edgeloop_daemon.doctor.paired_devices import check_devices
 from edgeloop_daemon.doctor.plugins import check_plugins
 from edgeloop_daemon.doctor.running_jobs import check_jobs
@@ -93,6 +101,12 @@ CHECKS: tuple[Check, ...] = (
         check_device_port,
     ),
     Check("devices", "Which devices are paired and here; do their versions differ?", check_devices),
+    Check("mdns", "Are phones looked for by mDNS, and does what they announce come through?", check_mdns),
+    Check("subnet", "Are linked phones in a network of this computer, or behind a router?", check_subnet),
+    Check("isolation", "Is a paired phone seen that does not come when it is knocked at?", check_isolation),
+    Check("reachability", "What did phones meet that dialled the device port in vain?", check_reachability),
+    Check("firewall", "Is a firewall suspected, because a phone got no answer here?", check_firewall),
+    Check("phone-clocks", "How far are the phones' clocks from this computer's?", check_phone_clocks),
     Check("jobs", "Is a job entered as running that has no process, or is silent for a day?", check_jobs),
     Check("plugins", "Which plugins failed to load, and why?", check_plugins),
     Check("leftovers", "What have daemons that were killed left behind?", check_leftovers),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgeloop_daemon.doctor.network_view import NetworkView
 from edgeloop_daemon.store.folders import Folders
 
 
@@ -35,7 +36,10 @@ class FailedPlugin:
 
 @dataclass(frozen=True)
 class RunningDaemon:
-    """What a daemon that answers says of itself. `linked` are the ids of the devices that are here."""
+    """What a daemon that answers says of itself. `linked` are the ids of the devices that are here.
+
+    `network` is None for a daemon that is older than phones being looked for.
+    """
 
     version: str
     pid: int
@@ -44,6 +48,7 @@ class RunningDaemon:
     device_addresses: tuple[str, ...]
     failed_plugins: tuple[FailedPlugin, ...]
     linked: frozenset[str]
+    network: NetworkView | None = None
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,26 @@ class DeviceRevoked(Occurrence):
 
 
 @dataclass(frozen=True)
+class PhoneSeen(Occurrence):
+    """A phone announces itself nearby. `name` is random; `device` is the paired device that it is, or null."""
+
+    kind = "phone.seen"
+    subject = "name"
+    name: str
+    device: str | None
+
+
+@dataclass(frozen=True)
+class PhoneGone(Occurrence):
+    """A phone announces itself no more."""
+
+    kind = "phone.gone"
+    subject = "name"
+    name: str
+    device: str | None
+
+
+@dataclass(frozen=True)
 class PairingOpened(Occurrence):
     """A pairing window was opened; it expires at `expires_at`, in seconds since the UNIX epoch."""
 
@@ -451,6 +471,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
         *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunOperatorHit, RunPaused, RunResumed),
         *(RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
+        *(PhoneSeen, PhoneGone),
         *(PairingOpened, PairingTriedWrongly, PairingClosed),
         *(WorkspaceOpened, WorkspaceClosed, WorkspaceTrusted, WorkspaceDistrusted),
         *(BreakpointAdded, BreakpointRemoved),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeloop_daemon.devices.device_list import Device, Devices
+from edgeloop_daemon.devices.discovery import Discovery, NearbyPhones
 from edgeloop_daemon.devices.pairing import OpenedWindow, Pairing
 from edgeloop_daemon.devices.pairing_window import WINDOW_SECONDS
 from edgeloop_daemon.http.paging import ListQuery, page_of
@@ -34,7 +35,14 @@ class WaitQuery:
     wait: float = field(default=0.0, metadata={"ge": 0, "le": 30})
 
 
-def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
+@dataclass(frozen=True)
+class DiscoverySetting:
+    """Whether phones are looked for by mDNS."""
+
+    is_on: bool
+
+
+def device_routes(devices: Devices, pairing: Pairing, discovery: Discovery) -> tuple[Route, ...]:
     """Return the routes."""
 
     async def list_devices(call: Call) -> DeviceItems:
@@ -42,6 +50,12 @@ def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
 
     async def revoke_device(call: Call) -> None:
         await devices.revoke(call.path["device"])
+
+    async def list_nearby(_: Call) -> NearbyPhones:
+        return discovery.nearby()
+
+    async def set_discovery(call: Call) -> NearbyPhones:
+        return await discovery.switch(call.body.is_on)
 
     async def open_pairing(call: Call) -> OpenedWindow:
         return await pairing.open(call.body.timeout_seconds)
@@ -57,6 +71,17 @@ def device_routes(devices: Devices, pairing: Pairing) -> tuple[Route, ...]:
             *("GET", "/devices", "list_devices", "List the paired devices.", list_devices),
             result=DeviceItems,
             query=ListQuery,
+            tag="devices",
+        ),
+        Route(
+            *("GET", "/devices/nearby", "list_nearby_phones", "List the phones that announce themselves.", list_nearby),
+            result=NearbyPhones,
+            tag="devices",
+        ),
+        Route(
+            *("PUT", "/devices/discovery", "set_discovery", "Look for phones by mDNS, or do not.", set_discovery),
+            result=NearbyPhones,
+            body=DiscoverySetting,
             tag="devices",
         ),
         Route("DELETE", "/devices/{device}", "revoke_device", "Unpair a device.", revoke_device, tag="devices"),

@@ -1,0 +1,315 @@
+"""Finding phones with real multicast between network namespaces: found, recognised, knocked, linked, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.discovered import DaemonThere, PhoneThere, daemon_on, paired, phone_on, send
+from end_to_end.namespaces import Computer, network
+
+from edgeloop_companion.link.advertising import Advertising
+from edgeloop_companion.link.knock_port import KnockPort
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_companion.link.zeroconf_advertiser import ZeroconfAdvertiser
+from edgeloop_daemon.devices.devices import DeviceServices
+from edgeloop_daemon.doctor.finding import Mark
+from edgeloop_daemon.doctor.network import check_isolation, check_mdns, check_reachability
+from edgeloop_shared.announcements import new_announcement
+from edgeloop_shared.knocks import pack_knock
+
+
+@pytest.fixture(scope="module")
+def computers() -> Iterator[list[Computer]]:
+    with network(4) as found:
+        yield found
+
+
+@pytest.fixture
+def daemon(computers: list[Computer], tmp_path: Path) -> Iterator[DaemonThere]:
+    with daemon_on(computers[0], tmp_path / "daemon") as one:
+        yield one
+
+
+@pytest.fixture
+def phone(computers: list[Computer], tmp_path: Path) -> Iterator[PhoneThere]:
+    with phone_on(computers[1], tmp_path / "phone") as one:
+        yield one
+
+
+def test_a_paired_phone_is_found_recognised_knocked_and_links_at_an_address_that_it_did_not_know(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    (pairing,) = paired(daemon, "phone")
+    daemon.start()
+    phone.start(pairing)
+
+    daemon.until_linked("phone")
+
+    assert daemon.device("phone").is_nearby
+    assert daemon.services is not None
+    (nearby,) = daemon.services.discovery.nearby().items
+    assert (nearby.device, nearby.device_name) == (pairing.device_id, "phone")
+    assert phone.computer.address in nearby.addresses
+    assert phone.computer.address6 in nearby.addresses
+    network = daemon.device("phone").network
+    assert network is not None
+    assert (network.mdns, network.was_knocked, network.is_on_link) == ("on", True, True)
+    assert daemon.happened("phone.seen") == [{"name": nearby.name, "device": pairing.device_id}]
+
+
+def test_a_phone_that_says_goodbye_is_gone_and_one_that_is_paired_with_nobody_is_unknown(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    daemon.start()
+    phone.start()
+
+    (nearby,) = daemon.until(lambda services: services.discovery.nearby().items)
+    assert (nearby.device, nearby.device_name, nearby.is_linked) == (None, None, False)
+
+    phone.stop()
+
+    daemon.until(lambda services: not services.discovery.nearby().items)
+    assert daemon.happened("phone.gone") == [{"name": nearby.name, "device": None}]
+
+
+def test_switching_it_off_on_either_side_ends_it_and_the_daemon_remembers(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    daemon.start()
+    phone.start(advertised=False)
+    phone.advertising.switch(True)
+    daemon.until(lambda services: services.discovery.nearby().items)
+    phone.advertising.switch(False)
+    daemon.until(lambda services: not services.discovery.nearby().items)
+    phone.until(lambda: phone.advertising.state == "off")
+
+    assert daemon.services is not None
+    assert daemon.computer.do(daemon.services.discovery.switch(False)).state == "off"
+    daemon.stop()
+    daemon.start()
+
+    daemon.until(lambda services: services.discovery.nearby().state == "off")
+    daemon.computer.do(daemon.services.discovery.switch(True))
+    daemon.until(lambda services: services.discovery.nearby().state == "on")
+
+
+def test_a_phone_that_has_moved_to_another_address_announces_itself_afresh_and_is_linked_there(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    (pairing,) = paired(daemon, "phone")
+    daemon.start()
+    phone.start(pairing)
+    daemon.until_linked("phone")
+    (before,) = daemon.until(lambda services: services.discovery.nearby().items)
+
+    try:
+        phone.computer.ip("addr", "del", f"{phone.computer.address}/24", "dev", "net0")
+        phone.computer.ip("addr", "add", "198.18.7.77/24", "dev", "net0")
+
+        def moved(services: DeviceServices) -> bool:
+            new = [one for one in services.discovery.nearby().items if one.name != before.name]
+            return bool(new) and "198.18.7.77" in new[0].addresses and phone.computer.address not in new[0].addresses
+
+        daemon.until(moved)
+        daemon.until(lambda _: daemon.device("phone").address == "198.18.7.77")
+    finally:
+        phone.stop()  # while its links can say goodbye
+        phone.computer.ip("addr", "del", "198.18.7.77/24", "dev", "net0")
+        phone.computer.ip("addr", "add", f"{phone.computer.address}/24", "dev", "net0")
+
+
+def test_over_ipv6_alone_a_phone_is_found_and_links(daemon: DaemonThere, phone: PhoneThere) -> None:
+    (pairing,) = paired(daemon, "phone")
+    for computer in (daemon.computer, phone.computer):
+        computer.ip("addr", "flush", "dev", "net0", "scope", "global")
+    try:
+        daemon.start()
+        phone.start(pairing)
+        daemon.until_linked("phone")
+        assert daemon.device("phone").address == f"fe80::{phone.computer.number}"
+    finally:
+        for computer in (daemon.computer, phone.computer):
+            computer.ip("addr", "add", f"{computer.address}/24", "dev", "net0")
+            computer.ip("addr", "add", f"{computer.address6}/64", "dev", "net0", "nodad")
+
+
+def test_a_name_that_another_phone_has_gives_way_to_a_fresh_one(
+    daemon: DaemonThere, phone: PhoneThere, computers: list[Computer]
+) -> None:
+    daemon.start()
+    phone.start()
+    (first,) = daemon.until(lambda services: services.discovery.nearby().items)
+
+    names = iter([first.name, "00ff00ff00ff00ff"])
+
+    async def announce() -> None:
+        advertising = Advertising(ZeroconfAdvertiser, lambda: (), is_on=True, names=lambda: next(names))
+        task = asyncio.create_task(advertising.run())
+        try:
+            await asyncio.to_thread(daemon.until, lambda services: len(services.discovery.nearby().items) == 2)
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    computers[2].do(announce())
+    assert [one["name"] for one in daemon.happened("phone.seen")] == [first.name, "00ff00ff00ff00ff"]
+
+
+def paired_at_home(daemon: DaemonThere) -> list[Pairing]:
+    """Pair a phone that knows where the daemon is."""
+    paired(daemon, "spare")  # so that the port is open
+    daemon.start()
+    assert daemon.services is not None
+    port = daemon.services.listener.port
+    assert port is not None
+    daemon.stop()
+    return paired(daemon, "phone", address=daemon.computer.address, port=port)
+
+
+def test_where_multicast_is_blocked_the_phone_dials_the_address_that_it_knows_and_the_doctor_says_so(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    (pairing,) = paired_at_home(daemon)
+    assert daemon.services is not None
+    phone.computer.port_option("mcast_flood", "off")
+    daemon.computer.port_option("mcast_flood", "off")
+    try:
+        daemon.start()
+        phone.start(pairing)
+        phone.until(lambda: phone.advertising.state == "on")
+        daemon.until_linked("phone")
+        daemon.until(lambda services: services.discovery.nearby().state == "on")
+        assert daemon.services.discovery.nearby().items == ()
+        finding = check_mdns(daemon.subject())
+        assert finding.mark is Mark.WARNING
+        assert "phone" in finding.found
+        assert "multicast" in finding.remedy
+    finally:
+        for computer in (phone.computer, daemon.computer):
+            computer.port_option("mcast_flood", "on")
+
+
+def test_a_phone_that_is_seen_and_cannot_come_is_suspected_of_being_isolated_and_tells_later_what_it_met(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    (pairing,) = paired_at_home(daemon)
+    phone.computer.ip("route", "add", "unreachable", f"{daemon.computer.address}/32")
+    try:
+        daemon.start()
+        phone.start(pairing)
+        daemon.until(lambda services: any(one.unanswered_knocks >= 3 for one in services.discovery.nearby().items))
+        finding = check_isolation(daemon.subject())
+        assert finding.mark is Mark.WARNING
+        assert "isolation" in finding.remedy
+    finally:
+        phone.computer.ip("route", "del", "unreachable", f"{daemon.computer.address}/32")
+
+    daemon.until_linked("phone")
+    network = daemon.device("phone").network
+    assert network is not None
+    assert {(one.address, one.outcome) for one in network.failed} >= {(daemon.computer.address, "unreachable")}
+    assert check_reachability(daemon.subject()).mark is Mark.WARNING
+
+
+def test_forged_replayed_and_off_link_knocks_do_nothing(
+    daemon: DaemonThere, phone: PhoneThere, computers: list[Computer]
+) -> None:
+    dialled: list[tuple[str, int]] = []
+
+    @dataclass
+    class Listening:
+        pairing: Pairing
+
+        def knock(self, address: str, port: int) -> None:
+            dialled.append((address, port))
+
+    key, salt, stranger = secrets.token_bytes(32), secrets.token_bytes(16), computers[2]
+    pairing = Pairing("d1", key.hex(), "0" * 64, ("127.0.0.1",), 1, "desk")
+    now = 1000.0
+
+    async def scenario() -> None:
+        nonlocal now
+        addresses = ZeroconfAdvertiser().addresses()
+        knocks = KnockPort(lambda: (Listening(pairing),), lambda: addresses, lambda: now)
+        async with knocks.listening(salt) as port:
+            target = (phone.computer.address, port)
+            heard = asyncio.Event()
+            take = knocks.take
+
+            def counting(datagram: bytes, sender: tuple[Any, ...]) -> None:
+                take(datagram, sender)
+                heard.set()
+
+            knocks.take = counting  # type: ignore[method-assign]
+
+            async def arrives(datagram: bytes, source: str | None = None) -> None:
+                nonlocal now
+                heard.clear()
+                await asyncio.to_thread(send, stranger, datagram, target, source)
+                async with asyncio.timeout(20):
+                    await heard.wait()
+                now += 20  # more than the least pause between two dials
+
+            good = pack_knock(key, salt, 4711, 7)
+            await arrives(b"hello")
+            await arrives(pack_knock(secrets.token_bytes(32), salt, 4711, 7))
+            await arrives(pack_knock(key, secrets.token_bytes(16), 4711, 7))
+            await arrives(bytes([*good[:4], good[4] ^ 1, *good[5:]]))
+            await arrives(good, "203.0.113.9")  # routed here, but from no network of the phone's
+            assert dialled == []
+            await arrives(good)
+            assert dialled == [(stranger.address, 4711)]
+            await arrives(good)
+            await arrives(pack_knock(key, salt, 4711, 6))
+            assert len(dialled) == 1
+            await arrives(pack_knock(key, salt, 4712, 8))
+            now -= 15
+            await arrives(pack_knock(key, salt, 4713, 9))
+            assert dialled == [(stranger.address, 4711), (stranger.address, 4712)]
+
+    stranger.ip("addr", "add", "203.0.113.9/32", "dev", "lo")
+    try:
+        phone.computer.do(scenario())
+    finally:
+        stranger.ip("addr", "del", "203.0.113.9/32", "dev", "lo")
+
+
+def test_a_stranger_who_repeats_a_phones_announcement_learns_nothing_and_the_phone_is_linked_all_the_same(
+    daemon: DaemonThere, phone: PhoneThere, computers: list[Computer]
+) -> None:
+    (pairing,) = paired(daemon, "phone")
+    announcement = new_announcement([pairing.key])
+
+    async def pretend() -> None:
+        advertiser = ZeroconfAdvertiser()
+        async with advertiser.advertising("0123456789abcdef", 9, announcement, advertiser.addresses()):
+            await asyncio.to_thread(daemon.until, lambda services: services.discovery.nearby().items)
+            await asyncio.to_thread(phone.start, pairing)
+            await asyncio.to_thread(daemon.until_linked, "phone")
+
+    daemon.start()
+    computers[3].do(pretend())
+
+
+def test_twenty_phones_at_once_are_found_knocked_and_linked(tmp_path: Path) -> None:
+    names = [f"phone {number}" for number in range(20)]
+    with contextlib.ExitStack() as stack:
+        computers = stack.enter_context(network(21))
+        daemon = stack.enter_context(daemon_on(computers[0], tmp_path / "daemon"))
+        pairings = paired(daemon, *names)
+        daemon.start()
+        for computer, pairing in zip(computers[1:], pairings, strict=True):
+            phone = stack.enter_context(phone_on(computer, tmp_path / pairing.device_id))
+            phone.start(pairing)
+        daemon.until(lambda services: sum(device.is_linked for device in services.devices.list()) == len(names))
+        nearby = daemon.until(
+            lambda services: len(services.discovery.nearby().items) == len(names) and services.discovery.nearby().items
+        )
+        assert {one.device for one in nearby} == {pairing.device_id for pairing in pairings}
