@@ -211,9 +211,7 @@ class Host:
         async with device_port(trust, connections=BLOB_CONNECTIONS) as port:
             client = BlobClient(port, link.address, self.pairing.port, link.bearer)
             async with self._transfers.through(client):
-                return await link.run(
-                    hello, outbox, self._channels, runs.answer, on_ready=lambda: self._linked(link)
-                )
+                return await link.run(hello, outbox, self._channels, runs.answer, on_ready=lambda: self._linked(link))
 
     async def _compare_clocks(self) -> ClockCompared | None:
         return None if self._link is None else await self._link.clock.compare()

@@ -42,7 +42,7 @@ def device_info(name: str) -> DeviceInfo:
 async def until(holds: Callable[[], Any], seconds: float = SECONDS) -> Any:
     """Wait until something holds, and return it."""
     async with asyncio.timeout(seconds):
-        while not (found := holds()):
+        while not (found := holds()):  # noqa: ASYNC110 - it happens in parts that know nothing of tests
             await asyncio.sleep(0.01)
     return found
 
@@ -73,7 +73,8 @@ class DaemonThere:
         return next(device for device in self.services.devices.list() if device.info.name == name)
 
     def until_linked(self, *names: str) -> None:
-        self.until(lambda _: all(self.device(name).is_linked for name in names))
+        """Wait until devices are linked and have introduced themselves."""
+        self.until(lambda _: all(self.device(name).is_linked and self.device(name).network for name in names))
 
     def happened(self, kind: str) -> list[Any]:
         """Return the data of the events of a kind."""
@@ -119,6 +120,12 @@ class PhoneThere:
     def advertising(self) -> Advertising:
         assert self.companion is not None
         return self.companion.advertising
+
+    def switch(self, is_on: bool) -> None:
+        async def switch() -> None:
+            self.advertising.switch(is_on)
+
+        self.computer.do(switch())
 
     def until(self, holds: Callable[[], Any]) -> Any:
         return self.computer.do(until(holds), SECONDS + 5)

@@ -71,6 +71,7 @@ class Computer:
         asyncio.set_event_loop(self.loop)
         self.loop.call_soon(started.set)
         self.loop.run_forever()
+        self.loop.run_until_complete(asyncio.sleep(0.05))  # sockets that were closed last are closed
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from end_to_end.command_line import COMMAND, CommandLine
 from end_to_end.discovered import DaemonThere, PhoneThere, daemon_on, paired, phone_on, send
 from end_to_end.namespaces import Computer, network
 
@@ -84,9 +86,9 @@ def test_switching_it_off_on_either_side_ends_it_and_the_daemon_remembers(
 ) -> None:
     daemon.start()
     phone.start(advertised=False)
-    phone.advertising.switch(True)
+    phone.switch(True)
     daemon.until(lambda services: services.discovery.nearby().items)
-    phone.advertising.switch(False)
+    phone.switch(False)
     daemon.until(lambda services: not services.discovery.nearby().items)
     phone.until(lambda: phone.advertising.state == "off")
 
@@ -210,12 +212,16 @@ def test_a_phone_that_is_seen_and_cannot_come_is_suspected_of_being_isolated_and
         assert "isolation" in finding.remedy
     finally:
         phone.computer.ip("route", "del", "unreachable", f"{daemon.computer.address}/32")
+    phone.computer.ip(
+        "addr", "add", "198.18.7.99/32", "dev", "net0"
+    )  # a change of the network, after which it dials at once
 
     daemon.until_linked("phone")
     network = daemon.device("phone").network
     assert network is not None
     assert {(one.address, one.outcome) for one in network.failed} >= {(daemon.computer.address, "unreachable")}
     assert check_reachability(daemon.subject()).mark is Mark.WARNING
+    phone.computer.ip("addr", "del", "198.18.7.99/32", "dev", "net0")
 
 
 def test_forged_replayed_and_off_link_knocks_do_nothing(
@@ -313,3 +319,25 @@ def test_twenty_phones_at_once_are_found_knocked_and_linked(tmp_path: Path) -> N
             lambda services: len(services.discovery.nearby().items) == len(names) and services.discovery.nearby().items
         )
         assert {one.device for one in nearby} == {pairing.device_id for pairing in pairings}
+
+
+def test_the_command_line_shows_phones_nearby_and_switches_looking_for_them(
+    computers: list[Computer], phone: PhoneThere, tmp_path: Path
+) -> None:
+    there = tmp_path / "edgeloop-there"
+    there.write_text(f'#!/bin/sh\nexec ip netns exec {computers[0].namespace} {COMMAND} "$@"\n')
+    there.chmod(0o755)
+    user = CommandLine(tmp_path / "state", tmp_path, {"EDGELOOP_MDNS": "on"}, there)
+    phone.start()
+    user.run("up")
+    try:
+        deadline = time.monotonic() + 40
+        while not (found := user.json("devices", "--nearby"))["items"]:
+            assert time.monotonic() < deadline, found
+        assert (found["state"], found["items"][0]["device"]) == ("on", None)
+        assert f"Unknown phones nearby: {phone.computer.address}." in user.run("devices")
+        assert f"from {computers[0].address}/24" in user.run("device", "search")
+        assert user.run("device", "search", "off") == "Phones are not looked for.\n"
+        assert user.json("devices", "--nearby")["state"] == "off"
+    finally:
+        user.run("down")

@@ -24,7 +24,7 @@ NAMES = (
     *("block of a trace", "summary of a trace", "batches in a block"),
     *("records in parts", "offer", "code"),
     *("Range", "Content-Range of an upload", "Authorization of a link", "Authorization of a blob", "Edgeloop-Versions"),
-    *("Content-Range of a download", "reports of a script", "output of a script"),
+    *("Content-Range of a download", "TXT record of a phone", "knock", "reports of a script", "output of a script"),
     *("edgeloop.toml", "pairings of a device"),
     *("spool of a run", "journal of a worker", "results of commands", "end of a worker"),
     *("manifest of a bundle", "log of a job", "configuration of a repository"),

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from edgeloop_shared import pairing, proofs
+from edgeloop_shared.announcements import Announcement, device_tag, read_txt
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelFrame, pack_channel_frame, pack_ending, unpack_channel_frame
 from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import ConflictError
+from edgeloop_shared.knocks import pack_knock
 from edgeloop_shared.messages import (
     Acknowledge,
     CancelTask,
@@ -52,6 +54,7 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo, RunState
+from edgeloop_shared.network_reports import DialAttempt, NetworkReport
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
@@ -133,6 +136,16 @@ MESSAGES: dict[str, Message] = {
         debug="wait",
     ),
     "hello with channels": Hello(epoch="e1", info=INFO, runs=("r1",), channels={"k1": 2**40}),
+    "hello with a report of the network": Hello(
+        epoch="e1",
+        info=INFO,
+        network=NetworkReport(
+            time_ns=1_750_000_000_000_000_000,
+            mdns="on",
+            was_knocked=True,
+            failed=(DialAttempt(address="192.168.1.5", port=4711, outcome="timeout", times=2),),
+        ),
+    ),
     "open-channel": OpenChannel(channel="k1", run_id="r1", purpose="debugger"),
     "resume-channels": ResumeChannels(positions={"k1": 7}),
     "run-task with breakpoints on operators": RunTask(
@@ -252,6 +265,12 @@ OFFERS = {
 }
 
 
+ANNOUNCEMENTS = {
+    "a phone with two pairings": Announcement(bytes(range(16)), (b"tag  1", b"tag  2")),
+}
+KNOCKS = {"a knock": (KEY, bytes(range(16)), 4711, 2**40)}
+
+
 def proof_vectors() -> dict[str, str]:
     """Every keyed hash of the protocol, for the keys and nonces above."""
     transcript = pairing.PairingTranscript()
@@ -273,6 +292,7 @@ def proof_vectors() -> dict[str, str]:
         "pairing proof of the daemon": transcript.daemon_proof(key),
         "link proof of the device": proofs.device_link_proof(*identity),
         "link proof of the daemon": proofs.daemon_link_proof(*identity, 1),
+        "tag of a device": device_tag(KEY, SERVER_NONCE[:16]),
     }
     return {name: value.hex() for name, value in vectors.items()}
 
@@ -292,6 +312,8 @@ def today() -> dict[str, dict[str, str]]:
         "counter_batches.json": {name: pack_counters(value).hex() for name, value in COUNTERS.items()},
         "offers.json": {name: value.text() for name, value in OFFERS.items()},
         "proofs.json": proof_vectors(),
+        "announcements.json": {name: value.txt().hex() for name, value in ANNOUNCEMENTS.items()},
+        "knocks.json": {name: pack_knock(*value).hex() for name, value in KNOCKS.items()},
     }
 
 
@@ -336,6 +358,7 @@ DECODED: tuple[tuple[str, dict[str, Any], Callable[[str, str], object]], ...] = 
     ("trace_batches.json", BATCHES, _batch),
     ("span_batches.json", SPANS, _spans),
     ("counter_batches.json", COUNTERS, _counters),
+    ("announcements.json", ANNOUNCEMENTS, lambda _, text: read_txt(bytes.fromhex(text))),
     ("offers.json", OFFERS, lambda _, text: pairing.parse_offer(text)),
 )
 

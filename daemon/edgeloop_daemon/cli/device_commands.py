@@ -1,4 +1,4 @@
-"""`edgeloop devices`, `pair` and `device virtual | stop | forget`."""
+"""`edgeloop devices`, `pair` and `device virtual | stop | search | forget`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.named import find_device
-from edgeloop_daemon.cli.output import print_json, print_table, when
+from edgeloop_daemon.cli.output import clean, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
 from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError
@@ -23,29 +23,64 @@ _POLL_SECONDS = 0.1
 
 
 @click.command()
+@click.option("--nearby", is_flag=True, help="The phones that announce themselves in the network, also unknown ones.")
 @json_option
 @click.pass_obj
-def devices(session: Session) -> None:
-    """List the paired devices."""
-    found = session.daemon().items("/devices")
+def devices(session: Session, nearby: bool) -> None:
+    """List the paired devices, and tell of unknown phones nearby."""
+    client = session.daemon()
+    if nearby:
+        _list_nearby(client, as_json=session.as_json)
+        return
+    found = client.items("/devices")
     if session.as_json:
         print_json(found)
-    elif not found:
-        click.echo(
-            "No device is paired. `edgeloop pair` pairs a phone; `edgeloop device virtual --allow` starts one here."
-        )
-    else:
+        return
+    if found:
         rows = [
             (
                 device["id"],
                 device["info"]["name"],
-                "linked" if device["is_linked"] else "away",
+                "linked" if device["is_linked"] else "nearby" if device["is_nearby"] else "away",
                 device["info"]["platform"],
                 when(device["last_seen"]),
             )
             for device in found
         ]
         print_table(("id", "name", "state", "platform", "last seen"), rows)
+    else:
+        click.echo(
+            "No device is paired. `edgeloop pair` pairs a phone; `edgeloop device virtual --allow` starts one here."
+        )
+    strangers = [phone for phone in client.get("/devices/nearby")["items"] if phone["device"] is None]
+    if strangers:
+        places = ", ".join(clean(phone["addresses"][0]) for phone in strangers[:3])
+        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
+        click.echo(f"Unknown phones nearby: {places}{more}. `edgeloop pair` pairs one.")
+
+
+def _list_nearby(client: Client, *, as_json: bool) -> None:
+    found = client.get("/devices/nearby")
+    if as_json:
+        print_json(found)
+    elif found["items"]:
+        rows = [
+            (
+                phone["name"],
+                phone["device_name"] or "unknown",
+                "linked" if phone["is_linked"] else f"knocked {phone['unanswered_knocks']}x" if phone["device"] else "",
+                phone["addresses"][0],
+                when(phone["since"]),
+            )
+            for phone in found["items"]
+        ]
+        print_table(("announced as", "device", "state", "address", "since"), rows)
+    elif found["state"] == "on":
+        click.echo(
+            "No phone announces itself. The app must be open, in the same network; `edgeloop doctor` tells more."
+        )
+    else:
+        _tell_search(found)
 
 
 @click.command()
@@ -82,7 +117,7 @@ def pair(session: Session, timeout: int) -> None:
 
 @click.group()
 def device() -> None:
-    """Virtual devices, and forgetting a device."""
+    """Virtual devices, looking for phones, and forgetting a device."""
 
 
 @device.command()
@@ -137,6 +172,38 @@ def stop(session: Session, name: str | None) -> None:
         print_json(stopped)
     else:
         click.echo(f"Stopped {', '.join(stopped)}." if stopped else "No virtual device was running.")
+
+
+@device.command()
+@click.argument("switch", metavar="[on|off]", required=False, type=click.Choice(["on", "off"]))
+@json_option
+@click.pass_obj
+def search(session: Session, switch: str | None) -> None:
+    """Look for phones in the network by mDNS, or do not; without an argument tell which.
+
+    Phones that are not found dial the addresses of this computer that they know.
+    """
+    client = session.daemon()
+    found = (
+        client.get("/devices/nearby")
+        if switch is None
+        else client.call("PUT", "/devices/discovery", {"is_on": switch == "on"})
+    )
+    if session.as_json:
+        print_json(found)
+    else:
+        _tell_search(found)
+
+
+def _tell_search(found: Record) -> None:
+    reason = f": {found['reason']}" if found["reason"] else ""
+    words = {
+        "on": f"Phones are looked for, from {', '.join(found['addresses'])}.",
+        "starting": "Phones are looked for in a moment.",
+        "off": f"Phones are not looked for{reason}.",
+        "failed": f"Phones cannot be looked for{reason}.",
+    }
+    click.echo(words[found["state"]])
 
 
 @device.command()

@@ -62,8 +62,9 @@ async def open_devices(
 
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
     (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). With `mdns` phones
-    are looked for once `DeviceServices.discovery` begins, unless the user has switched that off. A run outlives its device's link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and
-    nonces. Raises `PortInUseError`.
+    are looked for once `DeviceServices.discovery` begins, unless the user has switched that off. A run outlives its device's
+    link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and nonces.
+    Raises `PortInUseError`.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
     registry = Registry(database)

@@ -27,7 +27,9 @@ def check_mdns(subject: Subject) -> Finding:
     if view is None:
         return ok(_NO_DAEMON)
     if view.state == "off":
-        remedy = "" if view.reason else f"`edgeloop device search on` has phones found by themselves. {_KNOWN_ADDRESSES}"
+        remedy = (
+            "" if view.reason else f"`edgeloop device search on` has phones found by themselves. {_KNOWN_ADDRESSES}"
+        )
         return ok(f"phones are not looked for{f': {view.reason}' if view.reason else ''}", remedy)
     if view.state == "failed":
         return warning(f"Phones cannot be looked for: {view.reason}.", f"Join the phones' network. {_KNOWN_ADDRESSES}")

@@ -42,10 +42,12 @@ from edgeloop_daemon.traces.intake import pack_payloads, unpack_payloads
 from edgeloop_daemon.traces.span_tree import SpanTree
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.onnx_file import read_onnx
+from edgeloop_shared.announcements import new_announcement, read_txt
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.channels import pack_channel_frame, pack_ending, read_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, ModelError, error_from_dict
+from edgeloop_shared.knocks import pack_knock, unpack_knock
 from edgeloop_shared.messages import (
     MAX_EVENT_BYTES,
     LogLine,
@@ -84,9 +86,29 @@ def decoders(folder: Path) -> tuple[Decoder, ...]:
         *_frames(),
         *_typed(),
         *_headers(),
+        *_datagrams(),
         *_reports(),
         *files(folder),
         *_models(folder),
+    )
+
+
+def _datagrams() -> Iterator[Decoder]:
+    """What anybody in the network can send to a phone or to a computer without a connection."""
+    announcement = new_announcement([bytes(32)])
+    yield Decoder(
+        "TXT record of a phone",
+        (announcement.txt(), announcement.txt() + b"\x05new=1"),
+        read_txt,
+        (MessageError,),
+        lambda value: value.txt(),
+    )
+    knock = pack_knock(bytes(32), bytes(16), 4711, 7)
+    yield Decoder(
+        "knock",
+        (knock,),
+        lambda data: (unpack_knock(data), unpack_knock(data).is_of(bytes(32), bytes(16)))[0],
+        (MessageError,),
     )
 
 
