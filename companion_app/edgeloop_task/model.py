@@ -20,7 +20,7 @@ from edgeloop_task.model_file import read_model_file
 from edgeloop_task.module_session import ModuleSession
 from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, Session
-from edgeloop_task.spans import Span
+from edgeloop_task.spans import LoadSpan, RunSpan
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 from edgeloop_task.timing import Timing
 
@@ -45,7 +45,7 @@ def load_model(
     if backend not in BACKENDS:
         raise InvalidInputError(f"There is no backend {backend!r}.", hint=f"Use one of {', '.join(BACKENDS)}.")
     source = Path(path)
-    with Span("load", source.name or "model"):
+    with LoadSpan(source.name or "model"):
         session = _open_session(source, threads=threads, precision=precision, backend=backend)
     return Model(source, backend, session, threads=threads, precision=precision)
 
@@ -67,6 +67,7 @@ class Model:
 
     def __init__(self, path: Path, backend: str, session: Session, *, threads: int, precision: Precision) -> None:
         self.path = path
+        self._name = path.name or "model"
         self.backend = backend
         self.threads = threads
         self.precision = precision
@@ -96,7 +97,7 @@ class Model:
         for it, and what a breakpoint's action raised.
         """
         watch = run_times.Stopwatch()
-        with Span("run", self.path.name) as span, self._turn():
+        with RunSpan(self._name) as span, self._turn():
             watch.lap()
             session = self._feed(arrays, named)
             tracer = self._tracer if tracing.is_enabled() else None

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, cast
+from typing import Any, ClassVar, ParamSpec, Self, TypeVar, cast
 
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.spans import SpanKind
@@ -33,7 +33,7 @@ def span(name: str, /, **attributes: object) -> Span:
         raise InvalidInputError(
             f"A span cannot be called {name!r}.", hint="Give it a short text, as in span('resize')."
         )
-    return Span("span", name, attributes)
+    return Span(name, attributes)
 
 
 def current_place() -> Node:
@@ -44,15 +44,14 @@ def current_place() -> Node:
 class Span:
     """A block while it runs. `set` adds attributes that are known only later."""
 
-    __slots__ = ("_attributes", "_kind", "_name", "_open", "iteration", "session")
+    __slots__ = ("_attributes", "_name", "_open")
+    kind: ClassVar[SpanKind] = "span"
+    session, iteration = 0, 0
 
-    def __init__(self, kind: SpanKind, name: str, attributes: dict[str, object] | None = None) -> None:
-        self._kind = kind
+    def __init__(self, name: str, attributes: dict[str, object] | None = None) -> None:
         self._name = name
         self._attributes = attributes
         self._open: tuple[Any, Node | None, Node, str, int] | None = None
-        self.session = 0
-        self.iteration = 0
 
     def set(self, **attributes: object) -> None:
         """Add attributes."""
@@ -61,7 +60,7 @@ class Span:
     def __enter__(self) -> Self:
         if Switch.reasons:
             outer = _current.get()
-            place = (outer or root()).child(self._kind, self._name)
+            place = (outer or root()).child(self.kind, self._name)
             _current.set(place)
             self._open = (self._open, outer, place, track(), time.perf_counter_ns())
         return self
@@ -83,7 +82,7 @@ class Span:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """Return `function` with each call as a span. Raises `InvalidInputError` for a generator, whose call does nothing yet."""
-        kind, name, attributes = self._kind, self._name, self._attributes
+        name, attributes = self._name, self._attributes
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise InvalidInputError(
                 f"The generator {function.__name__} cannot be a span: its body runs between its caller's steps.",
@@ -93,14 +92,32 @@ class Span:
 
             @functools.wraps(function)
             async def awaited(*arguments: P.args, **named: P.kwargs) -> Any:
-                with Span(kind, name, attributes):
+                with Span(name, attributes):
                     return await function(*arguments, **named)
 
             return cast("Callable[P, R]", awaited)
 
         @functools.wraps(function)
         def called(*arguments: P.args, **named: P.kwargs) -> R:
-            with Span(kind, name, attributes):
+            with Span(name, attributes):
                 return function(*arguments, **named)
 
         return called
+
+
+class LoadSpan(Span):
+    """The loading of a model."""
+
+    __slots__ = ()
+    kind = "load"
+
+
+class RunSpan(Span):
+    """A run of a model; its session and iteration are known when it ends."""
+
+    __slots__ = ("iteration", "session")
+    kind = "run"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.session = self.iteration = 0
