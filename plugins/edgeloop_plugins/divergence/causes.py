@@ -73,7 +73,7 @@ def from_file(pair: Pair, model: Path, reference: Path, here: Pair | None) -> It
 
 def from_own_error(pair: Pair, own: float | None, given: int) -> Iterator[str]:
     """Yield what an operator does with the reference's inputs; `own` is its error then."""
-    if own is None or pair.error_out is None:
+    if own is None or pair.error_out is None or own > JUMP * pair.error_out:  # worse than before: that tells nothing
         return
     figure = "exactly" if own == 0 else f"to {snr_db(own):.0f} dB"
     inputs = "input" if given == 1 else "inputs"
