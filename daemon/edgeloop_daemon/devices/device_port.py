@@ -181,6 +181,7 @@ class DevicePort:
             raise UnauthorizedError("The bearer is not one of a live link.", hint="Link first; it dies with the link.")
         self._links.attach(device_id, connection)
         connection.authenticate()
+        await self._links.settled(device_id)
         match request.method:
             case "GET":
                 return await self._blobs.download(request, device_id, sha256)

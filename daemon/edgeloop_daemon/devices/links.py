@@ -114,6 +114,12 @@ class Links:
         found = next((device_id for device_id, link in self._links.items() if link.bearer_hash == given), None)
         return found if found is not None and self._registry.find(found) else None
 
+    async def settled(self, device_id: str) -> None:
+        """Return once it is known which runs the device has: it may transfer their files as soon as it has its bearer."""
+        link = self._links.get(device_id)
+        if link is not None:
+            await link.settled.wait()
+
     def attach(self, device_id: str, connection: Connection) -> None:
         """Let a connection that shows the bearer of the device's live link end with that link.
 
@@ -159,6 +165,7 @@ class Links:
                 self._changed()
                 self._user.unlinked(device_id)
                 await self._registry.unlinked(device_id)
+            link.settled.set()
             link.ended.set()
             await link.say_goodbye()
             self._serving.discard(link)
@@ -209,6 +216,7 @@ class Links:
         try:
             await self._user.linked(device_id, hello)
             await self._registry.linked(device_id, proved.address, hello.info)
+            link.settled.set()
             await self._receive(link, device_id, inbox)
         finally:
             for helper in helpers:
@@ -244,6 +252,8 @@ class _Link:
         self.bearer_hash = _hash(self.bearer)
         self.transfers: set[Connection] = set()
         """Connections that showed its bearer."""
+        self.settled = asyncio.Event()
+        """Set when the device's runs are taken back, or the link has ended before."""
         self.ended = asyncio.Event()
         """Set when its last record is stored."""
         self.gone = asyncio.Event()
