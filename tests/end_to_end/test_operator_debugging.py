@@ -127,6 +127,10 @@ async def test_an_operator_is_skipped_from_the_console_and_what_matches_is_told(
         await set_functions(user, {"name": "op:nothing*"}, {"name": "op:root before @1"})
         thread = await user.stopped("breakpoint")
         await user.request("continue", threadId=thread)
+        await user.stopped("function breakpoint")
+        await user.request("restart")
+        thread = await user.stopped("breakpoint")
+        await user.request("continue", threadId=thread)
         thread = await user.stopped("function breakpoint")
         missing = (await user.event("breakpoint"))["breakpoint"]
         assert (missing["verified"], missing["message"].startswith("matches no operator of planted.mnn")) == (

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
 from edgeloop_daemon.debugging.dap import Body, Event, Request, Response
 from edgeloop_daemon.debugging.debugger import OnAnswer
 from edgeloop_daemon.debugging.interceptors import Debuggee, Extension, Interceptor
@@ -47,6 +48,13 @@ class OperatorInterceptor(Interceptor):
         self._data: tuple[OperatorBreakpointOrder, ...] = ()
         self._told: dict[str, bool] = {}  # by a breakpoint's id, whether it is verified
         self._watched = ""  # the run whose matches are followed
+
+    async def begin(self, stored: tuple[Breakpoint, ...]) -> Mapping[str, Verification]:  # noqa: ARG002
+        """Set the editor's again in a run that was started anew; what the workspace keeps travels with every run."""
+        if self._functions or self._data:
+            self._told = {}
+            await self._apply()
+        return {}
 
     def take_request(self, request: Request, answer: OnAnswer) -> bool:
         """Answer what is about operators."""
