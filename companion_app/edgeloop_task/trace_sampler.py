@@ -62,7 +62,8 @@ class Sampler:
         self._works = threading.Event()
         self._thread: threading.Thread | None = None
         self._collection_began = 0
-        self._has_sampled = False
+        self._sampled_at = -math.inf
+        self._reporter: reporting.Reporter | None = None
 
     def begin(self) -> None:
         """Say that a trace begins, and read from now on."""
@@ -73,7 +74,10 @@ class Sampler:
         counters = self._counters
         reporting.current().trace_started(TraceStarted(now, offset, INTERVAL_SECONDS, counters.names, counters.missing))
         gc.callbacks.append(self._collected)
-        self._has_sampled = False
+        reporter, self._reporter = self._reporter, reporting.current()
+        # A script that traces again and again for a moment gets no more samples than one that traces all the time.
+        if reporter is not self._reporter or time.monotonic() > self._sampled_at + INTERVAL_SECONDS:
+            self._sample(counters)
         self._works.set()
         if self._thread is None or not self._thread.is_alive():  # also in a process that was forked
             self._thread = threading.Thread(target=self._work, args=(counters,), name="edgeloop-sampler", daemon=True)
@@ -82,25 +86,25 @@ class Sampler:
     def end(self) -> None:
         """Read no more, and send what was recorded."""
         self._works.clear()
-        if self._counters is not None and not self._has_sampled:  # a trace that was too short for the thread
-            self._sample(self._counters)
         with contextlib.suppress(ValueError):
             gc.callbacks.remove(self._collected)
         RECORDER.send()
 
     def _sample(self, counters: Counters) -> None:
         RECORDER.sample(time.perf_counter_ns(), counters.names, counters.values())
-        self._has_sampled = True
+        self._sampled_at = time.monotonic()
 
     def _work(self, counters: Counters) -> None:
         number = 0
         while self._works.wait():
+            time.sleep(INTERVAL_SECONDS)
+            if not self._works.is_set():
+                continue
             self._sample(counters)
             if number % _SEND_EVERY == 0:
                 with contextlib.suppress(OSError, ValueError):  # whoever listened is gone
                     RECORDER.send()
             number += 1
-            time.sleep(INTERVAL_SECONDS)
 
     def _collected(self, phase: str, facts: dict[str, int]) -> None:
         if phase == "start":
