@@ -74,7 +74,8 @@ class Host:
         self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
         self._link: Link | None = None
         self._closing = asyncio.Event()
-        self._linked_at = -math.inf
+        self.linked_at = -math.inf
+        """When it was linked last, by the monotonic clock; minus infinity before."""
         self._was_knocked = False
         self._failed = FailedAttempts()
         self._knocked = asyncio.Event()
@@ -109,7 +110,7 @@ class Host:
         A link that has just begun was already on its way; an older one is dead, and only this side does not know.
         """
         if self._link is not None:
-            if time.monotonic() - self._linked_at < SETTLED_SECONDS:
+            if time.monotonic() - self.linked_at < SETTLED_SECONDS:
                 return
             self._link.abort()
         self._knocker = address, port
@@ -217,7 +218,7 @@ class Host:
         return None if self._link is None else await self._link.clock.compare()
 
     def _linked(self, link: Link) -> None:
-        self._linked_at = time.monotonic()
+        self.linked_at = time.monotonic()
         self._failed.clear()
         self._listener(Linked(link.host_name, link.address))
 

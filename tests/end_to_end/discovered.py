@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from companion_app.companion_fixtures import INFO, Observer
-from end_to_end.namespaces import Computer
+from namespace_parts import Computer
 
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.link.advertising import Advertising

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 import socket
 import time
 from collections import Counter
@@ -22,16 +23,17 @@ MAX_SENDERS = 64
 
 
 class Knockable(Protocol):
-    """A paired daemon."""
+    """A paired daemon. `linked_at` is the monotonic time of its last link, minus infinity while there was none."""
 
     pairing: Pairing
+    linked_at: float
 
     def knock(self, address: str, port: int) -> None:
         """Dial it there now."""
 
 
 class KnockPort:
-    """Takes knocks from `hosts`, on-link senders only, each once, and each host's at most every 10 s.
+    """Takes knocks from `hosts`, on-link senders only, each once. After one that led to no link the next 10 s bring no other.
 
     `addresses` are those of this device; `clock` returns monotonic seconds.
     """
@@ -82,7 +84,8 @@ class KnockPort:
         if counter <= self._counters.get(device_id, -1):
             return
         self._counters[device_id] = counter
-        if now - self._dialled.get(device_id, -DIAL_SECONDS) >= DIAL_SECONDS:
+        dialled = self._dialled.get(device_id, -math.inf)
+        if now - dialled >= DIAL_SECONDS or host.linked_at > dialled:
             self._dialled[device_id] = now
             host.knock(address, port)
 

@@ -1,7 +1,7 @@
 """A small network inside this machine: computers in network namespaces of their own, plugged into one switch.
 
 Each computer has a thread with an event loop inside its namespace. A thread takes its namespace along to the threads that it
-starts, so whatever a test runs there opens its sockets there, with real multicast that nobody else hears.
+starts, so whatever runs there opens its sockets there, with real multicast that nobody else hears.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 T = TypeVar("T")
 _CLONE_NEWNET = 0x40000000
 _PREFIX, _PREFIX6 = "198.18.7", "fd00:ed9e"  # RFC 2544 and RFC 4193: no network of anybody's
 _SECONDS = 60
+NEEDED = "needs root and the Debian package iproute2 to make network namespaces"
 _NETWORKS = itertools.count()
 
 
 def ip(*arguments: str, program: str = "ip") -> None:
+    """Change a network."""
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, f"{program} {' '.join(arguments)}: {done.stderr}"
 
@@ -45,10 +45,12 @@ class Computer:
 
     @property
     def address(self) -> str:
+        """Its IPv4 address."""
         return f"{_PREFIX}.{self.number}"
 
     @property
     def address6(self) -> str:
+        """Its IPv6 address."""
         return f"{_PREFIX6}::{self.number}"
 
     def do(self, work: Coroutine[Any, Any, T], seconds: float = _SECONDS) -> T:
@@ -76,11 +78,16 @@ class Computer:
         self.loop.close()
 
 
+def can_be_made() -> bool:
+    """Return whether this user can make network namespaces."""
+    return os.geteuid() == 0 and shutil.which("ip") is not None
+
+
 @contextlib.contextmanager
 def network(count: int) -> Iterator[list[Computer]]:
-    """Run `count` computers for the block: IPv4, IPv6, and IPv6 of the link."""
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("needs root and the Debian package iproute2 to make network namespaces")
+    """Run `count` computers for the block: IPv4, IPv6, and IPv6 of the link. Raises `PermissionError` unless `can_be_made`."""
+    if not can_be_made():
+        raise PermissionError(NEEDED)
     name = f"el{os.getpid()}-{next(_NETWORKS)}"
     switch = f"{name}-switch"
     computers = [Computer(f"{name}-{number}", f"p{number}", switch, number + 1) for number in range(count)]
