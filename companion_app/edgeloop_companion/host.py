@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import math
 import time
@@ -122,7 +123,7 @@ class Host:
         """Dial again now, if this device has no longer the address from which it is linked, or is not linked."""
         if self._link is None:
             self._knocked.set()
-        elif self._link.own_address not in addresses:
+        elif self._link.own_address not in addresses and not ipaddress.ip_address(self._link.own_address).is_loopback:
             self._link.abort()
 
     async def close(self) -> None:

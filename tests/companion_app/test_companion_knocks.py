@@ -14,6 +14,7 @@ from companion_app.link_peer import LinkPeer
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.events import LinkLost
 from edgeloop_companion.host import Host
+from edgeloop_companion.link.advertising import Advertising
 from edgeloop_companion.link.pairings import Pairings
 
 
@@ -53,7 +54,9 @@ async def test_a_knock_ends_the_pause_after_a_failure(tmp_path: Path) -> None:
     observer = Observer()
     async with LinkPeer().serving() as peer, companion_at(tmp_path, observer) as companion:
         companion.serve(replace(pairing_with(peer), port=closed_port()))
-        await observer.until(lambda: any(event.retry_seconds > 0 for event in observer.of(LinkLost)))  # type: ignore[attr-defined]
+        await observer.until(
+            lambda: any(isinstance(event, LinkLost) and event.retry_seconds > 0 for event in observer.events)
+        )
         host_of(companion).knock("127.0.0.1", peer.port)
         await peer.linked()
 
@@ -84,13 +87,34 @@ async def test_the_address_that_knocked_is_still_known_to_the_next_companion(tmp
         assert [(one.addresses, one.port) for one in Pairings(pairings)] == [(("127.0.0.1",), peer.port)]
 
 
-@pytest.mark.parametrize("own", ["198.18.0.9", "127.0.0.1"])
-async def test_a_device_that_has_lost_the_address_of_its_link_dials_again(tmp_path: Path, own: str) -> None:
+async def test_a_link_within_the_device_itself_is_no_matter_of_its_addresses(tmp_path: Path) -> None:
     observer = Observer()
     async with LinkPeer().serving() as peer, linked_companion(tmp_path, peer, observer) as companion:
         await observer.until(lambda: host_of(companion).is_linked)
-        host_of(companion).moved(frozenset({own}))
-        if own == "127.0.0.1":
-            assert not observer.of(LinkLost)
-        else:
-            await peer.linked(2)
+        host_of(companion).moved(frozenset({"198.18.0.9"}))
+        await asyncio.sleep(0)
+        assert not observer.of(LinkLost)
+
+
+class Broken:
+    """An advertiser of a platform that cannot do it."""
+
+    def __init__(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.parametrize("error", [ImportError("no zeroconf"), OSError("no socket"), ValueError("a fault")])
+async def test_a_device_that_cannot_announce_itself_links_all_the_same_and_says_so(
+    tmp_path: Path, error: Exception
+) -> None:
+    async with LinkPeer().serving() as peer, companion_at(tmp_path) as companion:
+        advertising = Advertising(lambda: Broken(error), lambda: companion.hosts, is_on=True)  # type: ignore[arg-type,return-value]
+        task = asyncio.create_task(advertising.run())
+        companion.serve(pairing_with(peer))
+        await peer.linked()
+        async with asyncio.timeout(10):
+            while advertising.state != "failed":  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        assert str(error) in advertising.problem
+        task.cancel()
+        await asyncio.wait({task})

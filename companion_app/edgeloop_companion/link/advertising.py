@@ -101,6 +101,10 @@ class Advertising:
             except (OSError, ImportError) as error:
                 self.problem = str(error) or type(error).__name__
                 await self._wait(RETRY_SECONDS)
+            except Exception as error:  # that it is not found must not keep a device from dialling
+                log.exception("this device cannot be announced")
+                self.problem = f"a fault in edgeloop: {type(error).__name__}: {error}"
+                await self._wait(RETRY_SECONDS)
 
     async def _announce(self, advertiser: Advertiser) -> None:
         """Announce until something changes."""
