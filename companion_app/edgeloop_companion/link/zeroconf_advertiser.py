@@ -55,7 +55,16 @@ class ZeroconfAdvertiser:
                 await asyncio.wait({announced}, timeout=GOODBYE_SECONDS)
                 await _say_goodbye(zeroconf, info)
         finally:
-            await zeroconf.async_close()
+            await _close(zeroconf)
+
+
+async def _close(zeroconf: AsyncZeroconf) -> None:
+    """Close the sockets, also when the task is cancelled in the midst of it."""
+    closing = asyncio.ensure_future(zeroconf.async_close())
+    try:
+        await asyncio.shield(closing)
+    finally:
+        await asyncio.wait({closing})
 
 
 async def _say_goodbye(zeroconf: AsyncZeroconf, info: AsyncServiceInfo) -> None:

@@ -38,7 +38,16 @@ class ZeroconfBrowser:
                 await browser.async_cancel()
         finally:
             resolving.cancel()
-            await zeroconf.async_close()
+            await _close(zeroconf)
+
+
+async def _close(zeroconf: AsyncZeroconf) -> None:
+    """Close the sockets, also when the task is cancelled in the midst of it."""
+    closing = asyncio.ensure_future(zeroconf.async_close())
+    try:
+        await asyncio.shield(closing)
+    finally:
+        await asyncio.wait({closing})
 
 
 class _Resolving:
