@@ -2,7 +2,8 @@
 
 Both are the same script under the same debugpy, stopped at the same line. Ours goes from an editor's WebSocket through the
 daemon, the link and the companion to the worker and back; the peer is one TCP connection on loopback with TCP_NODELAY on both
-sides (without it debugpy answers in 44 ms). The two are asked in turns.
+sides (without it debugpy answers in 44 ms). Beside them stands the least that could be between the two: processes that pass
+bytes on (`forwarding_parts.py`), one in the daemon's place and one in the device's, with TLS between them. All are asked in turns.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -129,11 +131,27 @@ class Client:
         return self._waiting.pop(0)
 
 
-@contextlib.contextmanager
-def debugpy_alone(folder: Path) -> Iterator[int]:
+def debugpy_alone(folder: Path) -> contextlib.AbstractContextManager[int]:
     """Run the script under debugpy for the block and yield its port."""
-    parts = Path(__file__).with_name("debugging_parts.py")
-    command = [sys.executable, "-Xfrozen_modules=off", str(parts), str(folder / SCRIPT_NAME)]
+    return part("debugging_parts.py", str(folder / SCRIPT_NAME))
+
+
+@contextlib.contextmanager
+def debugpy_behind(daemon: Daemon) -> Iterator[int]:
+    """Run it behind two processes that pass bytes on, and yield the port of the first."""
+    folder = str(daemon.client.folders.root)
+    with (
+        debugpy_alone(daemon.root) as port,
+        part("forwarding_parts.py", "far", folder, str(port)) as far,
+        part("forwarding_parts.py", "near", folder, str(far)) as near,
+    ):
+        yield near
+
+
+@contextlib.contextmanager
+def part(name: str, *arguments: str) -> Iterator[int]:
+    """Run a script beside this one for the block and yield the port that it prints."""
+    command = [sys.executable, "-Xfrozen_modules=off", str(Path(__file__).with_name(name)), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         try:
@@ -164,16 +182,25 @@ def measure() -> list[Figure]:
     with running_daemon() as daemon:
         (daemon.root / SCRIPT_NAME).write_text(SCRIPT)
         path = str(daemon.root / SCRIPT_NAME)
-        with virtual_device(daemon) as device, debugpy_alone(daemon.root) as port:
+        with (
+            virtual_device(daemon) as device,
+            debugpy_alone(daemon.root) as port,
+            debugpy_behind(daemon) as forwarded_port,
+        ):
             ours = Client(WebSocket(daemon.client, f"/debug/dap?folder={daemon.root}"))
             ours.begin(path, "launch", task=SCRIPT_NAME, device=device)
             peer = Client(Direct(port))
             peer.begin(path, "attach", stopAllThreadsOnSuspend=True)
             both = {"ours": ours, "peer": peer}
-            for client in both.values():
+            forwarded = Client(Direct(forwarded_port))
+            forwarded.begin(path, "attach", stopAllThreadsOnSuspend=True)
+            asked = both | {"forwarded": forwarded}
+            for client in asked.values():
                 client.look()
-            taken = interleaved(ROUNDS, {name: client.evaluate_us for name, client in both.items()}, warm_up=2)
+            taken = interleaved(ROUNDS, {name: client.evaluate_us for name, client in asked.items()}, warm_up=2)
             request = ratio("DAP request / debugpy directly, p50", BAR, taken["ours"], taken["peer"], unit="us")
+            passed_on = percentile(taken["forwarded"], 50)
+            request = replace(request, measured={**request.measured, "passed_on_us": passed_on})
             hits = interleaved(HITS, {name: client.stop_ms for name, client in both.items()}, warm_up=3)
             stop = Figure(
                 "`continue` until the next hit is told, p50",

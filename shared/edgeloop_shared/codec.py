@@ -51,7 +51,7 @@ def parse_json(data: bytes | str, *, max_bytes: int) -> Any:
     try:
         # Decoded here, because `json.loads` would take UTF-16, UTF-32 and encoded surrogates as well.
         text = data.decode() if isinstance(data, bytes) else data
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise MessageError(f"A message is not valid JSON: {error}.") from None
 
@@ -125,6 +125,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) != len(pairs):
         raise ValueError("an object names a key twice")
     return record
+
+
+# Made once: `json.loads` makes one for each text when it is given hooks, which takes as long as reading a small one.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
 
 
 def as_integer(number: float) -> int | float:

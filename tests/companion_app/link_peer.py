@@ -205,6 +205,7 @@ class LinkPeer:
         self.uploaded_bytes = 0
         self.channels: dict[str, ChannelEnd] = {}
         self.came: dict[str, bytearray] = {}
+        self.payloads: list[bytes] = []
         self.duplicates = 0
         self.faults: list[str] = []
         self.heartbeats: list[WSMsgType] = []  # pings and pongs that came
@@ -371,6 +372,7 @@ class LinkPeer:
 
     def _take_channel_frame(self, data: bytes) -> None:
         frame = unpack_channel_frame(data)
+        self.payloads.append(frame.payload)
         self.came[frame.channel] += self.channels[frame.channel].take(frame)
 
     async def _resume_channels(self, there: Mapping[str, int]) -> None:

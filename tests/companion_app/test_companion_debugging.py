@@ -83,6 +83,16 @@ async def test_a_script_that_waits_stops_at_its_breakpoint_and_goes_on(peer: Lin
     ]
 
 
+async def test_a_message_of_the_debugger_travels_as_one(peer: LinkPeer, tmp_path: Path) -> None:
+    run = await start(peer, LOOP, "wait")
+    client, _ = await debug(peer, run)
+    await client.attach({path_of(peer, run, tmp_path): [LINE]})
+    await client.stopped()
+    begins = [payload.partition(b"\r\n\r\n") for payload in peer.payloads if payload.startswith(b"Content-Length: ")]
+    assert begins
+    assert all(body for _, _, body in begins)
+
+
 async def test_a_debugger_attaches_late_and_once_more_to_a_script_that_runs(peer: LinkPeer, tmp_path: Path) -> None:
     run = await start(peer, LOOP)
     await peer.until(lambda: run.text("stdout") == ["begun"])

@@ -28,14 +28,14 @@ class WorkerSockets(Protocol):
 class Channels:
     """The open channels. While the link is lost they stay as they are, for `lost_seconds` at most.
 
-    `on_ready` is called whenever there is something to send.
+    `on_ready` is called whenever there is something to send, and in its place what `linked` is given while there is a link.
     """
 
     def __init__(
         self, workers: WorkerSockets, on_ready: Callable[[], None], *, lost_seconds: float = LOST_SECONDS
     ) -> None:
         self._workers = workers
-        self._on_ready = on_ready
+        self._on_ready = self._wake = on_ready
         self._lost_seconds = lost_seconds
         self._channels: dict[str, _Channel] = {}
         self._giving_up: asyncio.TimerHandle | None = None
@@ -49,7 +49,7 @@ class Channels:
         """Open a channel. Raises `MessageError` for one that is there, and for too many."""
         if command.channel in self._channels or len(self._channels) >= MAX_CHANNELS:
             raise MessageError(f"The daemon opens channel {command.channel}, which cannot be.")
-        channel = _Channel(command.channel, self._on_ready)
+        channel = _Channel(command.channel, self._ready)
         channel.end.resume(0)
         channel.connect(lambda: self._workers.connect(command.run_id, command.purpose))
         self._channels[command.channel] = channel
@@ -61,7 +61,7 @@ class Channels:
                 self._forget(channel)
             else:
                 channel.end.resume(there.positions[name])
-        self._on_ready()
+        self._ready()
 
     def take(self, frame: ChannelFrame) -> None:
         """Hand on what has come. Raises `MessageError` for what cannot be."""
@@ -72,7 +72,7 @@ class Channels:
         if channel.end.is_over:
             self._forget(channel)
         elif channel.end.wants_to_send:
-            self._on_ready()
+            self._ready()
 
     def next_frame(self) -> ChannelFrame | None:
         """Return what is to be sent now, each channel in its turn; None when there is nothing."""
@@ -84,14 +84,16 @@ class Channels:
                 return frame
         return None
 
-    def linked(self) -> None:
-        """There is a link."""
+    def linked(self, wake: Callable[[], None]) -> None:
+        """There is a link, which `wake` tells of something to send."""
+        self._wake = wake
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
 
     def unlinked(self) -> None:
         """The link is lost."""
+        self._wake = self._on_ready
         for channel in self._channels.values():
             channel.end.unlinked()
         if self._giving_up is None and self._channels:
@@ -104,6 +106,9 @@ class Channels:
         tasks = [channel.drop() for channel in self._channels.values()]
         self._channels.clear()
         await asyncio.gather(*filter(None, tasks), return_exceptions=True)
+
+    def _ready(self) -> None:
+        self._wake()
 
     def _give_up(self) -> None:
         self._giving_up = None

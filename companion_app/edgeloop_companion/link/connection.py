@@ -26,6 +26,7 @@ from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.clocks import ClockReading
+from edgeloop_shared.eager import begin
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
 from edgeloop_shared.heartbeat import Heartbeat
 from edgeloop_shared.messages import (
@@ -148,6 +149,8 @@ class Link:
         self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
         self._control: deque[Message] = deque()
         self._outbox: Outbox | None = None
+        self._is_idle = False  # `_send` waits, and nothing else is to be sent
+        self._unsent: Awaitable[None] | None = None
         self.clock = LinkClock(self._tell)
         self.host_name = welcome.host_name
         self.bearer = welcome.bearer
@@ -167,7 +170,7 @@ class Link:
         if not isinstance(positions, Acknowledge):
             raise MessageError("The daemon did not answer the introduction with its positions.")
         outbox.resume(positions.positions)
-        channels.linked()
+        channels.linked(lambda: self._send_frames(outbox, channels))
         on_ready()
         sender = asyncio.create_task(self._send(outbox, channels))
         receiver = asyncio.create_task(self._obey(outbox, channels, answer))
@@ -203,18 +206,35 @@ class Link:
         if self._outbox is not None:
             self._outbox.ready.set()
 
+    def _send_frames(self, outbox: Outbox, channels: Channels) -> None:
+        """Send what channels have: at once when nothing waits before it, since a debugger's user waits for each answer."""
+        if self._is_idle and not outbox.ready.is_set():
+            with contextlib.suppress(ConnectionError):  # the receiving side notices
+                while frame := channels.next_frame():
+                    self._unsent = begin(self._socket.send_bytes(pack_channel_frame(frame)))
+                    if self._unsent is not None:
+                        break
+                else:
+                    return
+        outbox.ready.set()
+
     async def _send(self, outbox: Outbox, channels: Channels) -> None:
         """Send what waits, control messages first, then channels. A connection that broke is noticed by the receiving side."""
         while True:
             outbox.ready.clear()  # before the looking, so that nothing which comes meanwhile is missed
-            if self._control:
+            if self._unsent is not None:
+                unsent, self._unsent = self._unsent, None
+                await unsent
+            elif self._control:
                 await self._socket.send_str(encode_message(self._control.popleft()))
             elif frame := channels.next_frame():
                 await self._socket.send_bytes(pack_channel_frame(frame))
             elif record := await outbox.next():
                 await self._socket.send_bytes(pack_record(record))
             else:
+                self._is_idle = True
                 await outbox.ready.wait()
+                self._is_idle = False
 
     async def _cut_off_when_lost(self) -> None:
         """Cut the connection off when the daemon neither says anything nor answers a ping: the receiving side notices."""

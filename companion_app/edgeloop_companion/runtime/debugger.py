@@ -20,16 +20,20 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeloop_companion.runtime import debug_views
 from edgeloop_companion.runtime.control_socket import accept, untraced_thread
 from edgeloop_companion.runtime.memory import DEBUGGER_BYTES, MemoryLimit
 from edgeloop_shared.errors import ConflictError, TaskFailedError
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 CAN_ATTACH_LATE = sys.version_info >= (3, 12) or sys.platform == "darwin" or platform.machine() == "x86_64"
 """Whether a thread can be traced from another one. Before Python 3.12 debugpy needs a library for it, which it has for these."""
 FREE_SECONDS = 2.0
+_END_OF_HEADER = b"\r\n\r\n"  # JSON does not end so
 _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
 
 
@@ -188,6 +192,15 @@ class _Client(socket.socket):
     def __init__(self, connection: socket.socket, on_end: Callable[[], None]) -> None:
         super().__init__(fileno=connection.detach())
         self._on_end: Callable[[], None] | None = on_end
+        self._header = b""
+
+    def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
+        # pydevd writes a message's header by itself, which would go over every hop to the editor by itself as well.
+        piece, self._header = self._header + bytes(data), b""
+        if piece.endswith(_END_OF_HEADER):
+            self._header = piece
+        else:
+            super().sendall(piece, flags)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         try:

@@ -115,15 +115,16 @@ def read_message(body: bytes) -> Message:
     raise MessageError(f"A debugger message has the type {printable(str(value.get('type')))!r}, which there is not.")
 
 
-def encode(message: Message) -> bytes:
-    """Return a message as it travels, header included."""
+def encode(message: Message, seq: int | None = None) -> bytes:
+    """Return a message as it travels, header included; with `seq` in place of its own."""
+    seq = message.seq if seq is None else seq
     if isinstance(message, Request):
-        value = {"seq": message.seq, "type": "request", "command": message.command, "arguments": message.arguments}
+        value = {"seq": seq, "type": "request", "command": message.command, "arguments": message.arguments}
     elif isinstance(message, Event):
-        value = {"seq": message.seq, "type": "event", "event": message.event, "body": message.body}
+        value = {"seq": seq, "type": "event", "event": message.event, "body": message.body}
     else:
         value = {
-            "seq": message.seq,
+            "seq": seq,
             "type": "response",
             "request_seq": message.request_seq,
             "success": message.success,

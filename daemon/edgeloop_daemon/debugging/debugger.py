@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeloop_daemon.debugging.dap import Body, Event, MessageReader, Request, Response, encode
 from edgeloop_daemon.devices.channels import Channel
+from edgeloop_shared.eager import EagerSender
 from edgeloop_shared.errors import DebuggerError, EdgeloopError
 
 OnAnswer = Callable[[Response], None]
@@ -25,7 +26,7 @@ class Debugger:
         self._on_event = on_event
         self._sequence = 0
         self._asked: dict[int, tuple[str, OnAnswer]] = {}
-        self._waiting: asyncio.Queue[bytes] = asyncio.Queue()
+        self._outgoing = EagerSender(channel.send)
         self._ending = ""
 
     def ask(self, command: str, arguments: Body, on_answer: OnAnswer) -> None:
@@ -35,7 +36,7 @@ class Debugger:
             on_answer(Response(0, self._sequence, command, success=False, message=self._ending, body={}))
             return
         self._asked[self._sequence] = command, on_answer
-        self._waiting.put_nowait(encode(Request(self._sequence, command, arguments)))
+        self._outgoing.put(encode(Request(self._sequence, command, arguments)))
 
     async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Body:
         """Return the body of the answer. Raises `DebuggerError` with what the debugger says when it fails."""
@@ -53,7 +54,7 @@ class Debugger:
 
     async def serve(self) -> None:
         """Carry messages until the channel ends. Raises the `EdgeloopError` by which it did not end well."""
-        sending = asyncio.create_task(self._send_waiting())
+        sending = asyncio.create_task(self._outgoing.send_waiting())
         ending = "The debugger on the device has gone."
         try:
             reader = MessageReader()
@@ -85,7 +86,3 @@ class Debugger:
         asked, self._asked = self._asked, {}
         for sequence, (command, on_answer) in asked.items():
             on_answer(Response(0, sequence, command, success=False, message=reason, body={}))
-
-    async def _send_waiting(self) -> None:
-        while True:
-            await self._channel.send(await self._waiting.get())

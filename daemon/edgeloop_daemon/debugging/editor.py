@@ -232,8 +232,11 @@ class Editor:
 
     def _write(self, message: Message) -> None:
         self._sequence += 1
-        self._send(encode(dataclasses.replace(message, seq=self._sequence)))
+        self._send(encode(message, self._sequence))
 
 
 def _to(request: Request, response: Response) -> Response:
-    return dataclasses.replace(response, request_seq=request.seq, command=request.command)
+    return Response(
+        *(response.seq, request.seq, request.command),
+        *(response.success, response.message, response.body),
+    )

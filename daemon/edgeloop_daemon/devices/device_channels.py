@@ -53,7 +53,8 @@ class DeviceChannel:
         self._has_ended = False
         self._end: EdgeloopError | None = None
         self._is_closed = False
-        self._change = asyncio.Event()
+        self._change = asyncio.Event()  # of the state or the room; replaced by each
+        self._something_came = asyncio.Event()  # or it has ended
 
     @property
     def state(self) -> ChannelState:
@@ -85,7 +86,8 @@ class DeviceChannel:
 
     async def receive(self) -> bytes:
         """Return the next bytes, as many as there are; b"" at the end."""
-        await self._until(lambda: self._has_ended or bool(self._came))
+        while not self._has_ended and not self._came:
+            await self._more()
         data = bytes(self._came)
         self._came.clear()
         self.line.taken(len(data))
@@ -97,19 +99,23 @@ class DeviceChannel:
 
     def take(self, frame: ChannelFrame) -> None:
         """Keep what a frame brings. Raises `MessageError`."""
+        had_room = self.line.room > 0
         data = self.line.take(frame)
         if self._is_closed:
             self.line.taken(len(data))
-        else:
+        elif data:
             self._came += data
+            self._something_came.set()
         if self.line.ending_there is not None:
             self.finish(read_ending(self.line.ending_there))
-        self.notify()
+        elif not had_room:
+            self.notify()
 
     def finish(self, reason: EdgeloopError | None) -> None:
         """There will be nothing more; the first reason counts."""
         if not self._has_ended:
             self._has_ended, self._end = True, reason
+            self._something_came.set()
             self.notify()
 
     def close(self) -> None:
@@ -122,13 +128,14 @@ class DeviceChannel:
         self._wake()
 
     def notify(self) -> None:
-        """Wake everybody who waits for a change."""
+        """Wake everybody who waits for another state, or for room."""
         change, self._change = self._change, asyncio.Event()
         change.set()
 
     async def answer(self) -> None:
         """Wait for the first line, the worker's answer. Raises the error that it is, or that ended the channel."""
-        await self._until(lambda: self._has_ended or b"\n" in self._came or len(self._came) > MAX_ANSWER_BYTES)
+        while not self._has_ended and b"\n" not in self._came and len(self._came) <= MAX_ANSWER_BYTES:
+            await self._more()
         line, newline, rest = bytes(self._came).partition(b"\n")
         if not newline and self._has_ended:
             raise self._end or NotFoundError(f"Run {self.command.run_id} has ended.")
@@ -139,6 +146,11 @@ class DeviceChannel:
             raise error_from_dict(answer)
         self._came[:] = rest
         self.line.taken(len(line) + 1)
+
+    async def _more(self) -> None:
+        """Wait until more has come than has now; for the one task that receives."""
+        self._something_came.clear()
+        await self._something_came.wait()
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():

@@ -9,7 +9,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_shared.channels import CHANNEL_FRAME, ChannelFrame, pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.clocks import ClockProbe, ClockReading
+from edgeloop_shared.eager import begin
 from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
     Acknowledge,
@@ -262,6 +263,8 @@ class _Link:
         self._messages: deque[Message] = deque()
         self._positions: dict[str, int] = {}
         self._waiting = asyncio.Event()
+        self._is_idle = False  # `send_waiting` waits, and nothing else is to be sent
+        self._unsent: Awaitable[None] | None = None
         self._goodbye: tuple[int, str] | None = None
         self._receiver: asyncio.Task[Any] | None = None
 
@@ -279,16 +282,29 @@ class _Link:
         self._waiting.set()
 
     def wake(self) -> None:
-        """Say that channels have something to send."""
+        """Send what channels have: at once when nothing waits before it, since a debugger's user waits for each answer."""
+        if self._is_idle and not self._waiting.is_set():
+            with contextlib.suppress(ConnectionError):  # the receiving side notices
+                while frame := self._next_frame():
+                    self._unsent = begin(self.socket.send_bytes(pack_channel_frame(frame)))
+                    if self._unsent is not None:
+                        break
+                else:
+                    return
         self._waiting.set()
 
     async def send_waiting(self) -> None:
         """Send what is put into the queue, then what channels have, until the link ends."""
         while True:
+            self._is_idle = True
             await self._waiting.wait()
+            self._is_idle = False
             self._waiting.clear()
             while True:
-                if self._messages:
+                if self._unsent is not None:
+                    unsent, self._unsent = self._unsent, None
+                    await unsent
+                elif self._messages:
                     await self.socket.send_str(encode_message(self._messages.popleft()))
                 elif frame := self._next_frame():
                     await self.socket.send_bytes(pack_channel_frame(frame))

@@ -13,6 +13,7 @@ from edgeloop_daemon.debugging.sessions import DebugSessions
 from edgeloop_daemon.http.guards import PROTOCOL, TOKEN_NAME
 from edgeloop_daemon.http.server_sent_events import STALL_SECONDS
 from edgeloop_daemon.http.streams import CLOSE_SLOW, Stream, Streams
+from edgeloop_shared.eager import EagerSender
 from edgeloop_shared.errors import InvalidInputError, MessageError
 
 MAX_FRAME_BYTES = 1024 * 1024
@@ -80,7 +81,7 @@ class _Outbox:
     def __init__(self, socket: web.WebSocketResponse, stream: Stream) -> None:
         self._socket = socket
         self._stream = stream
-        self._pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        self._pieces = EagerSender(self._send)
         self._unread = 0
 
     def put(self, data: bytes) -> None:
@@ -88,24 +89,24 @@ class _Outbox:
         if self._unread > MAX_UNREAD_BYTES:
             self._stream.end(CLOSE_SLOW, "the editor reads too slowly")
             return
-        self._pieces.put_nowait(data)
+        self._pieces.put(data)
 
     async def send_all(self) -> None:
         while True:
-            data = await self._pieces.get()
             try:
-                async with asyncio.timeout(STALL_SECONDS):
-                    await self._socket.send_bytes(data)
+                await self._pieces.send_waiting(seconds=STALL_SECONDS)
             except TimeoutError:
                 self._stream.end(CLOSE_SLOW, "the editor reads too slowly")
-            except ConnectionError:
-                pass  # the editor has gone, which the listening side sees as well
-            finally:
-                self._unread -= len(data)
-                self._pieces.task_done()
 
     async def flush(self) -> None:
         """Wait until all is sent, for a bounded time."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._pieces.join()
+                await self._pieces.flushed()
+
+    async def _send(self, data: bytes) -> None:
+        try:
+            with contextlib.suppress(ConnectionError):  # the editor has gone, which the listening side sees as well
+                await self._socket.send_bytes(data)
+        finally:
+            self._unread -= len(data)
