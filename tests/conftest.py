@@ -9,12 +9,17 @@ import os
 
 import pytest
 from hypothesis import settings
+from pydantic import TypeAdapter
 
 # Here, because it holds for what is decorated later: no test module is read before.
 settings.register_profile("edgeloop", derandomize=True, deadline=None, max_examples=300, database=None)
 settings.load_profile("edgeloop")
 
 os.environ["EDGELOOP_MDNS"] = "off"  # no daemon of a test says anything to the network that the machine is in
+
+# The first one looks through all installed distributions for plugins, once per process: a few milliseconds that the daemon
+# spends at its first request, and that the guard against blocking calls would lay at the door of whichever test comes first.
+TypeAdapter(bool)
 
 EXPECTED_SKIPS = ("needs macOS",)
 

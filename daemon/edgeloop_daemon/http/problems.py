@@ -70,9 +70,9 @@ async def _answer(
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except ConnectionResetError:
-        raise
     except Exception as error:
+        if isinstance(error, ConnectionResetError) and (request.transport is None or request.transport.is_closing()):
+            return web.Response(status=499)  # the client has gone, as it may at any time: nobody hears this answer
         if isinstance(error, OSError) and (failure := disk_failure(error)) is not None:
             return problem_of(failure)
         _log.exception("%s %s failed", request.method, request.path)

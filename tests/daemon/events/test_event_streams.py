@@ -210,6 +210,16 @@ async def test_streams_end_with_the_daemon(api: Api) -> None:
     assert (await api.get("/events/stream"))[0] == 503
 
 
+async def test_a_client_that_goes_away_is_no_error(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    async with streamed(api, "/events/stream"):
+        assert len(api.streams) == 1
+    async with asyncio.timeout(SECONDS):
+        while len(api.streams):  # it is noticed when there is something to send
+            await record(api.daemon.database, JOB)
+            await api.get("/events", since=0)
+    assert [entry.getMessage() for entry in caplog.records if entry.levelname == "ERROR"] == []
+
+
 async def test_a_token_may_have_so_many_streams_open_and_no_more(api: Api) -> None:
     sockets = [await api.socket() for _ in range(MAX_STREAMS_PER_TOKEN)]
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
