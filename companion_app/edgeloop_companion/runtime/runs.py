@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -99,7 +100,8 @@ class Runs:
         """Cancel all runs and wait for their ends, for at most `patience` seconds; what remains, a later companion does."""
         tasks = [task for _, task in self._running.values()]
         for run_id in tuple(self._running):
-            await self._cancel(run_id)
+            with contextlib.suppress(NotFoundError):  # it has ended just now
+                await self._cancel(run_id)
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=patience)
             for task in stuck:
