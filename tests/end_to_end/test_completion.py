@@ -53,7 +53,7 @@ def idle(tmp_path: Path, user: CommandLine) -> CommandLine:
 def test_commands_of_ours_and_of_plugins_are_offered(idle: CommandLine) -> None:
     assert offered(idle, "qu") == ["quantize"]
     assert offered(idle, "dev") == ["devices", "device"]
-    assert offered(idle, "device", "") == ["forget", "stop", "virtual"]
+    assert offered(idle, "device", "") == ["forget", "search", "stop", "virtual"]
     assert offered(idle, "quantize", "--bi") == ["--bits"]
 
 

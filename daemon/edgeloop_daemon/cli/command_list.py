@@ -60,9 +60,9 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("cancel", "job_commands", "Cancel a job or a run on a device."),
     ),
     "Devices": (
-        Listed("devices", "device_commands", "List the paired devices."),
+        Listed("devices", "device_commands", "List the paired devices, and tell of unknown phones nearby."),
         Listed("pair", "device_commands", "Pair a phone, by QR code or by a typed code."),
-        Listed("device", "device_commands", "Virtual devices, and forgetting a device."),
+        Listed("device", "device_commands", "Virtual devices, looking for phones, and forgetting a device."),
     ),
     "The daemon": (
         Listed("up", "daemon_commands", "Start the daemon in the background."),
