@@ -122,11 +122,12 @@ class DapClient:
             except TimeoutError:
                 raise AssertionError(f"no event {name} {expected}; so far: {self.order}") from None
 
-    async def output(self, text: str) -> None:
-        """Wait for output that holds `text`."""
+    async def output(self, text: str) -> str:
+        """Wait for output that holds `text`; return all of it up to there."""
         gathered = ""
         while text not in gathered:
             gathered += (await self.event("output"))["output"]
+        return gathered
 
     def has_event(self, name: str) -> bool:
         """Return whether an event of that name came and was not returned yet."""

@@ -27,6 +27,7 @@ from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reported_files import SnapshotReporter
 from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_shared import debugger_notes
 from edgeloop_shared.errors import EdgeloopError, TaskFailedError
 from edgeloop_task import reporting, tracing
 
@@ -109,14 +110,13 @@ def _make_ready(debugger: Debugger, order: Order, note: Callable[[str], None]) -
         return
     debugger.start()
     if order.debug == "wait":
-        seconds = f"{order.wait_seconds:g} s"
-        note(f"The script waits for a debugger, for at most {seconds}. Attach one, or cancel the run.")
+        note(debugger_notes.waits(order.wait_seconds))
         if not debugger.wait(order.wait_seconds):
             raise TaskFailedError(
-                f"No debugger attached within {seconds}.",
+                f"No debugger attached within {order.wait_seconds:g} s.",
                 hint="Attach sooner, or start the run without waiting for one.",
             )
-        note("A debugger has attached; the script begins.")
+        note(debugger_notes.ATTACHED)
 
 
 class _Operators:

@@ -12,6 +12,7 @@ from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.debug_prompt import prompt_at
 from edgeloop_daemon.cli.following import raise_error_of
 from edgeloop_daemon.cli.output import clean
+from edgeloop_shared.debugger_notes import is_debugger_note
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
 
 _POLL_SECONDS = 0.25
@@ -102,7 +103,8 @@ class _View:
         self._log_offset = page["next_offset"]
         if not self._quiet:
             for item in page["items"]:
-                click.echo(clean(item["text"]), file=sys.stdout if item["source"] == "stdout" else sys.stderr)
+                if not is_debugger_note(item["source"], item["text"]):
+                    click.echo(clean(item["text"]), file=sys.stdout if item["source"] == "stdout" else sys.stderr)
 
     def _offer(self, pause: Record) -> None:
         """Let the user say how to go on, if there is one and no editor does."""

@@ -69,7 +69,7 @@ class MessageReader:
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that are whole with `data`. Raises `MessageError` for what is none or beyond the limits."""
         self._buffer += data
-        while True:
+        while self._buffer:
             if self._length is None and not self._read_header():
                 return
             assert self._length is not None

@@ -33,6 +33,7 @@ from edgeloop_daemon.events.kinds import (
     DebugWaiting,
     Occurrence,
 )
+from edgeloop_shared.debugger_notes import is_debugger_note
 from edgeloop_shared.errors import ConflictError, DebuggerError, EdgeloopError, error_from_dict
 
 _END_SECONDS = 15.0
@@ -272,6 +273,8 @@ class DebugSession:
             page = await self._services.runs.log(run_id, offset, _LOG_BYTES, _LOG_SECONDS)
             offset, has_ended = page.next_offset, page.ended
             for line in page.items:
+                if is_debugger_note(line.source, line.text):
+                    continue  # it is this session that has attached
                 category = line.source if line.source in ("stdout", "stderr") else "console"
                 self.tell("output", {"category": category, "output": line.text + "\n"})
 
