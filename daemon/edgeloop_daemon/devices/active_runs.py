@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
+from edgeloop_daemon.devices.active_run import ActiveRun, cancelled, restored
 from edgeloop_daemon.devices.bundles import missing_file_hint
 from edgeloop_daemon.devices.commands import Commands, device_error
 from edgeloop_daemon.devices.lost_runs import LostRun, LostRuns
@@ -16,6 +16,7 @@ from edgeloop_daemon.devices.operator_hits import tell_hits
 from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
 from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_final_loss, describe_loss, store_records
+from edgeloop_daemon.devices.run_files import RunFiles
 from edgeloop_daemon.devices.run_restore import restore_reported
 from edgeloop_daemon.devices.run_table import RunTable, Unfinished
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS
@@ -27,42 +28,18 @@ from edgeloop_daemon.traces.intake import seal
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
-    CancelledByUserError,
     DeviceVanishedError,
     EdgeloopError,
     NotFoundError,
     StorageError,
     TaskFailedError,
 )
-from edgeloop_shared.messages import CancelTask, Hello, RunTask
+from edgeloop_shared.messages import CancelTask, Hello
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record
 
 VANISH_SECONDS = 30.0
 CANCEL_SECONDS = 10.0
-
-
-@dataclass
-class ActiveRun:
-    """A run that has not ended. `blobs` is what its device may read: the bundle's manifest and files."""
-
-    command: RunTask
-    device: str
-    blobs: frozenset[str]
-    root: Path | None = None
-    was_accepted: bool = False
-    reported: Reported = field(default_factory=Reported)
-    started_at: float = field(default_factory=time.time)
-    received: set[str] = field(default_factory=set)
-    """Announced files whose bytes have come."""
-    has_ended: bool = False
-    tells_hits: bool = False
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return self.command.run_id
 
 
 class ActiveRuns:
@@ -95,6 +72,7 @@ class ActiveRuns:
         self._vanish_seconds = vanish_seconds
         self._quotas = quotas
         self._runs: dict[str, ActiveRun] = {}
+        self.files = RunFiles(self._table, blobs, self.on_device)
         self._losses: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -244,32 +222,6 @@ class ActiveRuns:
             await self._settle(await self._lost.of_device(device_id), "it was unpaired")
         self._commands.drop_all(device_id)
 
-    # Blobs
-
-    def may_read(self, device_id: str, sha256: str) -> bool:
-        """Return whether a blob is part of a run of this device."""
-        return any(sha256 in active.blobs for active in self.on_device(device_id))
-
-    def announced_size(self, device_id: str, sha256: str) -> int | None:
-        """Return the size in bytes of a file that the device has announced in a run, or None."""
-        for active in self.on_device(device_id):
-            for announced, size in active.reported.files.values():
-                if announced == sha256:
-                    return size
-        return None
-
-    def has_received(self, device_id: str, sha256: str) -> bool:
-        """Return whether the bytes of an announced file came from this device, or went to it before."""
-        return any(sha256 in active.received or sha256 in active.blobs for active in self.on_device(device_id))
-
-    async def file_received(self, device_id: str, sha256: str) -> None:
-        """The bytes of an announced file are in the blob store."""
-        runs = self.on_device(device_id)
-        await self._table.file_received(tuple(active.id for active in runs), sha256)
-        for active in runs:
-            active.received.add(sha256)
-            _notify(active)
-
     # What follows from it
 
     def _send(self, active: ActiveRun) -> None:
@@ -290,18 +242,14 @@ class ActiveRuns:
             active.started_at = time.time()
         active.reported = reported
         active.was_accepted = True
-        for _, (sha256, _) in new_files:
-            # It came from here, or another run of the device has brought it: the device is not asked for it again.
-            if self.has_received(active.device, sha256):
-                await self._table.file_received((active.id,), sha256)
-                active.received.add(sha256)
+        await self.files.announced(active, {sha256 for _, (sha256, _) in new_files})
         if reported.failure is not None:
             self._tell_to_end(active.device, active.id)
             await self._end(active, RunState.FAILED, reported.failure)
         elif reported.is_complete:
             await self._finish(active)
         else:
-            _notify(active)
+            active.notify()
             self._tell_hits(active)
 
     def _tell_hits(self, active: ActiveRun) -> None:
@@ -387,21 +335,12 @@ class ActiveRuns:
         active.has_ended = True
         self._commands.drop(active.device, active.command.command_id)
         if not may_return:
-            await asyncio.to_thread(self._drop_partial_files, active.device, self._orphaned_uploads(active))
+            await self.files.drop_partial(active)
         if active.reported.unsealed:  # a run that is cut short leaves a rest
             await self._database.write(lambda db: seal(db, active.id))
         await self._table.end(active.id, state, error, may_return=may_return)
         del self._runs[active.id]
-        _notify(active)
-
-    def _orphaned_uploads(self, active: ActiveRun) -> set[str]:
-        """Return the files of an ended run whose bytes are not whole and that no other run of the device announces."""
-        announced = {sha256 for sha256, _ in active.reported.files.values()}
-        return {sha256 for sha256 in announced - active.received if self.announced_size(active.device, sha256) is None}
-
-    def _drop_partial_files(self, device_id: str, files: set[str]) -> None:
-        for sha256 in files:
-            self._blobs.partial(sha256, device_id).unlink(missing_ok=True)
+        active.notify()
 
     async def _restore(self, unfinished: Unfinished, *, is_on_device: bool) -> None:
         run, manifest = unfinished.run, unfinished.manifest
@@ -413,24 +352,8 @@ class ActiveRuns:
             lost = NotFoundError(f"The bundle of run {run.id} is not here any more: {error}")
             await self._table.end(run.id, RunState.FAILED, lost)
             return
-        command = RunTask(
-            command_id=run.id,
-            run_id=run.id,
-            workspace=run.workspace,
-            manifest=manifest,
-            manifest_bytes=len(content),
-            script=run.script,
-            arguments=run.arguments,
-            trace=run.trace,
-            memory_bytes=run.memory_bytes,
-            debug=None if run.debug == "off" else run.debug,
-            operator_breakpoints=run.operator_breakpoints or None,
-        )
-        active = ActiveRun(command, run.device, frozenset({manifest, *(file.sha256 for file in files)}))
+        active = restored(run, manifest, len(content), frozenset(file.sha256 for file in files), reported)
         active.was_accepted = is_on_device or reported.epoch is not None
-        active.reported = reported
-        active.received = {file.sha256 for file in run.files if file.is_received}
-        active.started_at = run.started_at or run.created_at
         self._runs[run.id] = active
         if reported.is_complete:
             await self._finish(active)
@@ -447,14 +370,3 @@ class ActiveRuns:
         task = asyncio.create_task(wait())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def cancelled(run_id: str) -> CancelledByUserError:
-    """Return the error of a run whose end was asked for."""
-    return CancelledByUserError(f"Run {run_id} was cancelled.")
-
-
-def _notify(active: ActiveRun) -> None:
-    """Wake everybody who waits for a change of the run."""
-    changed, active.changed = active.changed, asyncio.Event()
-    changed.set()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from edgeloop_daemon.devices.active_runs import ActiveRuns
 from edgeloop_daemon.devices.incoming_file import IncomingFile
+from edgeloop_daemon.devices.run_files import RunFiles
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_shared.errors import ConflictError, MessageError, NotFoundError, TransferError
 
@@ -33,14 +33,14 @@ class _Part:
 class BlobTransfers:
     """Transfers of authenticated devices. A device reads what its runs consist of, and writes what it has announced."""
 
-    def __init__(self, blobs: BlobStore, runs: ActiveRuns) -> None:
+    def __init__(self, blobs: BlobStore, files: RunFiles) -> None:
         self._blobs = blobs
-        self._runs = runs
+        self._files = files
         self._writing: set[tuple[str, str]] = set()
 
     async def download(self, request: web.BaseRequest, device_id: str, sha256: str) -> web.StreamResponse:
         """Answer a GET, whole or from `Range` on. Raises `NotFoundError` for what this device may not read."""
-        if not self._runs.may_read(device_id, sha256):
+        if not self._files.may_read(device_id, sha256):
             raise _unknown(sha256)
         content = await asyncio.to_thread(lambda: _map(self._blobs.open_path(sha256)))
         size = len(content)
@@ -65,7 +65,7 @@ class BlobTransfers:
         count = await asyncio.to_thread(self._count, device_id, sha256, size)
         if (
             0 < count == size
-            and not self._runs.has_received(device_id, sha256)
+            and not self._files.has_received(device_id, sha256)
             and (device_id, sha256) not in self._writing
         ):
             count = await self._complete_late(device_id, sha256, size)
@@ -98,7 +98,7 @@ class BlobTransfers:
             return 0
         finally:
             self._writing.discard((device_id, sha256))
-        await self._runs.file_received(device_id, sha256)
+        await self._files.file_received(device_id, sha256)
         return size
 
     async def _receive(self, request: web.BaseRequest, device_id: str, sha256: str, part: _Part) -> web.Response:
@@ -124,18 +124,18 @@ class BlobTransfers:
         if part.end < part.total:
             return web.Response(status=204, headers={RECEIVED_HEADER: str(part.end)})
         await asyncio.to_thread(self._blobs.complete, sha256, device_id, incoming.digest)
-        await self._runs.file_received(device_id, sha256)
+        await self._files.file_received(device_id, sha256)
         return web.Response(status=201)
 
     def _announced(self, device_id: str, sha256: str) -> int:
-        size = self._runs.announced_size(device_id, sha256)
+        size = self._files.announced_size(device_id, sha256)
         if size is None:
             raise _unknown(sha256)
         return size
 
     def _count(self, device_id: str, sha256: str, size: int) -> int:
         # A blob that another device brought does not count: who announces its hash has yet to show its bytes.
-        if self._runs.has_received(device_id, sha256):
+        if self._files.has_received(device_id, sha256):
             return size
         partial = self._blobs.partial(sha256, device_id)
         try:

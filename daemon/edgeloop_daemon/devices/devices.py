@@ -78,7 +78,7 @@ async def open_devices(
     forbidden = reason_against(host, mdns)
     discovery = Discovery(database, registry, links, listener, load_browser, host=host, forbidden=forbidden)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
-    device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active))
+    device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active.files))
     async with active.watching(), listener.serving(device_port.handle), discovery.running():
         try:
             if database.problem is None:  # else nothing that a device says could be stored

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRun, ActiveRuns
+from edgeloop_daemon.devices.active_run import ActiveRun
+from edgeloop_daemon.devices.active_runs import CANCEL_SECONDS, ActiveRuns
 from edgeloop_daemon.devices.bundles import Bundle, BundleCollector, DeviceTool, JobScript, RunWorkspace
 from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.operator_hits import OperatorHit, OperatorHits
