@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edgeloop_daemon.debugging import followed_run
 from edgeloop_daemon.debugging.breakpoints import Verification
 from edgeloop_daemon.debugging.configuration import Configuration
 from edgeloop_daemon.debugging.dap import Body, Request, Response
@@ -33,12 +34,9 @@ from edgeloop_daemon.events.kinds import (
     DebugWaiting,
     Occurrence,
 )
-from edgeloop_shared.debugger_notes import is_debugger_note
 from edgeloop_shared.errors import ConflictError, DebuggerError, EdgeloopError, error_from_dict
 
 _END_SECONDS = 15.0
-_LOG_SECONDS = 15.0
-_LOG_BYTES = 65536
 _log = logging.getLogger(__name__)
 
 
@@ -190,8 +188,8 @@ class DebugSession:
         self._run = run = await (runs.start(plan) if plan.run is None else runs.get(plan.run))
         self._started.set()
         self._record(DebugStarted(self.id, run.id, run.device, run.script))
-        ending = asyncio.create_task(self._ended_run(run.id))
-        following = asyncio.create_task(self._follow_log(run.id))
+        ending = asyncio.create_task(followed_run.ended(runs, run.id))
+        following = asyncio.create_task(followed_run.tell_output(runs, run.id, self.tell))
         debugging = asyncio.create_task(self._debug(run.id))
         try:
             await asyncio.wait({ending, debugging}, return_when=asyncio.FIRST_COMPLETED)
@@ -260,23 +258,6 @@ class DebugSession:
             self._has_begun = True
             self.ask("configurationDone", {}, lambda _: None)
             self._record(DebugRunning(self.id))
-
-    async def _ended_run(self, run_id: str) -> Run:
-        while True:
-            run = await self._services.runs.get(run_id, _LOG_SECONDS)
-            if run.state.is_terminal:
-                return run
-
-    async def _follow_log(self, run_id: str) -> None:
-        offset, has_ended = 0, False
-        while not has_ended:
-            page = await self._services.runs.log(run_id, offset, _LOG_BYTES, _LOG_SECONDS)
-            offset, has_ended = page.next_offset, page.ended
-            for line in page.items:
-                if is_debugger_note(line.source, line.text):
-                    continue  # it is this session that has attached
-                category = line.source if line.source in ("stdout", "stderr") else "console"
-                self.tell("output", {"category": category, "output": line.text + "\n"})
 
     async def _finish(self, run: Run | None, error: EdgeloopError | None) -> None:
         if run is not None and run.error is not None:
