@@ -110,6 +110,37 @@ class TestOpening:
         assert channel.state is ChannelState.ENDED
         assert channel.end is None
 
+    async def test_a_listener_hears_what_has_come_what_comes_and_that_it_ends(
+        self, daemon: DeviceDaemon, linked: Link
+    ) -> None:
+        block, channel, worker = await opened(daemon, linked, await begun(daemon, linked))
+        pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        listening = asyncio.create_task(channel.listen(pieces.put_nowait))
+        assert await pieces.get() == b"hello"
+        await worker.say(b"there")
+        assert await pieces.get() == b"there"
+        await block.__aexit__(None, None, None)
+        await listening
+        assert pieces.empty()
+
+    async def test_a_listener_that_fails_hears_no_more_and_the_link_stays(
+        self, daemon: DeviceDaemon, linked: Link
+    ) -> None:
+        block, channel, worker = await opened(daemon, linked, await begun(daemon, linked))
+        pieces: list[bytes] = []
+
+        def refuse(data: bytes) -> None:
+            pieces.append(data)
+            raise MessageError("That was no message.")
+
+        with pytest.raises(MessageError, match="no message"):
+            await channel.listen(refuse)
+        await worker.say(b"more")
+        assert await channel.receive() == b"more"
+        assert pieces == [b"hello"]
+        assert channel.state is ChannelState.OPEN
+        await block.__aexit__(None, None, None)
+
     @pytest.mark.parametrize(
         ("answer", "kind"),
         [

@@ -27,6 +27,7 @@ class Debugger:
         self._sequence = 0
         self._asked: dict[int, tuple[str, OnAnswer]] = {}
         self._outgoing = EagerSender(channel.send)
+        self._reader = MessageReader()
         self._ending = ""
 
     def ask(self, command: str, arguments: Body, on_answer: OnAnswer) -> None:
@@ -57,13 +58,7 @@ class Debugger:
         sending = asyncio.create_task(self._outgoing.send_waiting())
         ending = "The debugger on the device has gone."
         try:
-            reader = MessageReader()
-            while data := await self._channel.receive():
-                for message in reader.feed(data):
-                    if isinstance(message, Event):
-                        self._on_event(message)
-                    elif isinstance(message, Response):
-                        self._answered(message)
+            await self._channel.listen(self._heard)
             if self._channel.end is not None:
                 raise self._channel.end
         except EdgeloopError as error:
@@ -73,6 +68,13 @@ class Debugger:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
             self._end(ending)
+
+    def _heard(self, data: bytes) -> None:
+        for message in self._reader.feed(data):
+            if isinstance(message, Event):
+                self._on_event(message)
+            elif isinstance(message, Response):
+                self._answered(message)
 
     def _answered(self, response: Response) -> None:
         # Requests that nobody sent are answered by nobody: a hostile device cannot make us do anything by it.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
@@ -46,6 +47,12 @@ class Channel(Protocol):
 
     async def receive(self) -> bytes:
         """Return the next bytes, as many as there are; b"" at the end, then and ever after."""
+
+    async def listen(self, heard: Callable[[bytes], None]) -> None:
+        """Have `heard` called with all bytes until the end, as they come and at once; it must not block. Raises what it raises.
+
+        This is in place of `receive`, for whoever feels a turn of the event loop.
+        """
 
 
 class Channels(Protocol):

@@ -55,6 +55,7 @@ class DeviceChannel:
         self._is_closed = False
         self._change = asyncio.Event()  # of the state or the room; replaced by each
         self._something_came = asyncio.Event()  # or it has ended
+        self._listener: tuple[Callable[[bytes], None], asyncio.Future[None]] | None = None
 
     @property
     def state(self) -> ChannelState:
@@ -95,6 +96,16 @@ class DeviceChannel:
             self._wake()
         return data
 
+    async def listen(self, heard: Callable[[bytes], None]) -> None:
+        """Have `heard` called with all bytes until the end, as they come and at once. Raises what it raises."""
+        over = asyncio.get_running_loop().create_future()
+        self._listener = heard, over
+        try:
+            self._hand_over()
+            await over
+        finally:
+            self._listener = None
+
     # For `DeviceChannels`
 
     def take(self, frame: ChannelFrame) -> None:
@@ -105,7 +116,7 @@ class DeviceChannel:
             self.line.taken(len(data))
         elif data:
             self._came += data
-            self._something_came.set()
+            self._hand_over()
         if self.line.ending_there is not None:
             self.finish(read_ending(self.line.ending_there))
         elif not had_room:
@@ -115,7 +126,7 @@ class DeviceChannel:
         """There will be nothing more; the first reason counts."""
         if not self._has_ended:
             self._has_ended, self._end = True, reason
-            self._something_came.set()
+            self._hand_over()
             self.notify()
 
     def close(self) -> None:
@@ -146,6 +157,25 @@ class DeviceChannel:
             raise error_from_dict(answer)
         self._came[:] = rest
         self.line.taken(len(line) + 1)
+
+    def _hand_over(self) -> None:
+        """Give what has come, and the end, to whoever listens or waits."""
+        if self._listener is None:
+            self._something_came.set()
+            return
+        heard, over = self._listener
+        data = bytes(self._came)
+        self._came.clear()
+        self.line.taken(len(data))
+        if over.done():
+            return
+        try:
+            if data:
+                heard(data)
+        except Exception as error:  # it is the listener's, and nothing that the link should end for
+            over.set_exception(error)
+        if self._has_ended and not over.done():
+            over.set_result(None)
 
     async def _more(self) -> None:
         """Wait until more has come than has now; for the one task that receives."""

@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +59,10 @@ class LoopbackChannel:
         if not data:
             self._become(ChannelState.ENDED)
         return data
+
+    async def listen(self, heard: Callable[[bytes], None]) -> None:
+        while data := await self.receive():
+            heard(data)
 
     def cut(self) -> None:
         self._healthy.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -109,6 +110,10 @@ class _Scripted:
 
     async def receive(self) -> bytes:
         return self._said.pop(0)
+
+    async def listen(self, heard: Callable[[bytes], None]) -> None:
+        while data := await self.receive():
+            heard(data)
 
 
 async def test_answers_that_nobody_asked_for_are_dropped() -> None:
