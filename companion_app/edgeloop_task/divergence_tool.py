@@ -245,7 +245,8 @@ def main() -> None:
             (Path(sys.argv[2]) / ERROR_FILE).write_text(json.dumps(error.as_dict()))
             sys.exit(_FAILED)
         return
-    with tempfile.TemporaryDirectory(prefix="edgeloop-diverge-") as folder:
+    # In the run's own folder, which goes with the run even if this process is killed.
+    with tempfile.TemporaryDirectory(prefix="edgeloop-diverge-", dir=Path.cwd()) as folder:
         record_run(task, Path(folder))
         for file in sorted(Path(folder).iterdir()):
             reporting.report_file(file)
