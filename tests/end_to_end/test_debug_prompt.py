@@ -23,6 +23,9 @@ print("total", total)
 """
 
 
+ENDLESS = "import time\ni = 0\nwhile i >= 0:\n    i += 1\n    time.sleep(0.01)\nprint('over')\n"
+
+
 class Terminal:
     """A terminal with a command in it."""
 
@@ -115,4 +118,22 @@ def test_letting_go_of_the_script_lets_it_run_to_its_end(terminal: Terminal, wor
     run = workspace.wait_for_run("running")["id"]
     terminal.finish("detach")
 
+    assert workspace.api(f"/runs/{run}?wait=30")["state"] == "succeeded"
+
+
+def test_a_run_that_is_at_work_is_stopped_and_looked_into(workspace: CommandLine, device: dict[str, Any]) -> None:
+    (workspace.folder / "endless.py").write_text(ENDLESS)
+    workspace.json("run", "--detach", "endless.py")
+    run = workspace.wait_for_run("running")["id"]
+    workspace.json("break", "add", "endless.py:4")
+    terminal = Terminal(workspace, "debug", "--attach", run)
+    try:
+        assert "Paused at endless.py:4" in terminal.prompt()
+        terminal.type("i = -5")
+        workspace.json("break", "remove", "--all")
+        rest = terminal.finish("continue")
+    finally:
+        terminal.close()
+
+    assert "over" in rest
     assert workspace.api(f"/runs/{run}?wait=30")["state"] == "succeeded"

@@ -11,7 +11,7 @@ from edgeloop_daemon.cli.dap_command import serve
 from edgeloop_daemon.cli.debug_following import follow_session
 from edgeloop_daemon.cli.editor_configurations import EDITORS, WRITTEN, configuration_of, write_configuration
 from edgeloop_daemon.cli.editor_port import HOST, accept_editor, listen
-from edgeloop_daemon.cli.named import chosen_device, device_option
+from edgeloop_daemon.cli.named import chosen_device, device_option, find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.workspace_files import script_arguments, workspace_path
@@ -24,6 +24,9 @@ from edgeloop_shared.errors import InvalidInputError
 @device_option
 @click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
 @click.option("--wait", is_flag=True, help="Begin only when an editor has attached.")
+@click.option(
+    "--attach", "attached", metavar="RUN", shell_complete=completers.runs, help="Debug a run that is at work already."
+)
 @click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="Serve one editor on this port of loopback.")
 @click.option("--config", "editor", type=click.Choice(EDITORS), help="Print an editor's configuration.")
 @click.option("--write", is_flag=True, help="With --config: write it into the workspace, beside what is there.")
@@ -37,6 +40,7 @@ def debug(
     device: str | None,
     include: tuple[str, ...],
     wait: bool,
+    attached: str | None,
     port: int | None,
     editor: str | None,
     write: bool,
@@ -44,12 +48,16 @@ def debug(
 ) -> None:
     """Debug TASK, a script, on a device; ARGUMENTS are its own.
 
-    It stops at the breakpoints of `edgeloop break` and of the editor that attaches, and says where.
+    It stops at the breakpoints of `edgeloop break` and of the editor that attaches, says where, and asks how to go on.
     """
+    if task is not None and attached is not None:
+        raise InvalidInputError("Name a script to debug or a run to attach to, not both.")
     if editor is not None:
         _configure(session, editor, write=write)
     elif listed:
         _list(session)
+    elif attached is not None:
+        _attach(session, attached, port=port)
     elif task is None and port is None:
         raise InvalidInputError("Name the script to debug.", hint="`edgeloop debug --config vscode` sets up an editor.")
     elif task is None or wait or port is None:
@@ -87,6 +95,19 @@ def debug_task(
         _serve_port(session, port, begun["id"])
         return
     result = follow_session(client, begun, workspace, quiet=session.as_json)
+    if session.as_json:
+        print_json(result)
+
+
+def _attach(session: Session, run: str, *, port: int | None) -> None:
+    """Debug a run that goes on, and follow it, or serve the editor that comes to a port."""
+    workspace = session.workspace()
+    client = session.daemon()
+    begun = client.post(f"/workspaces/{workspace['id']}/debug/attach", {"run": find_run(session, run)["id"]})
+    if port is not None:
+        _serve_port(session, port, begun["id"])
+        return
+    result = follow_session(client, begun, workspace, quiet=session.as_json, was_running=True)
     if session.as_json:
         print_json(result)
 

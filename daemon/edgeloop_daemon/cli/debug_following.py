@@ -22,8 +22,12 @@ _MAX_LOCALS = 12
 _WIDTH = 79
 
 
-def follow_session(client: Client, session: Record, workspace: Record, *, quiet: bool) -> Record:
-    """Wait until a session ends and return it with its `pauses` and its `run`; Ctrl-C ends it and its run.
+def follow_session(
+    client: Client, session: Record, workspace: Record, *, quiet: bool, was_running: bool = False
+) -> Record:
+    """Wait until a session ends and return it with its `pauses` and its `run`.
+
+    Ctrl-C ends it and its run; of a run that `was_running` before, only the session.
 
     In a terminal, whoever sits there says at each pause how to go on, unless an editor is attached.
 
@@ -35,8 +39,13 @@ def follow_session(client: Client, session: Record, workspace: Record, *, quiet:
     try:
         ended = view.follow(workspace["id"])
     except KeyboardInterrupt:
-        Client(client.folders).delete(f"/debug/sessions/{name}")
-        raise CancelledByUserError("The debug session and its run were ended.") from None
+        Client(client.folders).delete(f"/debug/sessions/{name}?detach={str(was_running).lower()}")
+        what = (
+            "The debug session was ended; its run goes on."
+            if was_running
+            else "The debug session and its run were ended."
+        )
+        raise CancelledByUserError(what) from None
     if ended["run"] is None:
         raise error_from_dict(ended["error"]) if ended["error"] else EdgeloopError(ended["message"])
     run = client.get(f"/runs/{ended['run']}")
