@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoint
-from edgeloop_daemon.debugging.dap import Body, Request
+from edgeloop_daemon.debugging.dap import Body, Request, Response
 from edgeloop_daemon.debugging.line_breakpoints import NOT_IN_BUNDLE, LineBreakpoints, breakpoints_of, first_line
 from edgeloop_daemon.debugging.records import SessionPlan
 from edgeloop_shared.errors import InvalidInputError
@@ -105,31 +106,39 @@ class Configuration:
         await self._send_filters()
         return {}
 
-    def forget_edited(self) -> None:
-        """Forget what an editor has set, without waiting for the debugger."""
-        self._filters = ()
+    def forget_edited(self, then: Callable[[], None]) -> None:
+        """Forget what an editor has set; `then` is called when the debugger has forgotten it too.
+
+        The requests go out at once, before whatever the caller asks next.
+        """
         for file in self.lines.forget_edited():
-            self._session.spawn(self._resend(file))
-        self._session.spawn(self._send_filters())
+            self._session.ask("setBreakpoints", self._wanted(file), partial(self._was_sent, file))
         if self.functions:
             self.functions = {}
             self._session.ask("setFunctionBreakpoints", {"breakpoints": []}, lambda _: None)
+        self._filters = ()
+        self._session.ask("setExceptionBreakpoints", {"filters": self._all_filters()}, lambda _: then())
+
+    def _was_sent(self, file: str, response: Response) -> None:
+        if response.success:
+            self.lines.answered(file, breakpoints_of(response.body))
 
     async def _resend(self, file: str) -> None:
         await self._send(file)
 
     async def _send(self, file: str) -> list[dict[str, Any]]:
         """Set the breakpoints of a file; return what became of the editor's."""
-        arguments = {
-            "source": {"path": self._session.paths.spelled(file)},
-            "breakpoints": self.lines.wanted(file),
-        }
-        body = await self._session.request("setBreakpoints", arguments)
+        body = await self._session.request("setBreakpoints", self._wanted(file))
         return self.lines.answered(file, breakpoints_of(body))
 
+    def _wanted(self, file: str) -> dict[str, Any]:
+        return {"source": {"path": self._session.paths.spelled(file)}, "breakpoints": self.lines.wanted(file)}
+
     async def _send_filters(self) -> None:
-        filters = list(dict.fromkeys((*self._filters, *self._kept_filters)))
-        await self._session.request("setExceptionBreakpoints", {"filters": filters})
+        await self._session.request("setExceptionBreakpoints", {"filters": self._all_filters()})
+
+    def _all_filters(self) -> list[str]:
+        return list(dict.fromkeys((*self._filters, *self._kept_filters)))
 
     def _options(self) -> dict[str, Any]:
         self._mapped_root = self._session.paths.root

@@ -314,9 +314,15 @@ class DebugSession:
             return
         for interceptor in self._interceptors:
             interceptor.editor_left()
-        self._configuration.forget_edited()
-        if not stay_paused and self._stops.pause is not None:
-            self.ask("continue", {"threadId": self._stops.pause.thread}, lambda _: None)
+
+        def go_on() -> None:
+            # Now, and not at once: until the editor's breakpoints are gone, the run may stop at one again.
+            pause = self._stops.pause
+            if not stay_paused and pause is not None:
+                self._stops.continued()  # the next editor is not told of a stop that is over
+                self.ask("continue", {"threadId": pause.thread}, lambda _: None)
+
+        self._configuration.forget_edited(go_on)
 
     async def set_breakpoints(self, arguments: Body) -> Body:
         """Set the editor's breakpoints of a file. Raises `EdgeloopError`."""
