@@ -42,8 +42,9 @@ class TestLeading:
     async def test_a_channel_to_a_run_that_waits_for_a_worker_opens_when_it_has_one(
         self, peer: LinkPeer, tmp_path: Path
     ) -> None:
-        first, second = await peer.start({"task.py": WAITS}), await peer.start({"task.py": WAITS})
+        first = await peer.start({"task.py": WAITS})
         await peer.until(lambda: first.text("stdout") == ["begun"])
+        second = await peer.start({"task.py": WAITS})
         name = await peer.open_channel(second)
         let_end(peer, first, tmp_path)
         assert await peer.heard(name, b"\n") == b"{}\n"
