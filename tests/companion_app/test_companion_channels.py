@@ -51,7 +51,8 @@ class TestLeading:
         assert first.is_complete
 
     async def test_a_channel_to_a_run_that_ends_before_it_has_a_worker_ends(self, peer: LinkPeer) -> None:
-        await peer.start({"task.py": WAITS})
+        first = await peer.start({"task.py": WAITS})
+        await peer.until(lambda: first.text("stdout") == ["begun"])
         waiting = await peer.start({"task.py": WAITS})
         name = await peer.open_channel(waiting)
         await peer.cancel(waiting)
