@@ -60,6 +60,8 @@ class Api:
     token: str
     port: int
     session: aiohttp.ClientSession
+    browser: aiohttp.ClientSession
+    """A client that sends no `Authorization`."""
 
     @property
     def base(self) -> str:
@@ -71,11 +73,8 @@ class Api:
 
     async def socket(self) -> Socket:
         """Open the WebSocket as a browser does, with the token as a subprotocol."""
-        async with aiohttp.ClientSession() as browser:
-            protocols = ("edgeloop.v1", f"bearer.{self.token}")
-            socket = await browser.ws_connect(f"{self.base}/ws", protocols=protocols)
-            browser.detach()
-        return Socket(socket)
+        protocols = ("edgeloop.v1", f"bearer.{self.token}")
+        return Socket(await self.browser.ws_connect(f"{self.base}/ws", protocols=protocols))
 
 
 @dataclass(frozen=True)
@@ -126,5 +125,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         async with (
             local_api(routes, tokens, 0, streams=streams) as port,
             aiohttp.ClientSession(headers=headers) as session,
+            aiohttp.ClientSession() as browser,
         ):
-            yield Api(daemon, log, jobs, streams, tokens, token, port, session)
+            yield Api(daemon, log, jobs, streams, tokens, token, port, session, browser)
