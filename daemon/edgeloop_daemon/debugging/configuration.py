@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoint
-from edgeloop_daemon.debugging.dap import Body, Request, Response
-from edgeloop_daemon.debugging.line_breakpoints import NOT_IN_BUNDLE, LineBreakpoints, breakpoints_of, first_line
+from edgeloop_daemon.debugging.dap import Body, Request, Response, breakpoints_of
+from edgeloop_daemon.debugging.line_breakpoints import NOT_IN_BUNDLE, LineBreakpoints, first_line
 from edgeloop_daemon.debugging.records import SessionPlan
 from edgeloop_shared.errors import InvalidInputError
 

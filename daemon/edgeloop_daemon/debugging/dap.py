@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from edgeloop_shared.codec import INTEGERS, parse_json, printable
-from edgeloop_shared.errors import MessageError
+from edgeloop_shared.errors import EdgeloopError, MessageError
 
 MAX_HEADER_BYTES = 1024
 MAX_BODY_BYTES = 8 * 1024**2
@@ -32,6 +32,18 @@ class Request:
     seq: int
     command: str
     arguments: Body
+
+    def answered(self, body: Body) -> Response:
+        """Return the answer that it has succeeded."""
+        return Response(0, self.seq, self.command, success=True, message="", body=body)
+
+    def failed(self, message: str, body: Body | None = None) -> Response:
+        """Return the answer that it has failed."""
+        return Response(0, self.seq, self.command, success=False, message=message, body=body or {})
+
+    def refused(self, error: EdgeloopError) -> Response:
+        """Return the answer that it has failed in a way that an editor shows to its user."""
+        return self.failed(str(error), {"error": {"id": 1, "format": str(error), "showUser": True}})
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,12 @@ def read_message(body: bytes) -> Message:
         case "event":
             return Event(seq, _name(value, "event"), _object(value, "body"))
     raise MessageError(f"A debugger message has the type {printable(str(value.get('type')))!r}, which there is not.")
+
+
+def breakpoints_of(body: Body) -> list[Body]:
+    """Return the breakpoints that a body lists; anything else counts as none."""
+    listed = body.get("breakpoints")
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def encode(message: Message, seq: int | None = None) -> bytes:

@@ -14,6 +14,21 @@ from edgeloop_shared.errors import DebuggerError, EdgeloopError
 OnAnswer = Callable[[Response], None]
 
 
+async def answer_to(command: str, ask: Callable[[OnAnswer], None]) -> Body:
+    """Return the body of the answer to what `ask` asks. Raises `DebuggerError` with what the debugger says when it fails."""
+    answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+
+    def answer(response: Response) -> None:
+        if not answered.done():
+            answered.set_result(response)
+
+    ask(answer)
+    response = await answered
+    if not response.success:
+        raise DebuggerError(response.message or f"The debugger refused the request `{command[:64]}`.")
+    return response.body
+
+
 class Debugger:
     """The debugger at the other end of a channel.
 
@@ -25,7 +40,7 @@ class Debugger:
         self._channel = channel
         self._on_event = on_event
         self._sequence = 0
-        self._asked: dict[int, tuple[str, OnAnswer]] = {}
+        self._asked: dict[int, tuple[Request, OnAnswer]] = {}
         self._outgoing = EagerSender(channel.send)
         self._reader = MessageReader()
         self._ending = ""
@@ -33,25 +48,16 @@ class Debugger:
     def ask(self, command: str, arguments: Body, on_answer: OnAnswer) -> None:
         """Send a request; once the channel has ended it is answered at once, as one that has failed."""
         self._sequence += 1
+        request = Request(self._sequence, command, arguments)
         if self._ending:
-            on_answer(Response(0, self._sequence, command, success=False, message=self._ending, body={}))
+            on_answer(request.failed(self._ending))
             return
-        self._asked[self._sequence] = command, on_answer
-        self._outgoing.put(encode(Request(self._sequence, command, arguments)))
+        self._asked[request.seq] = request, on_answer
+        self._outgoing.put(encode(request))
 
     async def request(self, command: str, arguments: Mapping[str, Any] | None = None) -> Body:
         """Return the body of the answer. Raises `DebuggerError` with what the debugger says when it fails."""
-        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        def answer(response: Response) -> None:
-            if not answered.done():
-                answered.set_result(response)
-
-        self.ask(command, arguments or {}, answer)
-        response = await answered
-        if not response.success:
-            raise DebuggerError(response.message or f"The debugger refused the request `{command}`.")
-        return response.body
+        return await answer_to(command, lambda answer: self.ask(command, arguments or {}, answer))
 
     async def serve(self) -> None:
         """Carry messages until the channel ends. Raises the `EdgeloopError` by which it did not end well."""
@@ -79,12 +85,12 @@ class Debugger:
     def _answered(self, response: Response) -> None:
         # Requests that nobody sent are answered by nobody: a hostile device cannot make us do anything by it.
         asked = self._asked.get(response.request_seq)
-        if asked is not None and asked[0] == response.command:
+        if asked is not None and asked[0].command == response.command:
             del self._asked[response.request_seq]
             asked[1](response)
 
     def _end(self, reason: str) -> None:
         self._ending = reason
         asked, self._asked = self._asked, {}
-        for sequence, (command, on_answer) in asked.items():
-            on_answer(Response(0, sequence, command, success=False, message=reason, body={}))
+        for request, on_answer in asked.values():
+            on_answer(request.failed(reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from edgeloop_daemon.debugging.dap import Body, Event, Message, MessageReader, Request, Response, encode
@@ -124,7 +125,7 @@ class Editor:
                 case "cancel":
                     self._answer(request, {})
                 case command if command in PASSED or self._sessions.extensions:
-                    self._attached().pass_on(request, lambda response: self._write(_to(request, response)))
+                    self._attached().pass_on(request, partial(self._pass_back, request))
                 case _:
                     raise InvalidInputError(f"edgeloop has no request `{request.command[:64]}`.")
         except EdgeloopError as error:
@@ -224,19 +225,14 @@ class Editor:
         task.add_done_callback(self._tasks.discard)
 
     def _answer(self, request: Request, body: Body) -> None:
-        self._write(Response(0, request.seq, request.command, success=True, message="", body=body))
+        self._write(request.answered(body))
+
+    def _pass_back(self, request: Request, response: Response) -> None:
+        self._write(dataclasses.replace(response, request_seq=request.seq, command=request.command))
 
     def _refuse(self, request: Request, error: EdgeloopError) -> None:
-        body = {"error": {"id": 1, "format": str(error), "showUser": True}}
-        self._write(Response(0, request.seq, request.command, success=False, message=str(error), body=body))
+        self._write(request.refused(error))
 
     def _write(self, message: Message) -> None:
         self._sequence += 1
         self._send(encode(message, self._sequence))
-
-
-def _to(request: Request, response: Response) -> Response:
-    return Response(
-        *(response.seq, request.seq, request.command),
-        *(response.success, response.message, response.body),
-    )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoint, State, Verification
-from edgeloop_daemon.debugging.dap import Body
 
 MAX_PER_FILE = 1000
 NOT_IN_BUNDLE = (
@@ -127,9 +126,3 @@ def first_line(script: Path) -> int | None:
         return None
     lines = (node.lineno for statement in statements[:1] for node in ast.walk(statement) if hasattr(node, "lineno"))
     return min(lines, default=None)
-
-
-def breakpoints_of(body: Body) -> list[Mapping[str, Any]]:
-    """Return the breakpoints that a body lists; anything else counts as none."""
-    listed = body.get("breakpoints")
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []

@@ -254,10 +254,9 @@ class OperatorScopes:
 
 async def _answering(request: Request, answer: Callable[[Response], None], work: Awaitable[Body]) -> None:
     try:
-        response = Response(0, request.seq, request.command, success=True, message="", body=await work)
+        response = request.answered(await work)
     except EdgeloopError as error:
-        body = {"error": {"id": 1, "format": str(error), "showUser": True}}
-        response = Response(0, request.seq, request.command, success=False, message=str(error), body=body)
+        response = request.refused(error)
     answer(response)
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
-from edgeloop_daemon.debugging.dap import Body, Event, Request, Response
+from edgeloop_daemon.debugging.dap import Event, Request, Response, breakpoints_of
 from edgeloop_daemon.debugging.debugger import OnAnswer
 from edgeloop_daemon.debugging.interceptors import Debuggee, Extension, Interceptor
 from edgeloop_daemon.debugging.live_breakpoints import LiveBreakpoints
@@ -64,7 +64,7 @@ class OperatorInterceptor(Interceptor):
             case "setDataBreakpoints":
                 self.debuggee.spawn(self._set_data(request, answer))
             case "dataBreakpointInfo":
-                answer(_success(request, self._scopes.data_info(request.arguments)))
+                answer(request.answered(self._scopes.data_info(request.arguments)))
             case _:
                 return self._scopes.take_request(request, answer)
         return True
@@ -89,22 +89,22 @@ class OperatorInterceptor(Interceptor):
             self.debuggee.spawn(self._apply())
 
     async def _set_data(self, request: Request, answer: OnAnswer) -> None:
-        self._data, found = _orders("d", _listed(request.arguments), _data_order)
+        self._data, found = _orders("d", breakpoints_of(request.arguments), _data_order)
         await self._apply()
-        answer(_success(request, {"breakpoints": found}))
+        answer(request.answered({"breakpoints": found}))
 
     async def _set_functions(self, request: Request, answer: OnAnswer) -> None:
-        wanted = _listed(request.arguments)
+        wanted = breakpoints_of(request.arguments)
         mine = [one for one in wanted if _is_operator(one)]
         self._functions, found = _orders("f", mine, _function_order)
         await self._apply()
         others = [one for one in wanted if not _is_operator(one)]
 
         def merge(response: Response) -> None:
-            theirs = iter(_listed(response.body)) if response.success else iter(())
+            theirs = iter(breakpoints_of(response.body)) if response.success else iter(())
             ours = iter(found)
             merged = [next(ours) if _is_operator(one) else next(theirs, {"verified": False}) for one in wanted]
-            answer(_success(request, {"breakpoints": merged}))
+            answer(request.answered({"breakpoints": merged}))
 
         self.debuggee.ask("setFunctionBreakpoints", {**request.arguments, "breakpoints": others}, merge)
 
@@ -188,12 +188,3 @@ def _dap_id(name: str) -> int:
 def _text(one: Mapping[str, Any], name: str) -> str | None:
     value = one.get(name)
     return value.strip() or None if isinstance(value, str) else None
-
-
-def _listed(body: Body) -> list[Mapping[str, Any]]:
-    listed = body.get("breakpoints")
-    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-
-
-def _success(request: Request, body: Body) -> Response:
-    return Response(0, request.seq, request.command, success=True, message="", body=body)

@@ -17,7 +17,7 @@ from typing import Any
 from edgeloop_daemon.debugging import followed_run
 from edgeloop_daemon.debugging.breakpoints import Verification
 from edgeloop_daemon.debugging.configuration import Configuration
-from edgeloop_daemon.debugging.dap import Body, Request, Response
+from edgeloop_daemon.debugging.dap import Body, Request
 from edgeloop_daemon.debugging.debugger import Debugger, OnAnswer
 from edgeloop_daemon.debugging.paths import PathMap
 from edgeloop_daemon.debugging.ports import EditorPort, Services
@@ -344,7 +344,7 @@ class DebugSession:
             message = (
                 f"The debug session has ended: {self._message}" if self.has_ended.is_set() else "It has not begun."
             )
-            on_answer(Response(0, 0, command, success=False, message=message, body={}))
+            on_answer(Request(0, command, arguments).failed(message))
             return
         self._debugger.ask(command, arguments, on_answer)
 

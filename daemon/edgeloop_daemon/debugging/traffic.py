@@ -58,8 +58,7 @@ class Traffic:
             if interceptor.take_request(request, on_answer):
                 return
         if request.command not in PASSED:
-            message = f"edgeloop has no request `{request.command[:64]}`."
-            on_answer(Response(0, request.seq, request.command, success=False, message=message, body={}))
+            on_answer(request.failed(f"edgeloop has no request `{request.command[:64]}`."))
             return
         self._session.ask(request.command, request.arguments, changed)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from edgeloop_daemon.debugging.dap import Request, Response
+from edgeloop_daemon.debugging.dap import Request
+from edgeloop_daemon.debugging.debugger import answer_to
 from edgeloop_daemon.debugging.records import Session, SessionPlan
 from edgeloop_daemon.debugging.sessions import DebugSessions
 from edgeloop_daemon.http.debug_socket import serve_editor
@@ -133,25 +134,16 @@ def debug_routes(sessions: DebugSessions, find_workspace: FindWorkspace, streams
 
     async def ask_debugger(call: Call) -> DebugAnswer:
         body: DebugRequest = call.body
-        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        def answer(response: Response) -> None:
-            if not answered.done():
-                answered.set_result(response)
-
         session = sessions.get(call.path["session"])
-        session.pass_on(Request(0, body.command, body.arguments), answer)
+        request = Request(0, body.command, body.arguments)
         try:
             async with asyncio.timeout(_ANSWER_SECONDS):
-                response = await answered
+                return DebugAnswer(await answer_to(body.command, lambda answer: session.pass_on(request, answer)))
         except TimeoutError:
             raise DebuggerError(
                 f"The debugger has not answered `{body.command[:64]}` within {_ANSWER_SECONDS:g} s.",
                 hint="Its device may be away, see the session's state.",
             ) from None
-        if not response.success:
-            raise DebuggerError(response.message or f"The debugger refused `{body.command[:64]}`.")
-        return DebugAnswer(response.body)
 
     async def open_editor(call: Call) -> web.StreamResponse:
         return await serve_editor(call.request, streams, sessions, folder=call.query.folder)
