@@ -15,8 +15,9 @@ from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.control_socket import connect
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import write_private
-from edgeloop_companion.runtime.tasks import BlobTransfers, TaskLimits, TaskRun
+from edgeloop_companion.runtime.tasks import TaskLimits, TaskRun
 from edgeloop_companion.runtime.trace_clock import CompareClocks
+from edgeloop_companion.runtime.transfers import BlobTransfers
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import ConflictError, EdgeloopError, MessageError, NotFoundError, RateLimitedError

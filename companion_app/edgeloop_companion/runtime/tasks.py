@@ -6,79 +6,33 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
 from edgeloop_companion.link.outbox import Outbox, RunRecords
-from edgeloop_companion.runtime.bundles import lay_out, read_manifest
+from edgeloop_companion.runtime.bundles import fetch_bundle, lay_out
 from edgeloop_companion.runtime.crashes import describe_end
-from edgeloop_companion.runtime.journal import Entry, JournalReader, Kind
+from edgeloop_companion.runtime.journal import Entry, JournalReader
 from edgeloop_companion.runtime.order import Order
-from edgeloop_companion.runtime.output import Source, pack_lines
-from edgeloop_companion.runtime.reports import FileReported, Report, Unusable, read_report
 from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
 from edgeloop_companion.runtime.storage import BlobStore
-from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
-from edgeloop_companion.runtime.trace_batches import TracesReported, merged
 from edgeloop_companion.runtime.trace_clock import CompareClocks, TraceClock
+from edgeloop_companion.runtime.transfers import BlobTransfers
 from edgeloop_companion.runtime.wake import Wake
+from edgeloop_companion.runtime.worker_records import SOURCES, WorkerRecords
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.bundles import BundleManifest
-from edgeloop_shared.codec import decode_json, encode_json, printable
-from edgeloop_shared.errors import EdgeloopError, MessageError, NotFoundError, TransferError, error_from_dict
-from edgeloop_shared.messages import (
-    Event,
-    FileAnnounced,
-    Gap,
-    LogLine,
-    RunTask,
-    TaskFinished,
-    TaskStarted,
-    TaskWaiting,
-    TransferProgress,
-    encode_event,
-)
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.errors import EdgeloopError, NotFoundError, error_from_dict
+from edgeloop_shared.messages import Event, Gap, RunTask, TaskFinished, TaskWaiting, encode_event
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_control import SetBreakpoints
-from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
-from edgeloop_shared.operator_stops import OperatorsMatched, OperatorStopped, matched_words, stopped_line
 from edgeloop_shared.records import Priority
-from edgeloop_shared.spans import TraceStarted
 
-PROGRESS_SECONDS = 0.25
 GATHER_SECONDS = 0.05  # for which output gathers, so that a chatty script costs few records
-PARALLEL_TRANSFERS = 4
-LARGE_REPORT_BYTES = 64 * 1024  # beyond it the event loop does not read a report itself
-MAX_WORD_BYTES = 1024 * 1024
-_SOURCES: Mapping[int, Source] = {Kind.STDOUT: "stdout", Kind.STDERR: "stderr"}
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class _Word:
-    """A word of the worker, see `runtime.worker`."""
-
-    event: Literal["started", "note", "failed"]
-    error: Mapping[str, Any] = field(default_factory=dict)
-    text: str = field(default="", metadata={"max_length": MAX_LINE_CHARACTERS})
-
-
-class BlobTransfers(Protocol):
-    """Brings blobs to the device and back, over however many links it takes."""
-
-    @property
-    def store(self) -> BlobStore:
-        """Where fetched blobs lie, and those to upload."""
-
-    async def fetch(self, sha256: str, size: int, on_bytes: Callable[[int], None]) -> None:
-        """Bring a blob into the store. Raises `EdgeloopError` when that is impossible."""
-
-    async def upload(self, sha256: str, size: int) -> None:
-        """Send a blob of the store. Raises `EdgeloopError` when that is impossible."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +155,7 @@ class TaskRun:
             self._runs_now()
             async with self._workers.place_of_running():
                 return await self._follow()
-        manifest = await self._fetch_bundle()
+        manifest = await fetch_bundle(self._command, self._transfers, self._event)
         order = Order(
             self._command.script,
             self._command.arguments,
@@ -237,42 +191,6 @@ class TaskRun:
             reporting.cancel()
             self._is_followed = False
 
-    async def _fetch_bundle(self) -> BundleManifest:
-        command, store = self._command, self._transfers.store
-        await self._transfers.fetch(command.manifest, command.manifest_bytes, lambda _: None)
-        data = await asyncio.to_thread(store.path(command.manifest).read_bytes)
-        manifest = await asyncio.to_thread(read_manifest, data, command.script)
-        missing = await asyncio.to_thread(store.missing, manifest.sizes)
-        total, received = sum(missing.values()), 0
-        places = asyncio.Semaphore(PARALLEL_TRANSFERS)
-
-        def count(arrived: int) -> None:
-            nonlocal received
-            received += arrived
-
-        async def fetch(sha256: str, size: int) -> None:
-            async with places:
-                await self._transfers.fetch(sha256, size, count)
-
-        async def report() -> None:
-            while True:
-                await self._event(TransferProgress(received, total))
-                await asyncio.sleep(PROGRESS_SECONDS)
-
-        reporting = asyncio.create_task(report())
-        try:
-            async with asyncio.TaskGroup() as group:
-                for sha256, size in missing.items():
-                    group.create_task(fetch(sha256, size))
-        except* EdgeloopError as failures:
-            raise _first(failures) from None
-        finally:
-            reporting.cancel()
-            with suppress(asyncio.CancelledError):
-                await reporting
-        await self._event(TransferProgress(received, total))
-        return manifest
-
     async def _follow(self) -> EdgeloopError | None:
         """Pass on what the worker says until it has ended; return what went wrong."""
         self._is_followed = True
@@ -306,7 +224,7 @@ class TaskRun:
             if reader.cursor.segment != cursor.segment:  # also without entries: a full disk waits for it
                 await asyncio.to_thread(reader.drop_read)
             if entries:
-                if all(entry.kind in _SOURCES for entry in entries) and end is None:
+                if all(entry.kind in SOURCES for entry in entries) and end is None:
                     await wake.gather(GATHER_SECONDS)
             elif end is not None or is_over:
                 return end
@@ -317,69 +235,15 @@ class TaskRun:
 
     async def _pass_on(self, entries: Sequence[Entry], reader: JournalReader) -> None:
         """Turn entries of the journal into records, in one step with how far the journal was read."""
-        payloads: list[tuple[Priority, bytes]] = []
-        lines: list[LogLine] = []
-        traces: list[TracesReported] = []
-        files: dict[str, int] = {}
-        failure: Mapping[str, Any] | None = None
-
-        def event(what: Event) -> None:
-            payloads.append((Priority.EVENTS, encode_event(what)))
-
+        said = WorkerRecords(self._folder.files, self._transfers.store)
         for entry in entries:
-            if entry.kind in _SOURCES:
-                source = _SOURCES[entry.kind]
-                lines += [LogLine(entry.time_ns, source, line) for line in entry.payload.decode().split("\n")]
-            elif entry.kind == Kind.UNUSABLE:
-                lines.append(_left_out(entry.time_ns, entry.payload.decode()))
-            elif entry.kind == Kind.WORD:
-                try:
-                    word = decode_json(_Word, entry.payload, max_bytes=MAX_WORD_BYTES)
-                except MessageError:
-                    continue  # a script may write anywhere
-                if word.event == "started":
-                    self._runs_now()
-                    event(TaskStarted(entry.time_ns))
-                elif word.event == "note":
-                    lines.append(LogLine(entry.time_ns, "system", word.text))
-                else:
-                    failure = word.error
-            else:
-                match await _report(entry.payload):
-                    case TracesReported() as batch:
-                        traces.append(batch)
-                    case Unusable(reason):
-                        lines.append(_left_out(entry.time_ns, reason))
-                    case FileReported(path, name):
-                        try:
-                            sha256, size = await asyncio.to_thread(
-                                self._transfers.store.take, self._folder.files / path
-                            )
-                        except OSError as error:
-                            text = f"The reported file {name} cannot be read: {error.strerror}."
-                            lines.append(LogLine(entry.time_ns, "system", text))
-                        else:
-                            event(FileAnnounced(name, sha256, size))
-                            files[sha256] = size
-                    case OperatorHitReported() as hit:
-                        event(hit)
-                        lines += [LogLine(entry.time_ns, "system", line) for line in hit_lines(hit)]
-                    case OperatorStopped() as stopped:
-                        event(stopped)
-                        lines.append(LogLine(entry.time_ns, "system", stopped_line(stopped)))
-                    case OperatorsMatched() as matched:
-                        event(matched)
-                        if not matched.count:
-                            text = f"{printable(matched.breakpoint)} {matched_words(matched)}"
-                            lines.append(LogLine(entry.time_ns, "system", text))
-                    case report:
-                        event(report)
-                        if isinstance(report, TraceStarted):
-                            self._clock.begin(report)
-        payloads += [(Priority.TRACES, payload) for payload in merged(traces)]
-        payloads += [(Priority.LOGS, payload) for payload in pack_lines(lines)]
-        await self._records.append(payloads, cursor=reader.cursor, files=files, failure=failure)
-        self._upload(files)
+            await said.add(entry)
+        if said.has_started:
+            self._runs_now()
+        for started in said.traces_started:
+            self._clock.begin(started)
+        await self._records.append(said.payloads(), cursor=reader.cursor, files=said.files, failure=said.failure)
+        self._upload(said.files)
 
     def _upload(self, files: Mapping[str, int]) -> None:
         """Send files to the daemon as soon as it has stored that they are announced."""
@@ -429,19 +293,3 @@ def _prepare(
     if breakpoints:
         folder.breakpoints.write_bytes(encode_json(SetBreakpoints(breakpoints)))
     folder.write_order(order)
-
-
-async def _report(frame: bytes) -> Report:
-    """Return the report in a frame; a large one is read in a thread: a table of 10,000 operators takes a third of a second."""
-    return read_report(frame) if len(frame) < LARGE_REPORT_BYTES else await asyncio.to_thread(read_report, frame)
-
-
-def _left_out(time_ns: int, reason: str) -> LogLine:
-    return LogLine(time_ns, "system", f"A report of the script was left out: {reason}")
-
-
-def _first(failures: BaseExceptionGroup[EdgeloopError]) -> EdgeloopError:
-    failure: BaseException = failures
-    while isinstance(failure, BaseExceptionGroup):
-        failure = failure.exceptions[0]
-    return failure if isinstance(failure, EdgeloopError) else TransferError(str(failure))
