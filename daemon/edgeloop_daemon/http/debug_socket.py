@@ -10,16 +10,14 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from edgeloop_daemon.debugging.editor import Editor
 from edgeloop_daemon.debugging.session import DebugSession
 from edgeloop_daemon.debugging.sessions import DebugSessions
-from edgeloop_daemon.http.guards import PROTOCOL, TOKEN_NAME
 from edgeloop_daemon.http.server_sent_events import STALL_SECONDS
+from edgeloop_daemon.http.sockets import CLOSE_SECONDS, opened_socket
 from edgeloop_daemon.http.streams import CLOSE_SLOW, Stream, Streams
 from edgeloop_shared.eager import EagerSender
-from edgeloop_shared.errors import InvalidInputError, MessageError
+from edgeloop_shared.errors import MessageError
 
 MAX_FRAME_BYTES = 1024 * 1024
 MAX_UNREAD_BYTES = 64 * 1024**2
-_HEARTBEAT_SECONDS = 20.0
-_CLOSE_SECONDS = 2.0
 
 
 async def serve_editor(
@@ -34,17 +32,9 @@ async def serve_editor(
 
     Raises `RateLimitedError`, and `InvalidInputError` for a request that is no upgrade.
     """
-    socket = web.WebSocketResponse(
-        heartbeat=_HEARTBEAT_SECONDS,
-        max_msg_size=MAX_FRAME_BYTES,
-        protocols=(PROTOCOL,),
-        compress=False,
-        timeout=_CLOSE_SECONDS,
-    )
-    if not socket.can_prepare(request):
-        raise InvalidInputError("This address speaks WebSocket only.", hint="`edgeloop dap` speaks it for an editor.")
-    async with streams.opened(request[TOKEN_NAME]) as stream:
-        await socket.prepare(request)
+    async with opened_socket(
+        request, streams, max_bytes=MAX_FRAME_BYTES, hint="`edgeloop dap` speaks it for an editor."
+    ) as (socket, stream):
         outbox = _Outbox(socket, stream)
         editor = Editor(sessions, outbox.put, folder=folder, session=session)
         sending = asyncio.create_task(outbox.send_all())
@@ -55,9 +45,6 @@ async def serve_editor(
             await outbox.flush()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(2 * _CLOSE_SECONDS):
-            await socket.close(code=stream.code, message=stream.reason.encode()[:120])
     return socket
 
 
@@ -101,7 +88,7 @@ class _Outbox:
     async def flush(self) -> None:
         """Wait until all is sent, for a bounded time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._pieces.flushed()
 
     async def _send(self, data: bytes) -> None:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from edgeloop_daemon.devices.array_files import read_array_file
-from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.operator_control import OperatorControl
 from edgeloop_daemon.devices.operator_hits import OperatorHit
 from edgeloop_daemon.devices.operator_stops import OperatorStop
 from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.http.paging import LIMIT
 from edgeloop_daemon.http.routes import Call, Route
+from edgeloop_daemon.http.run_routes import FindWorkspace
 from edgeloop_shared.errors import BundleError, ConflictError, InvalidInputError, NotFoundError, TooLargeError
 from edgeloop_shared.operator_control import (
     MAX_SLICE_CHARACTERS,
@@ -27,7 +26,6 @@ from edgeloop_shared.operator_control import (
 )
 from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, NotFinite
 
-FindWorkspace = Callable[[str], Awaitable[RunWorkspace]]
 _ERRORS = (NotFoundError, ConflictError)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,8 +15,8 @@ from edgeloop_daemon.devices.runs import LogPage as RunLogPage
 from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.events.event_log import EventLog, EventPage
 from edgeloop_daemon.http.feeds import choice_of, follow_events, follow_job_log, follow_run_log
-from edgeloop_daemon.http.guards import PROTOCOL, TOKEN_NAME
 from edgeloop_daemon.http.server_sent_events import STALL_SECONDS
+from edgeloop_daemon.http.sockets import opened_socket
 from edgeloop_daemon.http.streams import CLOSE_SLOW, Stream, Streams
 from edgeloop_daemon.http.validation import validate_json
 from edgeloop_daemon.jobs.jobs import Jobs
@@ -27,8 +26,6 @@ from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputErr
 
 MAX_MESSAGE_BYTES = 16 * 1024
 MAX_SUBSCRIPTIONS = 64
-_HEARTBEAT_SECONDS = 20.0
-_CLOSE_SECONDS = 2.0
 _ID = {"min_length": 1, "max_length": 64}
 
 Topic = Literal["events", "job-log", "run-log"]
@@ -71,22 +68,12 @@ async def serve_websocket(request: web.Request, streams: Streams, sources: Sourc
 
     Raises `RateLimitedError`, and `InvalidInputError` for a request that is no upgrade.
     """
-    socket = web.WebSocketResponse(
-        heartbeat=_HEARTBEAT_SECONDS,
-        max_msg_size=MAX_MESSAGE_BYTES,
-        protocols=(PROTOCOL,),
-        compress=False,
-        timeout=_CLOSE_SECONDS,
-    )
-    if not socket.can_prepare(request):
-        raise InvalidInputError("This address speaks WebSocket only.", hint="`GET /api/v1/events` answers with JSON.")
-    async with streams.opened(request[TOKEN_NAME]) as stream:
-        await socket.prepare(request)
-        async with _Conversation(socket, stream, sources) as conversation:
-            await conversation.listen()
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(2 * _CLOSE_SECONDS):
-            await socket.close(code=stream.code, message=stream.reason.encode())
+    hint = "`GET /api/v1/events` answers with JSON."
+    async with (
+        opened_socket(request, streams, max_bytes=MAX_MESSAGE_BYTES, hint=hint) as (socket, stream),
+        _Conversation(socket, stream, sources) as conversation,
+    ):
+        await conversation.listen()
     return socket
 
 
