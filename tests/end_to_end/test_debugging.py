@@ -202,6 +202,15 @@ async def test_a_session_without_an_editor_says_where_it_stands_and_takes_reques
         await asyncio.to_thread(project.run, "break", "remove", "--all")
 
 
+def test_run_debug_takes_the_options_of_a_session_and_refuses_the_others(project: CommandLine) -> None:
+    ended = project.json("run", "--debug", "--trace", "--memory", "512", "helper.py")
+
+    assert project.api(f"/runs/{ended['run']}")["trace"] is True
+    refused = project.call("run", "--debug", "--detach", "--break", "op:conv*", "helper.py")
+    assert refused.returncode == 1
+    assert "--debug does not go with --break, --detach." in refused.stderr
+
+
 def _paused(project: CommandLine) -> dict[str, Any]:
     """Return the newest session once it is paused somewhere."""
     cursor = 0

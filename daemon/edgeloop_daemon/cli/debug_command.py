@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from edgeloop_daemon.cli import completers
+from edgeloop_daemon.cli.client import Record
 from edgeloop_daemon.cli.dap_command import serve
 from edgeloop_daemon.cli.debug_following import follow_session
 from edgeloop_daemon.cli.editor_configurations import EDITORS, WRITTEN, configuration_of, write_configuration
 from edgeloop_daemon.cli.editor_port import HOST, accept_editor, listen
-from edgeloop_daemon.cli.named import chosen_device, device_option, find_run
+from edgeloop_daemon.cli.named import device_option, find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
-from edgeloop_daemon.cli.workspace_files import script_arguments, workspace_path
+from edgeloop_daemon.cli.workspace_files import script_to_run
 from edgeloop_shared.errors import InvalidInputError
 
 
@@ -58,15 +59,12 @@ def debug(
         _list(session)
     elif attached is not None:
         _attach(session, attached, port=port)
-    elif task is None and port is None:
-        raise InvalidInputError("Name the script to debug.", hint="`edgeloop debug --config vscode` sets up an editor.")
-    elif task is None or wait or port is None:
-        if task is not None:
-            debug_task(session, task, arguments, device=device, include=include, wait=wait, port=port)
-        else:
-            _serve_port(session, port or 0, None)
+    elif task is not None:
+        debug_task(session, task, arguments, device=device, include=include, wait=wait, port=port)
+    elif port is not None:
+        _serve_port(session, port, None)
     else:
-        debug_task(session, task, arguments, device=device, include=include, wait=True, port=port)
+        raise InvalidInputError("Name the script to debug.", hint="`edgeloop debug --config vscode` sets up an editor.")
 
 
 def debug_task(
@@ -75,39 +73,40 @@ def debug_task(
     arguments: tuple[str, ...],
     *,
     device: str | None,
-    include: tuple[str, ...] = (),
+    include: tuple[str, ...],
+    trace: bool = False,
+    memory: int | None = None,
     wait: bool = False,
     port: int | None = None,
 ) -> None:
-    """Start a session for a script and follow it, or serve the editor that comes to a port. Raises what the run raised."""
+    """Start a session for a script and follow it, or serve the editor that comes to a port: the script waits for that one.
+
+    Raises what the run raised.
+    """
     workspace = session.workspace()
-    client = session.daemon()
-    root = Path(workspace["path"])
     body = {
-        "script": workspace_path(root, session.folder / task),
-        "arguments": script_arguments(root, session.folder, arguments),
-        "device": chosen_device(client, device),
-        "include": list(include),
-        "wait": wait,
+        **script_to_run(session, workspace, task, arguments, device=device, include=include),
+        "trace": trace,
+        "memory_mb": memory,
+        "wait": wait or port is not None,
     }
-    begun = client.post(f"/workspaces/{workspace['id']}/debug/sessions", body)
-    if port is not None:
-        _serve_port(session, port, begun["id"])
-        return
-    result = follow_session(client, begun, workspace, quiet=session.as_json)
-    if session.as_json:
-        print_json(result)
+    begun = session.client.post(f"/workspaces/{workspace['id']}/debug/sessions", body)
+    _follow(session, workspace, begun, port=port)
 
 
 def _attach(session: Session, run: str, *, port: int | None) -> None:
     """Debug a run that goes on, and follow it, or serve the editor that comes to a port."""
     workspace = session.workspace()
-    client = session.daemon()
-    begun = client.post(f"/workspaces/{workspace['id']}/debug/attach", {"run": find_run(session, run)["id"]})
+    body = {"run": find_run(session, run)["id"]}
+    begun = session.client.post(f"/workspaces/{workspace['id']}/debug/attach", body)
+    _follow(session, workspace, begun, port=port, was_running=True)
+
+
+def _follow(session: Session, workspace: Record, begun: Record, *, port: int | None, was_running: bool = False) -> None:
     if port is not None:
         _serve_port(session, port, begun["id"])
         return
-    result = follow_session(client, begun, workspace, quiet=session.as_json, was_running=True)
+    result = follow_session(session.client, begun, workspace, quiet=session.as_json, was_running=was_running)
     if session.as_json:
         print_json(result)
 

@@ -11,13 +11,13 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.following import follow_run
-from edgeloop_daemon.cli.named import chosen_device, device_option
+from edgeloop_daemon.cli.named import device_option
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import print_trace, show_trace
-from edgeloop_daemon.cli.workspace_files import script_arguments, workspace_path
+from edgeloop_daemon.cli.workspace_files import script_to_run
 from edgeloop_shared.bundles import check_bundle_path
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 from edgeloop_shared.operator_breakpoints import ACTIONS
 
@@ -74,16 +74,18 @@ def run(
     if under_debugger:
         from edgeloop_daemon.cli.debug_command import debug_task  # here: it takes a sixth of the time of `run --help`
 
-        debug_task(session, script, arguments, device=device, include=include)
+        others = {"--output": output, "--break": breaks, "--no-breaks": no_breaks, "--detach": detach}
+        if refused := [name for name, value in others.items() if value]:
+            raise InvalidInputError(
+                f"--debug does not go with {', '.join(refused)}.",
+                hint="A debug session takes the breakpoints that `edgeloop break add` keeps, and is followed to its end.",
+            )
+        debug_task(session, script, arguments, device=device, include=include, trace=trace, memory=memory)
         return
     workspace = session.workspace()
     client = session.daemon()
-    root = Path(workspace["path"])
     body = {
-        "script": workspace_path(root, session.folder / script),
-        "arguments": script_arguments(root, session.folder, arguments),
-        "device": chosen_device(client, device),
-        "include": list(include),
+        **script_to_run(session, workspace, script, arguments, device=device, include=include),
         "trace": trace,
         "memory_mb": memory,
         "breakpoints": [_breakpoint(text, when, action) for text in breaks],

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.named import chosen_device
+from edgeloop_daemon.cli.session import Session
+
 
 def workspace_path(root: Path, path: Path) -> str:
     """Return `path` relative to the workspace; a path outside of it stays absolute, for the daemon to refuse clearly."""
@@ -13,9 +17,23 @@ def workspace_path(root: Path, path: Path) -> str:
         return str(path)
 
 
-def script_arguments(root: Path, folder: Path, arguments: tuple[str, ...]) -> list[str]:
-    """Return a script's arguments as the device needs them, for a user who stands in `folder`."""
-    return [_argument(root, folder, text) for text in arguments]
+def script_to_run(
+    session: Session,
+    workspace: Record,
+    script: str,
+    arguments: tuple[str, ...],
+    *,
+    device: str | None,
+    include: tuple[str, ...],
+) -> Record:
+    """Return what the API is told of a script that is to run on a device. Raises as `chosen_device` does."""
+    root = Path(workspace["path"])
+    return {
+        "script": workspace_path(root, session.folder / script),
+        "arguments": [_argument(root, session.folder, text) for text in arguments],
+        "device": chosen_device(session.client, device),
+        "include": list(include),
+    }
 
 
 def _argument(root: Path, folder: Path, text: str) -> str:
