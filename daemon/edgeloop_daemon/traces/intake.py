@@ -86,7 +86,7 @@ def sessions_of(db: Tables, run_id: str) -> int:
 
 def seal(db: Tables, run_id: str) -> None:
     """Put the batches that came since the last time into blocks; where nothing came nothing happens."""
-    tail = read_tail(db, run_id)
+    tail = _read_tail(db, run_id)
     if not tail.sequence:
         return
     begin_trace(db, run_id)
@@ -137,15 +137,19 @@ def remove_trace(db: Tables, run_id: str) -> None:
         db.execute(f"delete from {table} where run = ?", [run_id])  # noqa: S608 - names of this function
 
 
-def read_tail(db: Tables, run_id: str) -> Tail:
+def _read_tail(db: Tables, run_id: str) -> Tail:
     """Return the batches that lie in no block yet. Those that no table explains, or that nobody can read, are counted."""
     (sealed,) = db.execute("select coalesce(max(sealed), 0) from traces where run = ?", [run_id]).fetchone()
+    return tail_of(tail_rows(db, run_id, sealed), _known_operators(db, run_id))
+
+
+def tail_rows(db: Tables, run_id: str, sealed: int) -> list[tuple[int, int, int, bytes]]:
+    """Return the records of a run's stream of traces behind the one that was `sealed` last: what `tail_of` takes."""
     sql = "select sequence, is_continued, is_gap, payload from records where stream = ? and sequence > ? order by sequence"
-    rows = db.execute(sql, [stream_name(run_id, Priority.TRACES), sealed]).fetchall()
-    return tail_of(rows, known_operators(db, run_id))
+    return db.execute(sql, [stream_name(run_id, Priority.TRACES), sealed]).fetchall()
 
 
-def known_operators(db: Tables, run_id: str) -> dict[int, int]:
+def _known_operators(db: Tables, run_id: str) -> dict[int, int]:
     """Return how many operators each session has."""
     sql = "select session, operators from trace_sessions where run = ?"
     return {session: len(json.loads(zlib.decompress(data))) for session, data in db.execute(sql, [run_id])}

@@ -11,15 +11,11 @@ from typing import Any
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_daemon.traces.blocks import unpack_columns
-from edgeloop_daemon.traces.intake import unpack, unpack_payloads
+from edgeloop_daemon.traces.intake import Batch, tail_rows, unpack, unpack_payloads
 from edgeloop_daemon.traces.stored_trace import Rows, StoredTrace
 from edgeloop_shared.errors import MessageError, NotFoundError
 from edgeloop_shared.messages import Gap
-from edgeloop_shared.records import Priority, stream_name
-from edgeloop_shared.spans import CounterBatch, SpanBatch
-from edgeloop_shared.traces import TraceBatch
 
-Batch = TraceBatch | SpanBatch | CounterBatch
 Moment = tuple[int, str, Mapping[str, Any]]
 """What happened on this computer: nanoseconds since the UNIX epoch, a name, facts."""
 _MAX_MOMENTS = 10_000
@@ -120,10 +116,7 @@ def _rows(db: Tables, run_id: str) -> Rows | None:
             "select number, kind, session, events, begin_ns, end_ns, summary from trace_blocks where run = ? order by number",
             [run_id],
         ).fetchall(),
-        db.execute(
-            "select sequence, is_continued, is_gap, payload from records where stream = ? and sequence > ? order by sequence",
-            [stream_name(run_id, Priority.TRACES), trace["sealed"]],
-        ).fetchall(),
+        tail_rows(db, run_id, trace["sealed"]),
         tuple(
             Gap(items, size, reason, round(begun * 1e9), round(ended * 1e9))
             for items, size, reason, begun, ended in db.execute(

@@ -148,6 +148,11 @@ class StoredTrace:
         return int(self.rows.trace["spans"]) + sum(len(batch) for _, batch in self.tail.spans)
 
     @property
+    def samples(self) -> int:
+        """How many times the counters were read."""
+        return int(self.rows.trace["samples"]) + sum(len(batch) for _, batch in self.tail.counters)
+
+    @property
     def lost_spans(self) -> int:
         """How many spans the script's process had to drop."""
         return int(self.rows.trace["lost_spans"]) + sum(batch.lost for _, batch in self.tail.spans)

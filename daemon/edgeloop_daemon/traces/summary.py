@@ -40,14 +40,13 @@ class TraceSummary:
 def summary_of(trace: StoredTrace, run: Run) -> TraceSummary:
     """Return the summary. It computes: not for the event loop."""
     begin, end = trace.extent
-    samples = int(trace.rows.trace["samples"]) + sum(len(batch) for _, batch in trace.tail.counters)
     gaps = tuple(gap for gap in run.gaps if gap.stream == "traces")
     return TraceSummary(
         run.id,
         run.state.value,
         run.script,
         run.device,
-        trace.events + trace.spans + samples + len(gaps),
+        trace.events + trace.spans + trace.samples + len(gaps),
         trace.events,
         trace.spans,
         trace.clock.host_ns(begin) / 1e9,
