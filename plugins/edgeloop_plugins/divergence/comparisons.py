@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from edgeloop_plugins.divergence.matching import Pair, plain_type
-from edgeloop_plugins.divergence.results import OperatorComparison, StageComparison
+from edgeloop_plugins.divergence.results import OperatorComparison, StageComparison, finite
 from edgeloop_task.run_record import NamedTensor
 from edgeloop_task.tensor_signature import difference, snr_db
 
@@ -40,7 +40,7 @@ def compared_tensors(
             note = "not comparable" if agrees else f"shape {_shape(figures.shape)} instead of {_shape(shape)}"
             listed.append(StageComparison(name, figures.shape, shape, None, agrees, note))
             continue
-        value = _finite(compared.snr_db)
+        value = finite(compared.snr_db)
         agrees = compared.error <= error_of(bound)
         note = "NaN or infinity" if math.isinf(compared.error) else ""
         listed.append(StageComparison(name, figures.shape, shape, value, agrees, note))
@@ -70,8 +70,8 @@ def compared_operator(pair: Pair, bound: float, source: str) -> OperatorComparis
         type=plain_type(pair.operator.type),
         source=source,
         shape=shape,
-        in_snr_db=None if pair.error_in is None else _finite(snr_db(pair.error_in)),
-        out_snr_db=None if pair.error_out is None else _finite(snr_db(pair.error_out)),
+        in_snr_db=None if pair.error_in is None else finite(snr_db(pair.error_in)),
+        out_snr_db=None if pair.error_out is None else finite(snr_db(pair.error_out)),
         agrees=pair.error_out is None or pair.error_out <= bound,
         in_exact=pair.error_in == 0,
         out_exact=pair.error_out == 0,
@@ -81,7 +81,3 @@ def compared_operator(pair: Pair, bound: float, source: str) -> OperatorComparis
 
 def _shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape)) or "scalar"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

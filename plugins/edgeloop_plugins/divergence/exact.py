@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeloop_plugins.divergence.results import ExactDifference
+from edgeloop_plugins.divergence.results import ExactDifference, finite
 from edgeloop_task.tensor_comparison import TensorComparison
 from edgeloop_task.tensor_signature import SignatureDifference, row_slices
 
@@ -51,9 +51,9 @@ def exact_difference(
         tensor=name,
         values=found.size,
         of=math.prod(shape),
-        cosine=_finite(compared.cosine) if not compared.mismatches else None,
-        snr_db=_finite(compared.snr_db),
-        max_relative_error=_finite(compared.max_relative_error),
+        cosine=finite(compared.cosine) if not compared.mismatches else None,
+        snr_db=finite(compared.snr_db),
+        max_relative_error=finite(compared.max_relative_error),
         mismatches=compared.mismatches,
         index=index,
         found=_value(found[at]),
@@ -84,7 +84,3 @@ def _part(part: float) -> str:
 
 def _value(value: Any) -> str:
     return f"{float(value):.6g}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

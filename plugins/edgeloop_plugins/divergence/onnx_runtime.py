@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from edgeloop_plugins.divergence import results
 from edgeloop_plugins.divergence.sides import Recorded, Work
-from edgeloop_plugins.model_tools.onnx_file import read_onnx
+from edgeloop_plugins.model_tools.onnx_file import BYTES, GRAPH_OUTPUT, MODEL_GRAPH, VALUE_NAME, read_onnx
 from edgeloop_plugins.model_tools.source_nodes import SourceNodes, source_nodes
 from edgeloop_shared.errors import InvalidInputError, ModelError
 from edgeloop_task.references import reference_key
 from edgeloop_task.run_record import NamedTensor, RecordedOperator, RunRecord
 from edgeloop_task.tensor_signature import signature_of, unreadable
-
-_GRAPH, _OUTPUT, _NAME = 7, 12, 1  # fields of ModelProto, GraphProto and ValueInfoProto
 
 
 class OnnxRuntime:
@@ -104,12 +102,12 @@ def _fitting(given: Mapping[str, NDArray[Any]], name: str, kind: str, model: Pat
 
 def _with_outputs(model: bytes, names: list[str]) -> bytes:
     """Return the model with further outputs: two messages of one field are merged, so they can stand behind all the rest."""
-    values = (_field(_OUTPUT, _field(_NAME, name.encode())) for name in names)
-    return model + _field(_GRAPH, b"".join(values)) if names else model
+    values = (_field(GRAPH_OUTPUT, _field(VALUE_NAME, name.encode())) for name in names)
+    return model + _field(MODEL_GRAPH, b"".join(values)) if names else model
 
 
 def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
+    return _varint(number << 3 | BYTES) + _varint(len(content)) + content
 
 
 def _varint(value: int) -> bytes:

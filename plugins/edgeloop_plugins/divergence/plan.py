@@ -22,15 +22,8 @@ from edgeloop_shared.errors import InvalidInputError, ModelError, NotFoundError
 from edgeloop_task.model_file import read_model_file
 from edgeloop_task.sample_inputs import first_sample
 
-SAME_DB, OTHER_ENGINE_DB, HALF_DB, LOW_DB, EIGHT_BIT_DB, INTEGER_DB, FEW_BITS_DB = (
-    60.0,
-    50.0,
-    40.0,
-    30.0,
-    15.0,
-    10.0,
-    5.0,
-)
+SAME_DB, OTHER_ENGINE_DB, HALF_DB, LOW_DB = 60.0, 50.0, 40.0, 30.0
+EIGHT_BIT_DB, INTEGER_DB, FEW_BITS_DB = 15.0, 10.0, 5.0
 KEPT_BYTES = 192 * 1024**2  # of the tensors of a reference on this computer
 PLAIN = Options("cpu", "high", 1)
 """How this computer runs a reference."""

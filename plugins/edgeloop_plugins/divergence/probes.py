@@ -19,6 +19,7 @@ from edgeloop_plugins.divergence.plan import Plan
 from edgeloop_plugins.divergence.results import ExactDifference, StageComparison
 from edgeloop_plugins.divergence.sides import Array, Host, Recorded, Work
 from edgeloop_task.divergence_task import TensorAsked
+from edgeloop_task.run_record import RecordedOperator
 from edgeloop_task.tensor_comparison import TensorComparison
 
 INPUT = "input "
@@ -160,19 +161,23 @@ def _with_this_computer(plan: Plan, pair: Pair, work: Work) -> list[str]:
         return []
     if any(error > 0 for error in (pair.constants or {}).values()):  # the weights differ: nothing needs to be tried
         return []
-    recorded = plan.on_host().record(work)
-    here = next((one for one in recorded.record.operators if (one.name, one.occurrence) == pair.key), None)
+    here = _operator_of(pair, plan.on_host().record(work))
     compared = None if here is None else next(iter(matched([pair.operator], [here], {})[0]), None)
     return list(causes.from_file(pair, plan.path, plan.reference_model, compared))
 
 
 def _same(pair: Pair, recorded: Recorded) -> Pair | None:
     """Return the operator of another run beside the reference of `pair`."""
-    operator = next((one for one in recorded.record.operators if (one.name, one.occurrence) == pair.key), None)
+    operator = _operator_of(pair, recorded)
     if operator is None:
         return None
     reference = replace(pair.reference, name=operator.name, occurrence=operator.occurrence)
     return next(iter(matched([operator], [reference], {})[0]), None)
+
+
+def _operator_of(pair: Pair, recorded: Recorded) -> RecordedOperator | None:
+    """Return the device's operator of `pair` as it is in another run of the same model."""
+    return next((one for one in recorded.record.operators if (one.name, one.occurrence) == pair.key), None)
 
 
 def _itemsize(dtype: str) -> int:

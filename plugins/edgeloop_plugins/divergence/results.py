@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 FindingKind = Literal["none", "stage", "not-finite", "operator", "drift", "output"]
 """What was found first: nothing; a stage of the preprocessing; NaN or infinity that begins at an operator; an operator that is
 wrong by itself; differences that grow little by little; outputs of a model that shows no operators."""
+
+
+def finite(value: float) -> float | None:
+    """Return a figure as results hold it: None where it is infinite or no number."""
+    return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)

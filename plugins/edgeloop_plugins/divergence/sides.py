@@ -18,6 +18,7 @@ from edgeloop_plugins.divergence import results
 from edgeloop_shared.benchmarks import Cell
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import JobFailedError, NotFoundError, error_from_dict
+from edgeloop_shared.signals import signal_name
 from edgeloop_task.array_file import unpack_arrays
 from edgeloop_task.divergence_task import ERROR_FILE, RECORD_FILE, TENSORS_FILE, DivergeTask, Fed, TensorAsked
 from edgeloop_task.references import reference_key
@@ -206,4 +207,4 @@ def _options(work: Work, options: Options) -> str:
 
 
 def _ending(status: int) -> str:
-    return f"signal {-status}" if status < 0 else f"exit status {status}"
+    return signal_name(-status) if status < 0 else f"exit status {status}"
