@@ -12,7 +12,6 @@ from typing import Any
 class OwnAddress:
     """An address of this machine: `index` is its interface's, `network` has its prefix length, as `192.168.1.5/24`."""
 
-    interface: str
     index: int
     network: str
 
@@ -34,8 +33,16 @@ def own_addresses(adapters: Iterable[Any]) -> tuple[OwnAddress, ...]:
         for one in adapter.ips:
             text = one.ip[0] if isinstance(one.ip, tuple) else one.ip
             if not ipaddress.ip_address(text).is_loopback:
-                found.append(OwnAddress(str(adapter.nice_name), adapter.index or 0, f"{text}/{one.network_prefix}"))
+                found.append(OwnAddress(adapter.index or 0, f"{text}/{one.network_prefix}"))
     return tuple(sorted(found))
+
+
+def multicast_interfaces(addresses: Sequence[OwnAddress]) -> list[str | int]:
+    """Return what zeroconf calls interfaces: IPv4 addresses, and indexes where there is IPv6."""
+    found: dict[str | int, None] = {}
+    for one in addresses:
+        found[one.index if ":" in one.address else one.address] = None
+    return list(found)
 
 
 def is_on_link(address: str, own: Sequence[OwnAddress]) -> bool:

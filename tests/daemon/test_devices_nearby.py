@@ -17,7 +17,7 @@ from edgeloop_shared.announcements import new_announcement, new_name
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.networks import OwnAddress
 
-OWN = (OwnAddress("eth0", 2, "192.168.1.5/24"), OwnAddress("eth0", 2, "fe80::5/64"))
+OWN = (OwnAddress(2, "192.168.1.5/24"), OwnAddress(2, "fe80::5/64"))
 INFO = DeviceInfo("phone", "test", "Linux", "x86-64", 2, 1024**3, "1", "3.11")
 
 

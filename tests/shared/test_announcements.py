@@ -96,5 +96,5 @@ def test_a_knock_is_its_makers_and_no_bit_of_it_can_be_changed(port: int, counte
     ],
 )
 def test_who_is_on_link(address: str, expected: bool) -> None:
-    own = [OwnAddress("wlan0", 3, network) for network in ("192.168.1.5/24", "fe80::5/64", "fd00::1/64")]
+    own = [OwnAddress(3, network) for network in ("192.168.1.5/24", "fe80::5/64", "fd00::1/64")]
     assert is_on_link(address, own) is expected

@@ -13,7 +13,8 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
 from edgeloop_companion.link.advertising import NameTakenError
 from edgeloop_shared.announcements import SERVICE, Announcement
-from edgeloop_shared.networks import OwnAddress, own_addresses
+from edgeloop_shared.networks import OwnAddress, multicast_interfaces, own_addresses
+from edgeloop_shared.uninterrupted import uninterrupted
 
 TTL_SECONDS = 60  # after a kill, without a goodbye, this device is listed for that long
 GOODBYE_SECONDS = 2.0
@@ -43,7 +44,7 @@ class ZeroconfAdvertiser:
             host_ttl=TTL_SECONDS,
             other_ttl=TTL_SECONDS,
         )
-        zeroconf = AsyncZeroconf(interfaces=_interfaces(addresses))
+        zeroconf = AsyncZeroconf(interfaces=multicast_interfaces(addresses))
         try:
             try:
                 announced = asyncio.ensure_future(await zeroconf.async_register_service(info))
@@ -55,16 +56,7 @@ class ZeroconfAdvertiser:
                 await asyncio.wait({announced}, timeout=GOODBYE_SECONDS)
                 await _say_goodbye(zeroconf, info)
         finally:
-            await _close(zeroconf)
-
-
-async def _close(zeroconf: AsyncZeroconf) -> None:
-    """Close the sockets, also when the task is cancelled in the midst of it."""
-    closing = asyncio.ensure_future(zeroconf.async_close())
-    try:
-        await asyncio.shield(closing)
-    finally:
-        await asyncio.wait({closing})
+            await uninterrupted(zeroconf.async_close())
 
 
 async def _say_goodbye(zeroconf: AsyncZeroconf, info: AsyncServiceInfo) -> None:
@@ -74,11 +66,3 @@ async def _say_goodbye(zeroconf: AsyncZeroconf, info: AsyncServiceInfo) -> None:
             await (await zeroconf.async_unregister_service(info))
     except (TimeoutError, OSError) as error:
         log.debug("no goodbye: %r", error)
-
-
-def _interfaces(addresses: Sequence[OwnAddress]) -> list[str | int]:
-    """Return what zeroconf calls interfaces: IPv4 addresses, and indexes where there is IPv6."""
-    found: dict[str | int, None] = {}
-    for one in addresses:
-        found[one.index if ":" in one.address else one.address] = None
-    return list(found)

@@ -12,7 +12,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from edgeloop_daemon.devices.nearby import Sighting, Watcher
 from edgeloop_shared.announcements import NAME_CHARACTERS, SERVICE
-from edgeloop_shared.networks import OwnAddress, own_addresses
+from edgeloop_shared.networks import OwnAddress, multicast_interfaces, own_addresses
+from edgeloop_shared.uninterrupted import uninterrupted
 
 RESOLVE_MILLISECONDS = 3000
 MAX_RESOLVING = 64  # services of anybody that are asked for their address at a time
@@ -28,7 +29,7 @@ class ZeroconfBrowser:
     @contextlib.asynccontextmanager
     async def browsing(self, watcher: Watcher, addresses: Sequence[OwnAddress]) -> AsyncIterator[None]:
         """Tell `watcher` who comes and goes on the interfaces of `addresses`. Raises `OSError`."""
-        zeroconf = AsyncZeroconf(interfaces=_interfaces(addresses))
+        zeroconf = AsyncZeroconf(interfaces=multicast_interfaces(addresses))
         resolving = _Resolving(watcher)
         try:
             browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[resolving.changed])
@@ -38,16 +39,7 @@ class ZeroconfBrowser:
                 await browser.async_cancel()
         finally:
             resolving.cancel()
-            await _close(zeroconf)
-
-
-async def _close(zeroconf: AsyncZeroconf) -> None:
-    """Close the sockets, also when the task is cancelled in the midst of it."""
-    closing = asyncio.ensure_future(zeroconf.async_close())
-    try:
-        await asyncio.shield(closing)
-    finally:
-        await asyncio.wait({closing})
+            await uninterrupted(zeroconf.async_close())
 
 
 class _Resolving:
@@ -79,11 +71,3 @@ class _Resolving:
         if found and info.port:
             addresses = tuple(dict.fromkeys(info.parsed_scoped_addresses()))
             self._watcher.seen(Sighting(label, addresses, info.port, info.text or b""))
-
-
-def _interfaces(addresses: Sequence[OwnAddress]) -> list[str | int]:
-    """Return what zeroconf calls interfaces: IPv4 addresses, and indexes where there is IPv6."""
-    found: dict[str | int, None] = {}
-    for one in addresses:
-        found[one.index if ":" in one.address else one.address] = None
-    return list(found)
