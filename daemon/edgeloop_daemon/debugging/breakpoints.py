@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgeloop_daemon.devices.bundles import bundle_path, is_file
 from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, RunBreakpoints, reference_files, reference_folder
+from edgeloop_daemon.devices.selection import bundle_path, is_file
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import BreakpointAdded, BreakpointRemoved
 from edgeloop_daemon.store.database import Database

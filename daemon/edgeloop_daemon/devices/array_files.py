@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeloop_daemon.devices.bundles import bundle_path, is_file
+from edgeloop_daemon.devices.selection import bundle_path, is_file
 from edgeloop_shared.errors import BundleError, NotFoundError, TooLargeError
 from edgeloop_shared.operator_control import MAX_ARRAY_BYTES
 

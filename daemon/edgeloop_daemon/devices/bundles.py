@@ -1,29 +1,26 @@
-"""Bundles: which files of a workspace travel with a script, and their way into the blob store."""
+"""Bundles: what travels with a script, with a tool or for a job, and its way into the blob store."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from edgeloop_daemon.devices.selection import Selection, too_many
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_shared.bundles import (
-    MAX_BUNDLE_BYTES,
-    MAX_FILES,
     MAX_MANIFEST_BYTES,
     BundleFile,
     BundleManifest,
     check_bundle_path,
 )
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError, TooLargeError
+from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError
 
-_SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 _SETTLED_NS = 2_000_000_000  # a file changed within the same tick of its clock may be changed again unseen
 _MAX_CACHED = 50_000
 _QUOTED = re.compile(r"'([^'\n]{1,512})'|\"([^\"\n]{1,512})\"")
@@ -147,33 +144,28 @@ class BundleCollector:
         include: tuple[str, ...],
         placed: Mapping[str, str],
     ) -> Bundle:
-        selection = _Selection(workspace.root.resolve())
-        path = selection.add_run(script, workspace.include, include)
-        travelling = tuple(selection.add_argument(argument) for argument in arguments)
+        selection = Selection(workspace.root.resolve())
+        path, travelling = selection.add_run(script, arguments, workspace.include, include)
         for target, source in placed.items():
             selection.place(target, source)
         return self._bundle(selection, path, travelling)
 
     def _collect_tool(self, workspace: RunWorkspace, tool: DeviceTool, include: tuple[str, ...]) -> Bundle:
-        selection = _Selection(workspace.root.resolve())
+        selection = Selection(workspace.root.resolve())
         if tool.script is not None:
-            selection.add_run(tool.script, workspace.include, include)
-            for argument in tool.script_arguments:
-                selection.add_argument(argument)
+            selection.add_run(tool.script, tool.script_arguments, workspace.include, include)
         for file in tool.files:
             selection.add_file(file)
         source = BundleFile(tool.path, self._blobs.add_bytes(tool.source), len(tool.source))
         return self._bundle(selection, tool.path, tool.arguments, source)
 
     def _collect_job_script(self, workspace: RunWorkspace, job: JobScript) -> Bundle:
-        selection = _Selection(workspace.root.resolve())
+        selection = Selection(workspace.root.resolve())
         if job.like is not None:
-            selection.add_run(job.like, workspace.include, ())
-            for argument in job.like_arguments:
-                selection.add_argument(argument)
+            selection.add_run(job.like, job.like_arguments, workspace.include)
         for file in job.files:
             selection.add_file(file)
-        own = _Selection(job.folder.resolve())
+        own = Selection(job.folder.resolve())
         for file in job.job_files:
             own.add_file(file)
         others = [self._store(job_path(path), source) for path, source in sorted(own.files.items())]
@@ -182,13 +174,13 @@ class BundleCollector:
         return self._bundle(selection, job.script, job.arguments, *others)
 
     def _bundle(
-        self, selection: _Selection, script_path: str, travelling: tuple[str, ...], *others: BundleFile
+        self, selection: Selection, script_path: str, travelling: tuple[str, ...], *others: BundleFile
     ) -> Bundle:
         files = (*others, *(self._store(path, source) for path, source in sorted(selection.files.items())))
         manifest = BundleManifest(files)
         content = encode_json(manifest)
         if len(content) > MAX_MANIFEST_BYTES:
-            raise _too_many(len(files))
+            raise too_many(len(files))
         sha256 = self._blobs.add_bytes(content)
         blobs = frozenset({sha256, *(file.sha256 for file in files)})
         return Bundle(sha256, len(content), blobs, files, script_path, travelling)
@@ -211,133 +203,6 @@ class BundleCollector:
         return BundleFile(path, sha256, size, mode)
 
 
-class _Selection:
-    """The chosen files: by their path in the bundle, where their bytes are. Links are followed inside the workspace only."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._bytes = 0
-        self.files: dict[str, Path] = {}
-
-    def add_run(self, script: str, usual: tuple[str, ...], include: tuple[str, ...]) -> str:
-        """Add what a run of `script` takes along; return the script's path from the root."""
-        path = self.add_file(script, "script")
-        self.add_python_files()
-        for pattern in usual:
-            self.add_glob(pattern)
-        for pattern in include:
-            if not self.add_glob(pattern):
-                raise InvalidInputError(f"Nothing in the workspace matches the include {pattern!r}.")
-        return path
-
-    def add_file(self, name: str, noun: str = "file") -> str:
-        path = bundle_path(self._root, name, noun)
-        if not is_file(self._root / path):
-            raise NotFoundError(f"There is no {noun} {path} in the workspace {self._root}.")
-        self._add(path)
-        return path
-
-    def place(self, target: str, source: str) -> None:
-        """Add the file `source` as `target`."""
-        check_bundle_path(target)
-        self._add(source, target)
-
-    def add_python_files(self) -> None:
-        for path in self._walk(self._root):
-            if path.endswith(".py") and not PurePosixPath(path).name.startswith("."):
-                self._add(path)
-
-    def add_glob(self, pattern: str) -> bool:
-        """Add what `pattern` names, folders with all that is in them; return whether that is anything."""
-        parts = PurePosixPath(pattern).parts
-        if not parts or PurePosixPath(pattern).is_absolute() or ".." in parts or "\\" in pattern or "\0" in pattern:
-            raise InvalidInputError(
-                f"The include {pattern!r} does not name files inside the workspace.",
-                hint="Use paths and globs relative to the workspace, such as models/*.mnn or data/**.",
-            )
-        before = len(self.files)
-        wants_hidden = parts[-1].startswith(".")
-        found = False
-        try:
-            for match in sorted(self._root.glob(pattern)):
-                relative = match.relative_to(self._root).as_posix()
-                if relative == ".":
-                    children: Iterator[str] = self._walk(self._root)
-                elif match.is_dir():
-                    children = self._walk(match)
-                else:
-                    children = iter((relative,))
-                for path in children:
-                    name = PurePosixPath(path).name
-                    if self._is_skipped(path) or (name.startswith(".") and not wants_hidden):
-                        continue
-                    if (self._root / path).is_file():
-                        found = True
-                        self._add(path)
-        except ValueError as error:
-            raise InvalidInputError(f"The include {pattern!r} is no glob: {error}.") from None
-        return found or len(self.files) > before
-
-    def add_argument(self, argument: str) -> str:
-        """Add the file that an argument names, if it does; return the argument as the device needs it."""
-        option, equals, value = argument.partition("=")
-        if equals and option.startswith("-"):
-            return f"{option}={self.add_argument(value)}"
-        path = _inside(self._root, argument)
-        try:
-            if path is None or path == "." or self._is_skipped(path) or not (self._root / path).is_file():
-                return argument
-        except (OSError, ValueError):  # too long for a file name, or with a NUL
-            return argument
-        self._add(path)
-        return path if Path(argument).is_absolute() else argument
-
-    def _walk(self, folder: Path) -> Iterator[str]:
-        """Yield the files below `folder`, without hidden folders, caches and virtual environments."""
-        for base, folders, names in os.walk(folder):
-            folders[:] = sorted(
-                name for name in folders if not _skips(name) and not (Path(base, name) / "pyvenv.cfg").is_file()
-            )
-            for name in sorted(names):
-                yield Path(base, name).relative_to(self._root).as_posix()
-
-    def _is_skipped(self, path: str) -> bool:
-        return any(_skips(part) for part in PurePosixPath(path).parts[:-1])
-
-    def _add(self, path: str, target: str | None = None) -> None:
-        if (target or path) in self.files:
-            return
-        source = self._root / path
-        try:
-            resolved = source.resolve(strict=True)
-        except (OSError, RuntimeError):
-            raise BundleError(
-                f"{path} is a link that leads nowhere.", hint="Remove or repair it.", details={"path": path}
-            ) from None
-        if not resolved.is_relative_to(self._root):
-            raise BundleError(
-                f"{path} is a link that leaves the workspace.",
-                hint="Only files inside the workspace travel to a device: copy it in, or leave it out.",
-                details={"path": path},
-            )
-        if self._is_skipped(resolved.relative_to(self._root).as_posix()):
-            raise BundleError(
-                f"{path} is a link into a hidden folder.", hint="Copy what it names.", details={"path": path}
-            )
-        if not resolved.is_file():
-            return
-        self.files[target or path] = resolved
-        self._bytes += resolved.stat().st_size
-        if len(self.files) > MAX_FILES:
-            raise _too_many(len(self.files))
-        if self._bytes > MAX_BUNDLE_BYTES:
-            raise TooLargeError(
-                f"The files for {path} and the others exceed the limit of {MAX_BUNDLE_BYTES} bytes for a bundle.",
-                hint="Name fewer files under [run] include in edgeloop.toml.",
-                details={"limit": MAX_BUNDLE_BYTES},
-            )
-
-
 def tool_path(name: str) -> str:
     """Return where the script of a tool lies in a bundle: in a hidden folder, so no file of a workspace is ever there."""
     return f".edgeloop/{name}.py"
@@ -346,33 +211,6 @@ def tool_path(name: str) -> str:
 def job_path(path: str) -> str:
     """Return where a file of a job's folder lies in a bundle, by its path in that folder."""
     return f".edgeloop/job/{path}"
-
-
-def bundle_path(root: Path, name: str, noun: str = "file") -> str:
-    """Return the path from `root` that `name` spells (links not considered). Raises `BundleError` if it leads out of there."""
-    path = _inside(root, name)
-    if path is None:
-        raise BundleError(
-            f"The {noun} {name[:200]!r} is outside the workspace {root}.",
-            hint="Only files of the workspace travel to a device.",
-            details={"path": name[:200]},
-        )
-    return path
-
-
-def is_file(path: Path) -> bool:
-    """Return whether there is a file, also for a name that no file can have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a file name, or with a NUL
-        return False
-
-
-def _inside(root: Path, text: str) -> str | None:
-    if not text or "\0" in text:
-        return None
-    path = os.path.relpath(os.path.normpath(root / text), root)
-    return None if path == ".." or path.startswith("../") else path
 
 
 def missing_file_hint(error: EdgeloopError, root: Path) -> str:
@@ -395,15 +233,3 @@ def missing_file_hint(error: EdgeloopError, root: Path) -> str:
         except (BundleError, OSError, RuntimeError):
             continue
     return ""
-
-
-def _skips(folder: str) -> bool:
-    return folder.startswith(".") or folder in _SKIPPED_FOLDERS
-
-
-def _too_many(count: int) -> TooLargeError:
-    return TooLargeError(
-        f"A bundle of {count} files exceeds the limit.",
-        hint="Name fewer files under [run] include in edgeloop.toml.",
-        details={"limit": MAX_FILES},
-    )

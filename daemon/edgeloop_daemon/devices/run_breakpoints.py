@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from edgeloop_daemon.devices.bundles import bundle_path
+from edgeloop_daemon.devices.selection import bundle_path
 from edgeloop_shared.errors import InvalidInputError, NotFoundError
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 

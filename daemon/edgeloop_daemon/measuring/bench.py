@@ -9,8 +9,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from edgeloop_daemon.devices.bundles import DeviceTool, bundle_path, is_file, tool_path
+from edgeloop_daemon.devices.bundles import DeviceTool, tool_path
 from edgeloop_daemon.devices.run_table import Run
+from edgeloop_daemon.devices.selection import bundle_path, is_file
 from edgeloop_shared.benchmarks import (
     MAX_CELLS,
     MAX_ROUNDS,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from edgeloop_daemon.devices.bundles import DeviceTool, bundle_path, tool_path
+from edgeloop_daemon.devices.bundles import DeviceTool, tool_path
 from edgeloop_daemon.devices.run_table import Run
+from edgeloop_daemon.devices.selection import bundle_path
 from edgeloop_daemon.measuring.baselines import BASELINES_FILE, Baselines
 from edgeloop_daemon.measuring.bench import model_files, tool_result
 from edgeloop_shared.benchmarks import MAX_ROUNDS, MAX_RUNS, Cell
