@@ -6,9 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from contextlib import asynccontextmanager
@@ -25,16 +22,15 @@ from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 from edgeloop_daemon.jobs.job_queue import JobQueue
 from edgeloop_daemon.jobs.log_page import LogPage, read_log_page
 from edgeloop_daemon.jobs.sightings import JobEnd, Sighting, look_at
+from edgeloop_daemon.jobs.supervision import ask_for_end, start_supervisor
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_daemon.store.tables import Tables
-from edgeloop_shared import process_lock
 from edgeloop_shared.codec import encode
-from edgeloop_shared.errors import EdgeloopError, JobFailedError, NotFoundError
+from edgeloop_shared.errors import EdgeloopError, NotFoundError
 
 POLL_SECONDS = 0.05
 TROUBLED_SECONDS = 0.5  # until the next try when the database or the disk refused
-START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 
 _log = logging.getLogger(__name__)
@@ -67,9 +63,8 @@ class Jobs:
         self._active: dict[str, _Active] = {}
         self._is_busy = asyncio.Event()
         self._changed = asyncio.Condition()
-        self._listed: tuple[int, Sequence[Any], list[Any]] | None = (
-            None  # what was asked for last, and when: see `recent`
-        )
+        self._listed: tuple[int, Sequence[Any], list[Any]] | None = None
+        """What was asked for last, and when: see `recent`."""
 
     async def start(
         self,
@@ -166,7 +161,7 @@ class Jobs:
                 self._queue.add(job, workspace)
                 raise
         elif (active := self._active.get(job)) is not None:
-            await asyncio.to_thread(_cancel, active.folder)
+            await asyncio.to_thread(ask_for_end, active.folder)
         return await self.get(job)
 
     async def wait(self, job: str, timeout: float | None = None) -> Job:
@@ -278,7 +273,7 @@ class Jobs:
         try:
             if self._doors is not None:
                 await asyncio.to_thread(self._doors.open, job, active.folder)
-            await asyncio.to_thread(_start_supervisor, active.folder)
+            await asyncio.to_thread(start_supervisor, active.folder)
         except EdgeloopError as error:
             await self._end(job, JobEnd("failed", None, error.as_dict(), time.time()))
             return
@@ -367,35 +362,6 @@ async def open_jobs(
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
-
-
-def _start_supervisor(folder: JobFolder) -> None:
-    """Start the supervisor of a job and return once it holds the job's lock. Raises `JobFailedError`."""
-    command = [sys.executable, "-P", "-m", "edgeloop_daemon.jobs.supervisor", str(folder.root)]
-    try:
-        with folder.log.open("ab") as log:
-            # What is started here ends at once; the supervisor itself is its child, in the same new session.
-            subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                check=True,
-                timeout=START_SECONDS,
-            )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise JobFailedError(
-            f"The job could not be started: {error}.",
-            hint="The job's log says more, if there is one: `edgeloop logs ID`.",
-            details={"native_output": folder.last_lines() if folder.log.exists() else []},
-        ) from None
-
-
-def _cancel(folder: JobFolder) -> None:
-    # First the file, then the signal: a supervisor that holds the lock already is told, any other one looks for the file.
-    folder.cancel.touch(mode=0o600)
-    process_lock.signal_holder(folder.lock, signal.SIGTERM)
 
 
 def _look_at(job: str, active: _Active) -> Sighting | None:
