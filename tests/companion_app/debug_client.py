@@ -9,7 +9,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 Send = Callable[[bytes], Awaitable[None]]
 Receive = Callable[[], Awaitable[bytes]]

@@ -7,23 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import functools
-import hashlib
-import json
 import secrets
-import ssl
-import sys
-import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 from aiohttp import WSMsgType, web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edgeloop_shared.bundles import BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelEnd, pack_channel_frame, read_ending, unpack_channel_frame
@@ -34,7 +22,6 @@ from edgeloop_shared.errors import (
     EdgeloopError,
     NoPairingWindowError,
     NotPairedError,
-    TooLargeError,
     VersionMismatchError,
 )
 from edgeloop_shared.messages import (
@@ -42,10 +29,8 @@ from edgeloop_shared.messages import (
     Acknowledge,
     CancelTask,
     CommandResult,
-    Event,
     FileAnnounced,
     Hello,
-    LogLine,
     Message,
     OpenChannel,
     PairFinish,
@@ -54,133 +39,19 @@ from edgeloop_shared.messages import (
     PairStarted,
     ResumeChannels,
     RunTask,
-    TaskFinished,
     Welcome,
-    decode_event,
     decode_message,
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PROOF_HEADER, PairingOffer, PairingTranscript, session_key, stretch
-from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, fingerprint, matches
-from edgeloop_shared.records import Record, join, unpack_record
+from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, matches
+from edgeloop_shared.records import Record, unpack_record
 
-
-def make_certificate() -> tuple[bytes, bytes]:
-    """Return a fresh self-signed certificate with its key, as PEM, and its DER form."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "edgeloop")])
-    begin = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(datetime.datetime(2099, 1, 1, tzinfo=datetime.UTC))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + certificate.public_bytes(serialization.Encoding.PEM), certificate.public_bytes(
-        serialization.Encoding.DER
-    )
-
-
-@contextlib.asynccontextmanager
-async def serving(routes: list[web.RouteDef], port: int = 0) -> AsyncIterator[tuple[int, bytes]]:
-    """Serve `routes` over TLS 1.3 on loopback with a fresh certificate; yield the port and the fingerprint."""
-    pem, der = await asyncio.to_thread(make_certificate)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(pem)
-        file.flush()
-        context.load_cert_chain(file.name)
-    app = web.Application(client_max_size=64 * 1024**2)
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
-    await site.start()
-    try:
-        yield runner.addresses[0][1], fingerprint(der)
-    finally:
-        await runner.cleanup()
-
-
-@dataclass
-class Behaviour:
-    """How the peer misbehaves; by default not at all."""
-
-    wrong_welcome_proof: bool = False
-    wrong_pair_proof: bool = False
-    reflect_pair_proof: bool = False  # answer with the device's own
-    changed_welcome: Callable[[Welcome, str], Welcome] | None = (
-        None  # given the right one and the device's proof in hex
-    )
-    link_versions: tuple[int, ...] = (1,)
-    acknowledge: bool = True
-    cut_at_record: int | None = None  # abort the link when this many records have arrived in all
-    cut_downloads: dict[str, list[int]] = field(
-        default_factory=dict
-    )  # per blob the bytes after which a request is lost
-    cut_link_with_download: bool = False
-    spoiled_blobs: set[str] = field(default_factory=set)  # sent with a changed byte
-    cut_uploads_after: int | None = None  # bytes
-    hides_uploads: bool = False  # a HEAD answers that nothing is here
-    refuse_uploads: bool = False
-    refuse_links: bool = False
-    clock_ahead_ns: int | None = 0  # None: questions for the time are not answered
-
-
-_event = functools.lru_cache(8192)(decode_event)  # who waits looks at everything again with each record
-
-
-@functools.lru_cache(8192)
-def _lines(payload: bytes) -> tuple[LogLine, ...]:
-    return tuple(decode_json(LogLine, text, max_bytes=128 * 1024) for text in payload.split(b"\n"))
-
-
-@dataclass
-class Run:
-    """What arrived of a run."""
-
-    records: dict[str, list[Record]] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
-
-    def events(self) -> list[Event]:
-        return [_event(payload) for payload in self._payloads("events")]
-
-    def traces(self) -> list[bytes]:
-        return list(self._payloads("traces"))
-
-    def lines(self) -> list[LogLine]:
-        return [line for payload in self._payloads("logs") for line in _lines(payload)]
-
-    def text(self, source: str) -> list[str]:
-        return [line.text for line in self.lines() if line.source == source]
-
-    @property
-    def finished(self) -> TaskFinished | None:
-        last = self.events()[-1:]
-        return last[0] if last and isinstance(last[0], TaskFinished) else None
-
-    @property
-    def is_complete(self) -> bool:
-        end = self.finished
-        if end is None:
-            return False
-        return self.last("logs") >= end.logs and self.last("traces") >= end.traces
-
-    def last(self, kind: str) -> int:
-        return self.records[kind][-1].sequence if kind in self.records else 0
-
-    def _payloads(self, kind: str) -> list[bytes]:
-        parts = ((record.payload, record.continued) for record in self.records.get(kind, ()) if not record.is_gap)
-        return list(join(parts, max_bytes=64 * 1024**2))
+from .peer_behaviour import Behaviour
+from .peer_blobs import PeerBlobs
+from .received_run import Run
+from .tls_server import Handler, guarded, serving
 
 
 class LinkPeer:
@@ -197,12 +68,7 @@ class LinkPeer:
         self.hellos: list[Hello] = []
         self.results: list[CommandResult] = []
         self.runs: dict[str, Run] = {}
-        self.blobs: dict[str, bytes] = {}
-        self.uploads: dict[str, bytearray] = {}
-        self.downloads: list[tuple[str, str]] = []  # (sha256, Range header)
-        self.early_uploads: list[str] = []
-        self.upload_starts: list[int] = []
-        self.uploaded_bytes = 0
+        self.blobs = PeerBlobs(self.behaviour, announced=self._announced, on_arrival=self._notify, cut_link=self.cut)
         self.channels: dict[str, ChannelEnd] = {}
         self.came: dict[str, bytearray] = {}
         self.payloads: list[bytes] = []
@@ -221,12 +87,12 @@ class LinkPeer:
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[LinkPeer]:
         routes = [
-            web.post("/v1/pair/start", self._guard(self._pair_start)),
-            web.post("/v1/pair/finish", self._guard(self._pair_finish)),
-            web.get("/v1/link", self._guard(self._link)),
-            web.get("/v1/blob/{sha256}", self._guard(self._get_blob), allow_head=False),
-            web.head("/v1/blob/{sha256}", self._guard(self._head_blob)),
-            web.put("/v1/blob/{sha256}", self._guard(self._put_blob)),
+            web.post("/v1/pair/start", guarded(self._pair_start)),
+            web.post("/v1/pair/finish", guarded(self._pair_finish)),
+            web.get("/v1/link", guarded(self._link)),
+            web.get("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.get)), allow_head=False),
+            web.head("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.head))),
+            web.put("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.put))),
         ]
         async with serving(routes, port) as (self.port, self.fingerprint):
             yield self
@@ -291,11 +157,6 @@ class LinkPeer:
         assert self._socket is not None
         await self._socket.close(code=code)
 
-    def add_blob(self, data: bytes) -> str:
-        sha256 = hashlib.sha256(data).hexdigest()
-        self.blobs[sha256] = data
-        return sha256
-
     def command(
         self, files: Mapping[str, bytes | str], *arguments: str, script: str = "task.py", trace: bool = False
     ) -> RunTask:
@@ -303,14 +164,14 @@ class LinkPeer:
         entries = []
         for path, content in files.items():
             data = content.encode() if isinstance(content, str) else content
-            entries.append(BundleFile(path, self.add_blob(data), len(data)))
+            entries.append(BundleFile(path, self.blobs.add(data), len(data)))
         return self.command_for(encode_json(BundleManifest(tuple(entries))), *arguments, script=script, trace=trace)
 
     def command_for(self, manifest: bytes, *arguments: str, script: str = "task.py", trace: bool = False) -> RunTask:
         run_id = secrets.token_hex(8)
         self.runs[run_id] = Run()
         return RunTask(
-            secrets.token_hex(8), run_id, "workspace", self.add_blob(manifest), len(manifest), script, arguments, trace
+            secrets.token_hex(8), run_id, "workspace", self.blobs.add(manifest), len(manifest), script, arguments, trace
         )
 
     async def start(self, files: Mapping[str, bytes | str], *arguments: str, trace: bool = False) -> Run:
@@ -522,94 +383,19 @@ class LinkPeer:
     def _positions(self) -> dict[str, int]:
         return {f"{run_id}.{kind}": run.last(kind) for run_id, run in self.runs.items() for kind in run.records}
 
-    # Blobs
-
-    async def _get_blob(self, request: web.Request) -> web.StreamResponse:
-        self._check_bearer(request)
-        sha256 = request.match_info["sha256"]
-        asked = request.headers.get("Range", "")
-        self.downloads.append((sha256, asked))
-        data = self.blobs.get(sha256)
-        if data is None:
-            raise web.HTTPNotFound
-        if sha256 in self.behaviour.spoiled_blobs:
-            data = bytes([data[0] ^ 1]) + data[1:]
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        headers = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if asked else {}
-        response = web.StreamResponse(status=206 if asked else 200, headers=headers)
-        response.content_length = len(data) - start
-        await response.prepare(request)
-        if self.behaviour.cut_downloads.get(sha256):
-            await response.write(data[start : start + self.behaviour.cut_downloads[sha256].pop(0)])
-            assert request.transport is not None
-            request.transport.close()  # what was written is still delivered, the rest never comes
-            if self.behaviour.cut_link_with_download:
-                await self.cut()
-            return response
-        await response.write(data[start:])
-        return response
-
-    async def _head_blob(self, request: web.Request) -> web.StreamResponse:
-        self._check_bearer(request)
-        received = 0 if self.behaviour.hides_uploads else len(self.uploads.get(request.match_info["sha256"], b""))
-        return web.Response(headers={"Edgeloop-Received": str(received)})
-
-    async def _put_blob(self, request: web.Request) -> web.StreamResponse:
-        self._check_bearer(request)
-        sha256 = request.match_info["sha256"]
-        announced = [
+    def _announced(self) -> list[str]:
+        return [
             event.sha256 for run in self.runs.values() for event in run.events() if isinstance(event, FileAnnounced)
         ]
-        if sha256 not in announced:
-            self.early_uploads.append(sha256)
-        if self.behaviour.refuse_uploads:
-            raise TooLargeError("The run's quota is used up.")
-        place, _, total = request.headers["Content-Range"].removeprefix("bytes ").partition("/")
-        received = self.uploads.setdefault(sha256, bytearray())
-        start = 0 if place == "*" else int(place.partition("-")[0])
-        self.upload_starts.append(start)
-        if start != len(received):
-            return web.Response(status=409, headers={"Edgeloop-Received": str(len(received))})
-        async for piece in request.content.iter_any():
-            received += piece
-            self.uploaded_bytes += len(piece)
-            if len(received) >= (self.behaviour.cut_uploads_after or sys.maxsize):
-                self.behaviour.cut_uploads_after = None
-                assert request.transport is not None
-                request.transport.abort()
-                return web.Response()
-        if len(received) < int(total):
-            return web.Response(status=204)
-        if hashlib.sha256(received).hexdigest() != sha256:
-            return web.Response(status=422, body=encode_json(BadProofError("hash").as_dict()))
-        await self._notify()
-        return web.Response(status=201)
 
-    def _check_bearer(self, request: web.Request) -> None:
-        if not self._bearer or request.headers.get("Authorization") != f"Bearer {self._bearer}":
-            raise web.HTTPUnauthorized
+    def _with_bearer(self, handler: Handler) -> Handler:
+        async def checked(request: web.Request) -> web.StreamResponse:
+            if not self._bearer or request.headers.get("Authorization") != f"Bearer {self._bearer}":
+                raise web.HTTPUnauthorized
+            return await handler(request)
 
-    def _guard(
-        self, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            except EdgeloopError as error:
-                return web.Response(
-                    status=error.http_status,
-                    body=json.dumps(error.as_dict()).encode(),
-                    content_type="application/problem+json",
-                )
-
-        return guarded
+        return checked
 
     async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-def plain_manifest(*paths: str, script_sha256: str, size: int) -> bytes:
-    """Return a manifest as a hostile daemon would write it: nothing checks these paths."""
-    files = [{"path": path, "sha256": script_sha256, "size": size, "mode": 0o644} for path in paths]
-    return json.dumps({"files": files}).encode()

@@ -20,7 +20,8 @@ from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.messages import MAX_CHANNELS, OpenChannel
 
 from .companion_fixtures import linked_companion
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 WAITS = "import pathlib, time\nprint('begun')\nwhile not pathlib.Path('stop').exists():\n    time.sleep(0.01)\n"
 

@@ -19,7 +19,8 @@ from edgeloop_shared.models import RunState
 
 from .companion_fixtures import linked_companion
 from .debug_client import debug
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 MIB = 1024 * 1024
 LOOP = """

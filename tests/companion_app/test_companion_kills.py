@@ -29,7 +29,8 @@ from edgeloop_shared.traces import unpack_batch
 
 from .companion_fixtures import pairing_with
 from .debug_client import debug
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 STEPS = 150
 TALKATIVE = f"""
@@ -138,7 +139,7 @@ async def test_a_run_outlives_kills_at_random_moments(peer: LinkPeer, tmp_path: 
         await peer.until(lambda: run.is_complete)
         check_whole(run)
         [file] = [event for event in run.events() if isinstance(event, FileAnnounced)]
-        assert hashlib.sha256(peer.uploads[file.sha256]).hexdigest() == file.sha256
+        assert hashlib.sha256(peer.blobs.uploads[file.sha256]).hexdigest() == file.sha256
     assert (tmp_path / "begun").read_text() == "begun\n"
     assert peer.faults == []
     assert phone.run_folders == []
@@ -269,7 +270,9 @@ async def test_a_bundle_is_fetched_on_after_a_kill_and_the_script_runs_once(peer
         await phone.start()
         await peer.until(lambda: run.is_complete)
     assert run.text("stdout") == [sha256]
-    asked = [int(asked.removeprefix("bytes=").rstrip("-") or 0) for blob, asked in peer.downloads if blob == sha256]
+    asked = [
+        int(asked.removeprefix("bytes=").rstrip("-") or 0) for blob, asked in peer.blobs.downloads if blob == sha256
+    ]
     assert asked[0] == 0
     assert 3_000_000 < asked[-1] <= 4_001_000
 

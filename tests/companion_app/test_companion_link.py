@@ -191,7 +191,7 @@ async def test_a_command_with_a_script_outside_its_bundle_is_a_fault(peer: LinkP
         await peer.send_raw(command.replace('"task.py"', '"../task.py"'))
         await peer.linked(times=2)
     assert peer.close_codes[0] == 1002
-    assert peer.downloads == []
+    assert peer.blobs.downloads == []
 
 
 async def test_a_companion_that_ends_cancels_its_runs_and_says_so(peer: LinkPeer, tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from edgeloop_shared.errors import (
 from edgeloop_shared.pairing import PROOF_HEADER, PairingOffer, new_code, show_code
 
 from .companion_fixtures import Observer, allow, companion_at
-from .link_peer import LinkPeer, serving
+from .link_peer import LinkPeer
+from .tls_server import serving
 
 INFO = device_info("phone")
 

@@ -17,7 +17,8 @@ from edgeloop_shared.messages import Gap, ResultReported
 from edgeloop_shared.models import RunState
 
 from .companion_fixtures import pairing_with
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 _MOUNT = 'mount -t tmpfs -o size=4m,mode=700 none "$0" && cp "$1" "$0" && shift && exec "$@"'
 LINES, LINE_BYTES = 8_000, 1000

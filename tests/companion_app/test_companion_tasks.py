@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 
 from .companion_fixtures import linked_companion
-from .link_peer import LinkPeer, Run, plain_manifest
+from .link_peer import LinkPeer
+from .received_run import Run
 
 
 def failure(run: Run) -> Mapping[str, Any]:
@@ -284,8 +286,8 @@ edgeloop_task.report_file("empty.txt", name="nothing.txt")
     assert run.finished.error is None
     announced = [event for event in run.events() if isinstance(event, FileAnnounced)]
     assert [(file.name, file.size) for file in announced] == [("numbers.bin", 5_000_000), ("nothing.txt", 0)]
-    assert bytes(peer.uploads[announced[0].sha256]) == b"7" * 5_000_000
-    assert bytes(peer.uploads[announced[1].sha256]) == b""
+    assert bytes(peer.blobs.uploads[announced[0].sha256]) == b"7" * 5_000_000
+    assert bytes(peer.blobs.uploads[announced[1].sha256]) == b""
 
 
 async def test_traces_arrive_as_they_were_packed(peer: LinkPeer) -> None:
@@ -352,8 +354,9 @@ async def test_two_runs_may_change_their_files_without_harm(peer: LinkPeer) -> N
 
 @pytest.mark.parametrize("path", ["../escaped.py", "/etc/escaped.py", "a/../../escaped.py", "a\\b.py", "TASK.py"])
 async def test_a_bundle_with_a_dangerous_path_is_refused(peer: LinkPeer, tmp_path: Path, path: str) -> None:
-    sha256 = peer.add_blob(b"print('never')")
-    command = peer.command_for(plain_manifest("task.py", path, script_sha256=sha256, size=14))
+    sha256 = peer.blobs.add(b"print('never')")
+    files = [{"path": name, "sha256": sha256, "size": 14, "mode": 0o644} for name in ("task.py", path)]
+    command = peer.command_for(json.dumps({"files": files}).encode())  # as a hostile daemon writes it
     await peer.send(command)
     run = peer.runs[command.run_id]
     await peer.until(lambda: run.is_complete)

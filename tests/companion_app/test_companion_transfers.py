@@ -13,7 +13,8 @@ import pytest
 from edgeloop_shared.messages import FileAnnounced, TransferProgress
 
 from .companion_fixtures import linked_companion
-from .link_peer import LinkPeer, Run
+from .link_peer import LinkPeer
+from .received_run import Run
 
 MODEL = random.Random(0).randbytes(3_000_000)
 READ_MODEL = "import hashlib; print(hashlib.sha256(open('model.mnn', 'rb').read()).hexdigest())"
@@ -34,7 +35,7 @@ def starts_at(asked: str) -> int:
 
 def asked_for(peer: LinkPeer, sha256: str) -> list[str]:
     """Return the Range headers of the requests for a blob."""
-    return [asked for blob, asked in peer.downloads if blob == sha256]
+    return [asked for blob, asked in peer.blobs.downloads if blob == sha256]
 
 
 def error_of(run: Run) -> Mapping[str, Any]:
@@ -45,13 +46,13 @@ def error_of(run: Run) -> Mapping[str, Any]:
 
 async def test_only_missing_blobs_are_fetched(peer: LinkPeer) -> None:
     first = await peer.run(FILES)
-    asked = len(peer.downloads)
+    asked = len(peer.blobs.downloads)
     second = await peer.run({**FILES, "copy.mnn": MODEL, "extra.txt": "new"})
     totals = [
         [event.total for event in run.events() if isinstance(event, TransferProgress)][-1] for run in (first, second)
     ]
     assert totals == [len(MODEL) + len(READ_MODEL), 3]
-    assert len(peer.downloads) - asked == 2  # the manifest and the one new file
+    assert len(peer.blobs.downloads) - asked == 2  # the manifest and the one new file
 
 
 async def test_a_lost_download_is_resumed_where_it_stopped(peer: LinkPeer) -> None:
@@ -101,7 +102,7 @@ async def test_a_part_that_was_spoiled_on_the_device_is_fetched_anew(peer: LinkP
 
 async def test_a_blob_that_the_daemon_does_not_have_fails_the_run(peer: LinkPeer) -> None:
     command = peer.command(FILES)
-    del peer.blobs[SHA256]
+    del peer.blobs.content[SHA256]
     await peer.send(command)
     run = peer.runs[command.run_id]
     await peer.until(lambda: run.is_complete)
@@ -127,16 +128,16 @@ edgeloop_task.report_file("big.bin")
     assert run.finished is not None
     assert run.finished.error is None
     [announced] = [event for event in run.events() if isinstance(event, FileAnnounced)]
-    content = peer.uploads[announced.sha256]
+    content = peer.blobs.uploads[announced.sha256]
     assert hashlib.sha256(content).hexdigest() == announced.sha256
-    assert peer.early_uploads == []
+    assert peer.blobs.early_uploads == []
     return content
 
 
 async def test_an_upload_begins_when_its_announcement_is_stored_and_resumes(peer: LinkPeer) -> None:
     peer.behaviour.cut_uploads_after = 4_000_000
-    assert len(await uploaded(peer)) == peer.uploaded_bytes == 9_000_000  # no byte came twice
-    *tried, last = peer.upload_starts  # aiohttp repeats a request by itself, in vain
+    assert len(await uploaded(peer)) == peer.blobs.uploaded_bytes == 9_000_000  # no byte came twice
+    *tried, last = peer.blobs.upload_starts  # aiohttp repeats a request by itself, in vain
     assert set(tried) == {0}
     assert 4_000_000 <= last < 5_000_000
 
@@ -144,8 +145,8 @@ async def test_an_upload_begins_when_its_announcement_is_stored_and_resumes(peer
 async def test_an_upload_goes_on_where_the_daemon_says_when_the_two_disagree(peer: LinkPeer) -> None:
     peer.behaviour.cut_uploads_after = 4_000_000
     peer.behaviour.hides_uploads = True
-    assert len(await uploaded(peer)) == peer.uploaded_bytes == 9_000_000
-    *_, before, last = peer.upload_starts
+    assert len(await uploaded(peer)) == peer.blobs.uploaded_bytes == 9_000_000
+    *_, before, last = peer.blobs.upload_starts
     assert before == 0
     assert 4_000_000 <= last < 5_000_000
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from companion_app.companion_fixtures import linked_companion
-from companion_app.link_peer import LinkPeer, Run
+from companion_app.link_peer import LinkPeer
+from companion_app.received_run import Run
 
 from edgeloop_companion.link import blobs
 from edgeloop_shared.bundles import MAX_BUNDLE_BYTES, MAX_FILES, MAX_MANIFEST_BYTES
@@ -27,7 +28,7 @@ async def peer(tmp_path: Path) -> AsyncIterator[LinkPeer]:
 
 
 def entry(peer: LinkPeer, path: str, **changes: Any) -> dict[str, Any]:
-    return {"path": path, "sha256": peer.add_blob(CODE), "size": len(CODE), "mode": 0o644} | changes
+    return {"path": path, "sha256": peer.blobs.add(CODE), "size": len(CODE), "mode": 0o644} | changes
 
 
 async def refused(peer: LinkPeer, command: RunTask) -> dict[str, Any]:
@@ -116,7 +117,7 @@ async def test_an_entry_that_is_no_plain_file_is_refused(peer: LinkPeer, change:
 
 
 async def test_a_file_too_many_is_refused(peer: LinkPeer) -> None:
-    shortest = {"sha256": peer.add_blob(b""), "size": 0}
+    shortest = {"sha256": peer.blobs.add(b""), "size": 0}
     files = [entry(peer, "task.py"), *({"path": str(number), **shortest} for number in range(MAX_FILES))]
     manifest = json.dumps({"files": files}, separators=(",", ":")).encode()
     assert len(files) == 10_001
@@ -160,13 +161,15 @@ async def test_a_size_that_is_a_lie_is_noticed(peer: LinkPeer, size: int, monkey
     monkeypatch.setattr(
         blobs, "MAX_FRUITLESS", 1
     )  # it asks again for what does not come, after longer and longer waits
-    error = await refused_files(peer, {**entry(peer, "data.bin"), "sha256": peer.add_blob(b"other text"), "size": size})
+    error = await refused_files(
+        peer, {**entry(peer, "data.bin"), "sha256": peer.blobs.add(b"other text"), "size": size}
+    )
     assert error["code"] == "transfer-failed"
 
 
 async def test_a_hash_that_is_a_lie_is_noticed(peer: LinkPeer, tmp_path: Path) -> None:
     false = "0" * 64
-    peer.blobs[false] = CODE
+    peer.blobs.content[false] = CODE
     error = await refused_files(peer, entry(peer, "data.bin", sha256=false))
     assert error["code"] == "transfer-failed"
     assert not (tmp_path / "phone" / "blobs" / false).exists()
