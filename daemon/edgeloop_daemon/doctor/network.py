@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 
 from edgeloop_daemon.doctor.finding import Finding, Subject, amount, named, ok, warning
@@ -21,11 +23,20 @@ _WORDS = {
 }
 
 
-def check_mdns(subject: Subject) -> Finding:
+def _of_network(look: Callable[[Subject, NetworkView], Finding]) -> Callable[[Subject], Finding]:
+    """Make a check of what looks at the network as the daemon sees it: without a daemon nothing is known."""
+
+    @wraps(look)
+    def check(subject: Subject) -> Finding:
+        view = subject.daemon.network if subject.daemon else None
+        return ok(_NO_DAEMON) if view is None else look(subject, view)
+
+    return check
+
+
+@_of_network
+def check_mdns(_: Subject, view: NetworkView) -> Finding:
     """Tell whether phones are looked for, and whether what they announce comes through."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     if view.state == "off":
         remedy = (
             "" if view.reason else f"`edgeloop device search on` has phones found by themselves. {_KNOWN_ADDRESSES}"
@@ -46,11 +57,9 @@ def check_mdns(subject: Subject) -> Finding:
     return ok("begins to look for phones" if view.state == "starting" else seen + unknown)
 
 
-def check_subnet(subject: Subject) -> Finding:
+@_of_network
+def check_subnet(_: Subject, view: NetworkView) -> Finding:
     """Tell whether linked phones are in a network of this computer."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     linked = [device for device in view.devices if device.is_linked and device.is_on_link is not None]
     routed = [device.name for device in linked if not device.is_on_link]
     if routed:
@@ -61,11 +70,9 @@ def check_subnet(subject: Subject) -> Finding:
     return ok(f"{named([device.name for device in linked])} in the same network" if linked else "no phone is linked")
 
 
-def check_isolation(subject: Subject) -> Finding:
+@_of_network
+def check_isolation(subject: Subject, view: NetworkView) -> Finding:
     """Tell whether a paired phone is seen and does not come."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     away = [
         device
         for device in view.devices
@@ -81,11 +88,9 @@ def check_isolation(subject: Subject) -> Finding:
     )
 
 
-def check_reachability(subject: Subject) -> Finding:
+@_of_network
+def check_reachability(subject: Subject, view: NetworkView) -> Finding:
     """Tell what phones met that dialled an address of this computer in vain, before they were linked."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     met = [
         f"{device.name} {_WORDS[attempt.outcome]} at {attempt.address} port {attempt.port} ({attempt.times}x)"
         for device, attempt in _vain(subject, view)
@@ -97,11 +102,9 @@ def check_reachability(subject: Subject) -> Finding:
     return ok(f"{named(told)} came at once" if told else "no phone has told")
 
 
-def check_firewall(subject: Subject) -> Finding:
+@_of_network
+def check_firewall(subject: Subject, view: NetworkView) -> Finding:
     """Tell whether a firewall of this computer is suspected of dropping what phones send."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     silent = {device.name for device, attempt in _vain(subject, view) if attempt.outcome == "timeout"}
     firewall = _known_firewall()
     if silent:
@@ -112,11 +115,9 @@ def check_firewall(subject: Subject) -> Finding:
     return ok(f"none is suspected{f', though {firewall} is on' if firewall else ''}")
 
 
-def check_phone_clocks(subject: Subject) -> Finding:
+@_of_network
+def check_phone_clocks(_: Subject, view: NetworkView) -> Finding:
     """Tell how far the clocks of phones are from this computer's."""
-    view = _view(subject)
-    if view is None:
-        return ok(_NO_DAEMON)
     offsets = {device.name: device.clock_offset for device in view.devices if device.clock_offset is not None}
     wrong = [
         f"{name} by {abs(offset):.0f} s ({'ahead' if offset > 0 else 'behind'})"
@@ -129,10 +130,6 @@ def check_phone_clocks(subject: Subject) -> Finding:
         )
     most = max((abs(offset) for offset in offsets.values()), default=None)
     return ok("no phone has told" if most is None else f"at most {most:.1f} s apart when they linked")
-
-
-def _view(subject: Subject) -> NetworkView | None:
-    return subject.daemon.network if subject.daemon else None
 
 
 def _vain(subject: Subject, view: NetworkView) -> list[tuple[DeviceOnNetwork, DialAttempt]]:
