@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from end_to_end.waiting import until
 
 _SUBCOMMANDS = frozenset(
     (
@@ -60,13 +61,12 @@ class CommandLine:
 
     def wait_for_run(self, state: str, seconds: float = 60) -> dict[str, Any]:
         """Return the newest run once it is in a state."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
+
+        def newest() -> dict[str, Any] | None:
             run: dict[str, Any] = self.api("/runs?limit=1")["items"][0]
-            if run["state"] == state:
-                return run
-            time.sleep(0.05)
-        raise AssertionError(f"no run was {state} within {seconds:g} s")
+            return run if run["state"] == state else None
+
+        return until(newest, f"a run is {state}", seconds)
 
     def run(self, *arguments: str, timeout: float = 90) -> str:
         """Run a command that must succeed; return its standard output."""

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from end_to_end.chaos import works
 from end_to_end.command_line import CommandLine
+from end_to_end.waiting import until
 
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.store.folders import Folders
 
 DAY = 24 * 3600
-SECONDS = 60.0
 WRONG_CLOCK = """
 import os, pathlib, time
 right, right_ns, offset = time.time, time.time_ns, pathlib.Path(os.environ["WRONG_BY"])
@@ -57,13 +56,6 @@ def user(tmp_path: Path, clock: Clock) -> Iterator[CommandLine]:
         yield line
     finally:
         line.run("down", "--stop-jobs")
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def worked_through(client: Client, at: str, key: str, truth: Path, change: Callable[[], None]) -> tuple[str, str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from end_to_end.chaos.storm import PLUGIN, install_plugin
 from end_to_end.command_line import CommandLine
+from end_to_end.waiting import until
 
 from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.store.folders import Folders
@@ -50,13 +50,6 @@ def begin_tool(project: CommandLine) -> str:
         job = str(client.post(f"/workspaces/{workspace['id']}/tools/recount", body)["id"])
         until(lambda: bool(client.get(f"/jobs/{job}/log", wait=10)["text"]), "the tool begins")
     return job
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager

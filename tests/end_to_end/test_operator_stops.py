@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 from urllib.error import HTTPError
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from end_to_end.command_line import CommandLine
 from end_to_end.test_operator_breakpoints import project
+from end_to_end.waiting import until
 
 __all__ = ["project"]  # the fixture
 
@@ -18,14 +18,13 @@ __all__ = ["project"]  # the fixture
 def paused(project: CommandLine, *options: str) -> dict[str, Any]:
     """Start a run that waits at a breakpoint; return the run once it does."""
     run = project.json("run", "--detach", "-i", "planted.mnn", *options, "--action", "wait", "infer.py")
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def waiting() -> dict[str, Any] | None:
         found: dict[str, Any] = project.api(f"/runs/{run['id']}")
         assert found["error"] is None, found["error"]
-        if found["message"] is not None and found["message"].startswith("paused"):
-            return found
-        time.sleep(0.05)
-    raise AssertionError("the run does not wait at an operator")
+        return found if (found["message"] or "").startswith("paused") else None
+
+    return until(waiting, "the run waits at an operator")
 
 
 def refused(project: CommandLine, path: str, body: Any) -> str:

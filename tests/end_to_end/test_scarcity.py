@@ -9,30 +9,22 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from end_to_end.chaos import works as chaos_works
 from end_to_end.chaos.storm import PLUGIN, install_plugin
 from end_to_end.command_line import CommandLine
+from end_to_end.waiting import until
 
 from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import process_lock
 from edgeloop_shared.errors import StorageDamagedError, StorageFullError
 
-SECONDS = 60.0
 FILLER = "filler"
 _MOUNT = 'mount -t tmpfs -o size=24m,mode=700 none "$0" && exec "$@"'
-
-
-def until(is_so: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @contextlib.contextmanager
