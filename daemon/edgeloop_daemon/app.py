@@ -69,9 +69,8 @@ from edgeloop_shared.checks import Check
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import ConflictError, StorageError
 
-_FIRST_ANSWER_SECONDS = (
-    0.5  # whoever started the daemon has its first answer by then, and phones are looked for after it
-)
+# Whoever started the daemon has its first answer by then, and phones are looked for after it.
+_FIRST_ANSWER_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
