@@ -296,7 +296,7 @@ def test_forged_replayed_and_off_link_knocks_do_nothing(
         stranger.ip("addr", "del", "203.0.113.9/32", "dev", "lo")
 
 
-def test_a_stranger_who_repeats_a_phones_announcement_learns_nothing_and_the_phone_is_linked_all_the_same(
+def test_a_stranger_who_repeats_a_phones_announcement_does_not_keep_the_phone_from_its_link(
     daemon: DaemonThere, phone: PhoneThere, computers: list[Computer]
 ) -> None:
     (pairing,) = paired(daemon, "phone")
