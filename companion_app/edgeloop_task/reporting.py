@@ -21,16 +21,9 @@ from edgeloop_shared.codec import decode, encode, members
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
-from edgeloop_shared.spans import (
-    COUNTERS_MAGIC,
-    SPANS_MAGIC,
-    CounterBatch,
-    SpanBatch,
-    TraceStarted,
-    unpack_counters,
-    unpack_spans,
-)
-from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
+from edgeloop_shared.trace_payloads import unpack_trace
+from edgeloop_shared.traces import OperatorTable, TraceBatch
 
 _Report = TypeVar("_Report", MetricReported, ResultReported)
 
@@ -117,12 +110,13 @@ class ConsoleReporter:
 
     def trace_batch(self, data: bytes) -> None:
         """Keep the batch for the trace."""
-        if data.startswith(SPANS_MAGIC):
-            self._spans.append(unpack_spans(data))
-        elif data.startswith(COUNTERS_MAGIC):
-            self._counters.append(unpack_counters(data))
-        else:
-            self._batches.append(unpack_batch(data))
+        match unpack_trace(data):
+            case SpanBatch() as batch:
+                self._spans.append(batch)
+            case CounterBatch() as batch:
+                self._counters.append(batch)
+            case batch:
+                self._batches.append(batch)
 
     def operator_event(self, event: OperatorEvent) -> None:
         """Print a hit for a reader, on stderr: stdout holds JSON."""

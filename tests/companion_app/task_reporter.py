@@ -8,16 +8,9 @@ from typing import Any
 
 from edgeloop_shared.messages import OperatorEvent
 from edgeloop_shared.operator_hits import OperatorHitReported
-from edgeloop_shared.spans import (
-    COUNTERS_MAGIC,
-    SPANS_MAGIC,
-    CounterBatch,
-    SpanBatch,
-    TraceStarted,
-    unpack_counters,
-    unpack_spans,
-)
-from edgeloop_shared.traces import OperatorTable, TraceBatch, unpack_batch
+from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
+from edgeloop_shared.trace_payloads import unpack_trace
+from edgeloop_shared.traces import OperatorTable, TraceBatch
 from edgeloop_task.reporting import StopAt
 
 
@@ -53,12 +46,13 @@ class Remembered:
         self.tables.append(table)
 
     def trace_batch(self, data: bytes) -> None:
-        if data.startswith(SPANS_MAGIC):
-            self.spans.append(unpack_spans(data))
-        elif data.startswith(COUNTERS_MAGIC):
-            self.counters.append(unpack_counters(data))
-        else:
-            self.batches.append(unpack_batch(data))
+        match unpack_trace(data):
+            case SpanBatch() as batch:
+                self.spans.append(batch)
+            case CounterBatch() as batch:
+                self.counters.append(batch)
+            case batch:
+                self.batches.append(batch)
 
     def debugger(self) -> StopAt | None:
         return None

@@ -12,8 +12,9 @@ from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.messages import MAX_EVENT_BYTES, MetricReported, OperatorEvent, ResultReported, decode_event
-from edgeloop_shared.spans import COUNTERS_MAGIC, SPANS_MAGIC, TraceStarted, unpack_counters, unpack_spans
-from edgeloop_shared.traces import OperatorTable, unpack_batch
+from edgeloop_shared.spans import TraceStarted
+from edgeloop_shared.trace_payloads import unpack_trace
+from edgeloop_shared.traces import OperatorTable, TraceBatch
 
 KIND_JSON = 1
 KIND_TRACES = 2
@@ -51,13 +52,8 @@ def read_report(frame: bytes) -> Report:
 
 def _decode(kind: int, payload: bytes) -> Report:
     if kind == KIND_TRACES:
-        if payload.startswith(SPANS_MAGIC):
-            unpack_spans(payload)
-        elif payload.startswith(COUNTERS_MAGIC):
-            unpack_counters(payload)
-        else:
-            return TracesReported(payload, unpack_batch(payload))
-        return TracesReported(payload)
+        batch = unpack_trace(payload)
+        return TracesReported(payload, batch if isinstance(batch, TraceBatch) else None)
     if kind != KIND_JSON:
         raise MessageError(f"It has the unknown kind {kind}.")
     record = parse_json(payload, max_bytes=MAX_EVENT_BYTES)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from edgeloop_daemon.traces.intake import Batch
 from edgeloop_daemon.traces.store import Moment, TraceStore
 from edgeloop_daemon.traces.stored_trace import StoredTrace
 from edgeloop_shared.chrome_trace import TAIL, ChromeTrace
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.spans import CounterBatch, SpanBatch
+from edgeloop_shared.trace_payloads import Batch
 
 
 async def chrome_trace_pieces(

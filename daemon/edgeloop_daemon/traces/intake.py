@@ -20,20 +20,12 @@ from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import encode, encode_json
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
-from edgeloop_shared.spans import (
-    COUNTERS_MAGIC,
-    SPANS_MAGIC,
-    CounterBatch,
-    SpanBatch,
-    TraceStarted,
-    unpack_counters,
-    unpack_spans,
-)
-from edgeloop_shared.traces import OperatorTable, TraceBatch, joined, unpack_batch
+from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
+from edgeloop_shared.trace_payloads import unpack_trace
+from edgeloop_shared.traces import OperatorTable, TraceBatch, joined
 
 SEAL_BYTES = 512 * 1024  # of batches as they came: some 20,000 operators
 _MAX_PARTS = 16  # of one batch; it needs one
-Batch = TraceBatch | SpanBatch | CounterBatch
 
 
 @dataclass(frozen=True)
@@ -166,7 +158,7 @@ def tail_of(rows: Iterable[tuple[int, int, int, bytes]], known: Mapping[int, int
         if payload is None:  # a gap: `run_gaps` tells
             continue
         try:
-            match unpack(payload):
+            match unpack_trace(payload):
                 case TraceBatch() as batch if len(batch) and max(batch.operator) < known.get(batch.session, 0):
                     operators.setdefault(batch.session, []).append(batch)
                 case SpanBatch() as batch:
@@ -180,15 +172,6 @@ def tail_of(rows: Iterable[tuple[int, int, int, bytes]], known: Mapping[int, int
         except MessageError:
             tail = replace(tail, unreadable=tail.unreadable + 1)
     return tail
-
-
-def unpack(payload: bytes) -> Batch:
-    """Return the batch in a payload of a stream of traces. Raises `MessageError`."""
-    if payload.startswith(SPANS_MAGIC):
-        return unpack_spans(payload)
-    if payload.startswith(COUNTERS_MAGIC):
-        return unpack_counters(payload)
-    return unpack_batch(payload)
 
 
 def pack_payloads(payloads: Iterable[bytes]) -> bytes:

@@ -11,10 +11,11 @@ from typing import Any
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_daemon.traces.blocks import unpack_columns
-from edgeloop_daemon.traces.intake import Batch, tail_rows, unpack, unpack_payloads
+from edgeloop_daemon.traces.intake import tail_rows, unpack_payloads
 from edgeloop_daemon.traces.stored_trace import Rows, StoredTrace
 from edgeloop_shared.errors import MessageError, NotFoundError
 from edgeloop_shared.messages import Gap
+from edgeloop_shared.trace_payloads import Batch, unpack_trace
 
 Moment = tuple[int, str, Mapping[str, Any]]
 """What happened on this computer: nanoseconds since the UNIX epoch, a name, facts."""
@@ -132,6 +133,6 @@ def _unpacked(kind: str, content: bytes) -> list[Batch]:
     try:
         if kind == "operators":
             return [unpack_columns(content)]
-        return [unpack(payload) for payload in unpack_payloads(content)]
+        return [unpack_trace(payload) for payload in unpack_payloads(content)]
     except MessageError:
         return []
