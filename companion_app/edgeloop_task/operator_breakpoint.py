@@ -119,7 +119,7 @@ class OperatorBreakpoint:
 
     def holds_again(self) -> bool:
         """Count that its condition holds; return whether it hits this time."""
-        if self.order is None or self.order.hit is None:
+        if self.order is None:
             return True
         with self._lock:
             self._held += 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeloop_shared.errors import InvalidInputError, ModelError, RunAbortedError
-from edgeloop_shared.operator_hits import Answer, OperatorHitReported, Phase, TensorSummary
+from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, Answer, OperatorHitReported, Phase, TensorSummary
 from edgeloop_task import native_tensors
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.references import read_array
@@ -95,6 +95,11 @@ class HitTensor:
             if self._is_over:
                 self.__dict__["statistics"] = found
         self.__dict__.pop("_view", None)
+
+
+def summaries_of(tensors: Sequence[HitTensor]) -> tuple[TensorSummary, ...]:
+    """Return the statistics that are told of an operator's tensors: of the first `MAX_HIT_TENSORS`."""
+    return tuple(tensor.statistics.summary() for tensor in tensors[:MAX_HIT_TENSORS])
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from edgeloop_shared.operator_conditions import COMPARISONS
-from edgeloop_shared.operator_hits import MAX_HIT_TENSORS, Phase
+from edgeloop_shared.operator_hits import Phase
 from edgeloop_task import native_tensors, reporting
 from edgeloop_task.callbacks import interrupts_again
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint
-from edgeloop_task.operator_hit import HitTensor, OperatorHit, Place
+from edgeloop_task.operator_hit import HitTensor, OperatorHit, Place, summaries_of
 from edgeloop_task.references import References, reference_key
 from edgeloop_task.tensor_comparison import TensorComparison
 
@@ -134,7 +134,7 @@ def _hit(
 def _act(one: OperatorBreakpoint, hit: OperatorHit) -> None:
     """Do the action and report the hit, with the statistics from before it."""
     is_told = hit.number <= one.reports
-    summaries = tuple(tensor.statistics.summary() for tensor in hit.tensors[:MAX_HIT_TENSORS]) if is_told else ()
+    summaries = summaries_of(hit.tensors) if is_told else ()
     now = time.time_ns()
     try:
         with interrupts_again():
@@ -147,7 +147,7 @@ def _act(one: OperatorBreakpoint, hit: OperatorHit) -> None:
 
 
 class _Look:
-    """What a condition sees; see `conditions.Values`."""
+    """What a condition sees; see `operator_conditions.Values`."""
 
     def __init__(
         self, one: OperatorBreakpoint, place: Place, inputs: Sequence[HitTensor], outputs: Sequence[HitTensor]

@@ -14,10 +14,9 @@ from types import FrameType
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from edgeloop_shared.errors import InvalidInputError, NotFoundError
-from edgeloop_shared.operator_hits import MAX_HIT_TENSORS
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 from edgeloop_task import reporting
-from edgeloop_task.operator_hit import HitTensor, OperatorHit
+from edgeloop_task.operator_hit import OperatorHit, summaries_of
 from edgeloop_task.reporting import StopAt
 
 T = TypeVar("T")
@@ -133,8 +132,8 @@ class Waits:
             )
         number, stop_at = next(self._numbers), reporter.debugger()
         stop = self._stops[number] = Stop(number, hit, stop_at)
-        tensors = _summaries(hit.tensors)
-        inputs = tensors if hit.phase == "before" else _summaries(hit.inputs)
+        tensors = summaries_of(hit.tensors)
+        inputs = tensors if hit.phase == "before" else summaries_of(hit.inputs)
         outputs = () if hit.phase == "before" else tensors
         report, in_debugger = hit.report(time.time_ns(), tensors), stop_at is not None
         reporter.operator_event(OperatorStopped(number, report, inputs, outputs, in_debugger))
@@ -155,7 +154,3 @@ def _frame_of_script() -> FrameType:
     while frame.f_back is not None and Path(frame.f_code.co_filename).parent == _OWN_FOLDER:
         frame = frame.f_back
     return frame
-
-
-def _summaries(tensors: tuple[HitTensor, ...]) -> tuple[Any, ...]:
-    return tuple(tensor.statistics.summary() for tensor in tensors[:MAX_HIT_TENSORS])
