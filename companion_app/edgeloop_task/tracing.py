@@ -89,8 +89,7 @@ class Tracer:
         """Count a run whose operators nobody can see; its session has none."""
         reporter = reporting.current()
         if self._reporter is not reporter or self._input_shapes != input_shapes:
-            self._begin_session(reporter, ())
-            self._reporter, self._input_shapes = reporter, input_shapes
+            self._begin_session(reporter, input_shapes, ())
         self._iteration += 1
 
     def run(self, input_shapes: object, run_with: RunWith) -> int:
@@ -136,16 +135,16 @@ class Tracer:
             return True
 
         code = run_with(begin, end, lambda: None)
-        self._begin_session(reporter, tuple(operators))
-        self._reporter, self._input_shapes = (
-            (reporter if code == 0 else None),
-            input_shapes,
-        )  # one cut short is not whole
+        self._begin_session(reporter, input_shapes, tuple(operators))
+        if code != 0:  # one cut short is not whole: the next run describes them again
+            self._reporter = None
         self._send(reporter, times)
         return code
 
-    def _begin_session(self, reporter: reporting.Reporter, operators: tuple[Operator, ...]) -> None:
-        self._operators = operators
+    def _begin_session(
+        self, reporter: reporting.Reporter, input_shapes: object, operators: tuple[Operator, ...]
+    ) -> None:
+        self._reporter, self._input_shapes, self._operators = reporter, input_shapes, operators
         self._session, self._iteration = next(_sessions), 0
         offset = time.time_ns() - time.perf_counter_ns()
         reporter.operator_table(
