@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeloop_companion.runtime.guardian import MAX_WORD_BYTES
 from edgeloop_companion.runtime.journal import Entry, Kind
 from edgeloop_companion.runtime.output import Source, pack_lines
 from edgeloop_companion.runtime.reports import FileReported, Report, Unusable, read_report
@@ -23,7 +24,6 @@ from edgeloop_shared.records import Priority
 from edgeloop_shared.spans import TraceStarted
 
 LARGE_REPORT_BYTES = 64 * 1024  # beyond it the event loop does not read a report itself
-MAX_WORD_BYTES = 1024 * 1024
 SOURCES: Mapping[int, Source] = {Kind.STDOUT: "stdout", Kind.STDERR: "stderr"}
 """The entries of a journal that are lines of output, and whose."""
 
