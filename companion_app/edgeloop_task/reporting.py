@@ -77,6 +77,7 @@ class ConsoleReporter:
 
     def __init__(self, folder: Path = OUTPUT_FOLDER) -> None:
         self._folder = folder.absolute()  # wherever the script goes later
+        self._clock_offset_ns = 0
         self._tables: list[OperatorTable] = []
         self._batches: list[TraceBatch] = []
         self._spans: list[SpanBatch] = []
@@ -102,7 +103,8 @@ class ConsoleReporter:
             shutil.copyfile(path, target)
 
     def trace_started(self, event: TraceStarted) -> None:
-        """Nothing depends on it here: there is one clock."""
+        """Keep how far this clock is from the wall's."""
+        self._clock_offset_ns = event.clock_offset_ns
 
     def operator_table(self, table: OperatorTable) -> None:
         """Keep the table for the trace."""
@@ -128,7 +130,12 @@ class ConsoleReporter:
         if self._tables or self._spans:
             self._folder.mkdir(parents=True, exist_ok=True)
             pieces = chrome_trace(
-                self._tables, self._batches, spans=self._spans, counters=self._counters, process_name="python"
+                self._tables,
+                self._batches,
+                spans=self._spans,
+                counters=self._counters,
+                process_name="python",
+                clock_offset_ns=self._clock_offset_ns,
             )
             with (self._folder / "trace.json").open("w", encoding="utf-8") as file:
                 file.writelines(pieces)

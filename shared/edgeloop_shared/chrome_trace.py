@@ -145,14 +145,17 @@ def chrome_trace(
     spans: Iterable[SpanBatch] = (),
     counters: Iterable[CounterBatch] = (),
     process_name: str,
+    clock_offset_ns: int,
 ) -> Iterator[str]:
-    """Yield the text of a whole trace that is in memory. Its clock is that of the device alone. Raises `MessageError` as above."""
-    tables, batches, spans, counters = list(tables), list(batches), list(spans), list(counters)
+    """Yield the text of a whole trace that is in memory. Raises `MessageError` as above.
+
+    Its clock is that of the device alone, as the head of the trace tells it (`TraceStarted.clock_offset_ns`).
+    """
+    batches, spans, counters = list(batches), list(spans), list(counters)
     begins = [min(batch.begin_ns) for batch in batches if len(batch)]
     begins += [min(batch.begin_ns) for batch in spans if len(batch)]
     begins += [min(batch.time_ns) for batch in counters if len(batch)]
-    offset = tables[0].clock_offset_ns if tables else 0
-    clock = AlignedClock((), offset)
+    clock = AlignedClock((), clock_offset_ns)
     trace = ChromeTrace(clock, clock.host_ns(min(begins, default=0)))
     yield trace.head(process_name)
     for table in tables:

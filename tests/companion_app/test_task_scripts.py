@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from companion_app.task_models import random
 
 SCRIPT = """
 import sys
+import time
 import numpy as np
 import edgeloop_task
 
@@ -58,6 +60,13 @@ def test_a_script_that_does_not_trace_leaves_no_trace(models: Path, tmp_path: Pa
 
     assert json.loads(done.stdout) == {"answer": 42}
     assert [path.name for path in tmp_path.iterdir()] == ["task.py"]
+
+
+def test_a_trace_without_a_model_tells_when_it_was_made(tmp_path: Path) -> None:
+    before = time.time_ns()
+    python(tmp_path, "import edgeloop_task as e\nwith e.trace(), e.span('work'): pass\n")
+    trace = json.loads((tmp_path / "edgeloop-output/trace.json").read_text())
+    assert before <= int(trace["otherData"]["origin_unix_ns"]) <= time.time_ns()
 
 
 def test_a_script_that_fails_shows_the_hint_and_still_writes_its_trace(models: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ KEYS = {
 
 def events(tables: Sequence[OperatorTable], batches: Sequence[TraceBatch], **more: Any) -> list[dict[str, Any]]:
     """The events of a trace, each as the format wants it."""
-    trace = json.loads("".join(chrome_trace(tables, batches, process_name="phone", **more)))
+    trace = json.loads("".join(chrome_trace(tables, batches, process_name="phone", clock_offset_ns=5_000_000, **more)))
     for event in trace["traceEvents"]:
         assert set(event) == KEYS[event["ph"]] | {"ph"}
         assert all(isinstance(event[name], int) for name in ("pid", "tid"))
