@@ -191,6 +191,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
         sessions = await stack.enter_async_context(
             open_debugging(
                 database,
+                breakpoints,
                 DeviceRuns(devices.runs, breakpoints),
                 devices.channels,
                 workspace_around,

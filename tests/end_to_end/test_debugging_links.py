@@ -34,10 +34,11 @@ async def test_a_paused_session_outlives_its_link_and_goes_on_where_it_was(tmp_p
         async def find(_: Path) -> RunWorkspace:
             return daemon.workspace
 
-        runs = DeviceRuns(daemon.runs, Breakpoints(daemon.database))
+        breakpoints = Breakpoints(daemon.database)
+        runs = DeviceRuns(daemon.runs, breakpoints)
         async with (
             device_at(tmp_path / "phone", *options),
-            open_debugging(daemon.database, runs, daemon.channels, find) as sessions,
+            open_debugging(daemon.database, breakpoints, runs, daemon.channels, find) as sessions,
         ):
             async with asyncio.timeout(60):
                 while not await daemon.database.read(lambda db: db.execute(LINKED).fetchall()):  # noqa: ASYNC110

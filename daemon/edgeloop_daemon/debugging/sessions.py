@@ -140,6 +140,7 @@ class DebugSessions:
 @asynccontextmanager
 async def open_debugging(
     database: Database,
+    breakpoints: Breakpoints,
     runs: DebuggedRuns,
     channels: Channels,
     find_folder: FindFolder,
@@ -161,7 +162,7 @@ async def open_debugging(
     services = Services(
         runs=runs,
         channels=channels,
-        breakpoints=Breakpoints(database),
+        breakpoints=breakpoints,
         record=lambda occurrence, workspace: occurrences.put_nowait((occurrence, workspace)),
         extensions=tuple(extensions),
     )

@@ -25,9 +25,8 @@ _PIECE = 64 * 1024
 class OperatorControl:
     """Asks the workers of runs."""
 
-    def __init__(self, channels: Channels, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, channels: Channels) -> None:
         self._channels = channels
-        self._answer_seconds = answer_seconds
 
     async def ask(self, run_id: str, request: Request, content: bytes = b"") -> TensorPart | None:
         """Ask one thing, with the bytes that it announces; return what was asked for.
@@ -36,7 +35,7 @@ class OperatorControl:
         comes in time.
         """
         try:
-            async with asyncio.timeout(self._answer_seconds) as patience, self.conversation(run_id) as conversation:
+            async with asyncio.timeout(ANSWER_SECONDS) as patience, self.conversation(run_id) as conversation:
                 return await conversation.ask(request, content, patience)
         except TimeoutError:
             raise DeviceUnavailableError(

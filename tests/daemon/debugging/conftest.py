@@ -65,7 +65,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         clients: list[DapClient] = []
         editors: dict[DapClient, Editor] = {}
-        async with open_debugging(database, tasks, tasks, find) as sessions:
+        breakpoints = Breakpoints(database)
+        async with open_debugging(database, breakpoints, tasks, tasks, find) as sessions:
 
             def open_editor(session: DebugSession | None = None, folder: Path = root) -> DapClient:
                 pieces: asyncio.Queue[bytes] = asyncio.Queue()
@@ -78,7 +79,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             async def crash(client: DapClient) -> None:
                 await editors[client].left()
 
-            desk = Desk(root, sessions, tasks, Breakpoints(database), database, open_editor, crash)
+            desk = Desk(root, sessions, tasks, breakpoints, database, open_editor, crash)
             try:
                 yield desk
                 for client in clients:
