@@ -44,17 +44,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
         yield running
 
 
-@pytest_asyncio.fixture
-async def phone(daemon: DeviceDaemon) -> Identity:
-    return await daemon.pair()
-
-
-@pytest_asyncio.fixture
-async def linked(phone: Identity) -> AsyncIterator[Link]:
-    async with link(phone) as live:
-        yield live
-
-
 async def begin(daemon: DeviceDaemon, linked: Link) -> tuple[Run, RunTask]:
     run = await daemon.runs.start(
         daemon.workspace, "task.py", ("model.mnn",), device=linked.identity.id, include=("empty.txt",)

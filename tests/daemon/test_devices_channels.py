@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import SECONDS, Identity, Link, link
 
@@ -33,24 +31,6 @@ from edgeloop_shared.errors import (
     RateLimitedError,
 )
 from edgeloop_shared.messages import MAX_CHANNELS, OpenChannel, ResumeChannels, RunTask
-
-
-@pytest_asyncio.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
-    async with device_daemon(tmp_path) as running:
-        (running.workspace.root / "task.py").write_text("print(1)")
-        yield running
-
-
-@pytest_asyncio.fixture
-async def phone(daemon: DeviceDaemon) -> Identity:
-    return await daemon.pair()
-
-
-@pytest_asyncio.fixture
-async def linked(phone: Identity) -> AsyncIterator[Link]:
-    async with link(phone) as live:
-        yield live
 
 
 class Worker:

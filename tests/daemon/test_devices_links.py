@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
-import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Caller, Identity, Link, RefusedError, call, challenge, link, link_headers
 
@@ -28,18 +26,6 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
 }
-
-
-@pytest_asyncio.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
-    async with device_daemon(tmp_path) as running:
-        (running.workspace.root / "task.py").write_text("print(1)")
-        yield running
-
-
-@pytest_asyncio.fixture
-async def phone(daemon: DeviceDaemon) -> Identity:
-    return await daemon.pair()
 
 
 async def refused_link(caller: Caller, headers: dict[str, str]) -> RefusedError:

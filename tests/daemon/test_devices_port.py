@@ -5,27 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, RefusedError, call, challenge, link, tls
 
 from edgeloop_daemon.devices import connections
 from edgeloop_shared.errors import EdgeloopError, ForbiddenError, InvalidInputError, NotFoundError, PortInUseError
-
-
-@pytest_asyncio.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
-    async with device_daemon(tmp_path) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def phone(daemon: DeviceDaemon) -> Identity:
-    return await daemon.pair()
 
 
 async def refusal(port: int, method: str, path: str, **options: object) -> tuple[int, type[EdgeloopError]]:

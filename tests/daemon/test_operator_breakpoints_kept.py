@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Link, link
 
@@ -17,19 +15,6 @@ from edgeloop_shared.messages import CommandResult, RunTask, TaskFinished, TaskS
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_stops import OperatorsMatched
-
-
-@pytest_asyncio.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
-    async with device_daemon(tmp_path) as running:
-        (running.workspace.root / "task.py").touch()
-        yield running
-
-
-@pytest_asyncio.fixture
-async def linked(daemon: DeviceDaemon) -> AsyncIterator[Link]:
-    async with link(await daemon.pair()) as live:
-        yield live
 
 
 def operators(selector: str = "op:*", **options: object) -> NewBreakpoint:

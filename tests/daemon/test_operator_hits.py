@@ -36,12 +36,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
         yield running
 
 
-@pytest_asyncio.fixture
-async def linked(daemon: DeviceDaemon) -> AsyncIterator[Link]:
-    async with link(await daemon.pair()) as live:
-        yield live
-
-
 async def begin(daemon: DeviceDaemon, linked: Link) -> Run:
     run = await daemon.runs.start(daemon.workspace, "task.py")
     await linked.accept()

@@ -49,17 +49,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
         yield running
 
 
-@pytest_asyncio.fixture
-async def phone(daemon: DeviceDaemon) -> Identity:
-    return await daemon.pair()
-
-
-@pytest_asyncio.fixture
-async def linked(phone: Identity) -> AsyncIterator[Link]:
-    async with link(phone) as live:
-        yield live
-
-
 async def begin(daemon: DeviceDaemon, linked: Link, **options: Any) -> Run:
     run = await daemon.runs.start(daemon.workspace, "task.py", **options)
     await linked.accept()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
-from daemon.device_peer import Link, link
+from daemon.device_peer import Link
 
 from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.traces.comparison import compare_traces
@@ -51,12 +51,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
     async with device_daemon(tmp_path, quotas=Quotas(trace_sessions=3)) as running:
         (running.workspace.root / "task.py").touch()
         yield running
-
-
-@pytest_asyncio.fixture
-async def linked(daemon: DeviceDaemon) -> AsyncIterator[Link]:
-    async with link(await daemon.pair()) as live:
-        yield live
 
 
 async def traced(
