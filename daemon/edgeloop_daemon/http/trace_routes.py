@@ -24,6 +24,7 @@ from edgeloop_daemon.traces.store import TraceItem, TraceStore
 from edgeloop_daemon.traces.stored_trace import TopItem
 from edgeloop_daemon.traces.summary import TraceSummary, summary_of
 from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.models import RunState
 
 _END_SECONDS = 1.0  # behind the end of a run: what tells of it is recorded right after
 PACE_SECONDS = 0.5
@@ -224,7 +225,7 @@ def trace_routes(runs: Runs, traces: TraceStore, streams: Streams) -> tuple[Rout
 
 
 def _has_ended(found: TraceSummary) -> bool:
-    return found.state in ("succeeded", "failed", "cancelled")
+    return RunState(found.state).is_terminal
 
 
 def _render(found: TraceSummary) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from edgeloop_shared.errors import (
     TooLargeError,
     error_from_dict,
 )
+from edgeloop_shared.models import RunState
 
 PATIENCE_SECONDS = 60.0  # for a daemon that is being started again
 MAX_FILES_BYTES = 1024**3  # of one run
@@ -79,7 +80,7 @@ class DeviceRuns:
             offset, ended = page["next_offset"], page["ended"]
             if not page["items"] and not ended:  # a device that was lost leaves the log open: it may come back
                 run = _patiently(lambda: client.get(f"/runs/{run_id}"))
-                ended = run["state"] in ("succeeded", "failed", "cancelled")
+                ended = RunState(run["state"]).is_terminal
         run = _patiently(lambda: client.get(f"/runs/{run_id}", wait=30))
         if run["state"] != "succeeded":
             raise _error_of(run)
