@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,3 +33,13 @@ def device(user: CommandLine) -> dict[str, Any]:
     """A virtual device, paired with the user's daemon and linked."""
     found: dict[str, Any] = user.json("device", "virtual", "--allow", "--name", "pocket")[0]
     return found
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`planted.mnn`, as `planted_model.py` makes it."""
+    folder = tmp_path_factory.mktemp("planted")
+    maker = Path(__file__).with_name("planted_model.py")
+    done = subprocess.run([sys.executable, str(maker), str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "planted.mnn"

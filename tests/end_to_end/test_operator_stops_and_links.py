@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
+import shutil
 from asyncio.subprocess import Process
 from pathlib import Path
 
@@ -36,10 +35,10 @@ async def waiting(daemon: DeviceDaemon, selector: str) -> tuple[Run, OperatorSto
     return run, stops[0]
 
 
-async def test_a_run_waits_on_over_a_link_that_is_lost(daemon: DeviceDaemon, device: Process, cable: Cable) -> None:
-    maker = Path(__file__).with_name("planted_model.py")
-    command = [sys.executable, str(maker), str(daemon.workspace.root)]
-    assert (await asyncio.to_thread(subprocess.run, command, capture_output=True)).returncode == 0
+async def test_a_run_waits_on_over_a_link_that_is_lost(
+    daemon: DeviceDaemon, device: Process, cable: Cable, planted: Path
+) -> None:
+    shutil.copy(planted, daemon.workspace.root)
     (daemon.workspace.root / "infer.py").write_text(SCRIPT)
     while not any(one.is_linked for one in daemon.devices.list()):  # noqa: ASYNC110
         await asyncio.sleep(0.02)  # nothing tells
