@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, Protocol, SupportsFloat, TypeAlias, TypeVar
 
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
-from edgeloop_shared.codec import decode, encode, members
+from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import BundleError, InvalidInputError
-from edgeloop_shared.messages import MetricReported, OperatorEvent, ResultReported, encode_event
+from edgeloop_shared.messages import Event, MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
@@ -161,23 +161,24 @@ class ChannelReporter:
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Send the number."""
-        self._send_json({"type": "metric", "name": name, "value": value, "step": step})
+        self._send_event(MetricReported(name, value, step))
 
     def result(self, values: dict[str, Any]) -> None:
         """Send the values."""
-        self._send_json({"type": "result", "values": values})
+        self._send_event(ResultReported(values))
 
     def file(self, path: Path, name: str) -> None:
         """Name the file; the companion reads it before the task's folder goes."""
-        self._send_json({"type": "file", "path": str(path.resolve()), "name": name})
+        report = {"type": "file", "path": str(path.resolve()), "name": name}
+        self._send(JSON_FRAME, json.dumps(report, separators=(",", ":")).encode())
 
     def trace_started(self, event: TraceStarted) -> None:
         """Send the head of a trace."""
-        self._send_json({"type": "trace-started", **encode(event)})
+        self._send_event(event)
 
     def operator_table(self, table: OperatorTable) -> None:
         """Send the table."""
-        self._send_json({"type": "operator_table", **encode(members(table))})
+        self._send_event(table)
 
     def trace_batch(self, data: bytes) -> None:
         """Send the batch."""
@@ -185,15 +186,15 @@ class ChannelReporter:
 
     def operator_event(self, event: OperatorEvent) -> None:
         """Send the event."""
-        self._send(JSON_FRAME, encode_event(event))
+        self._send_event(event)
 
     def close(self) -> None:
         """Push out what is still buffered."""
         with self._lock:
             self._stream.flush()
 
-    def _send_json(self, record: dict[str, Any]) -> None:
-        self._send(JSON_FRAME, json.dumps(record, separators=(",", ":")).encode())
+    def _send_event(self, event: Event) -> None:
+        self._send(JSON_FRAME, encode_event(event))
 
     def _send(self, kind: int, payload: bytes) -> None:
         with self._lock:
