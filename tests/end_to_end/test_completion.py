@@ -102,6 +102,9 @@ def test_ids_of_jobs_and_names_of_devices_come_from_the_daemon(
     assert run["id"] in offered(workspace, "logs", "r")
     assert offered(workspace, "trace", "export", run["id"][:6]) == [run["id"]]
     assert run["id"] not in offered(workspace, "cancel", ""), "it has ended"
+    breakpoint_id = workspace.json("break", "add", "hello.py:1")["id"]
+    assert offered(workspace, "break", "remove", "") == [breakpoint_id]
+    workspace.run("break", "remove", breakpoint_id)
 
 
 def test_a_person_presses_tab_in_an_interactive_bash(idle: CommandLine) -> None:

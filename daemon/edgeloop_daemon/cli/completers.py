@@ -91,12 +91,13 @@ def _tokens(client: Client) -> Iterator[tuple[str, str]]:
 
 
 def _breakpoints(client: Client) -> Iterator[tuple[str, str]]:
+    from edgeloop_daemon.cli.break_commands import place_of  # here: those commands need these completers
+
     folder = Path.cwd()
     for workspace in client.items("/workspaces"):
         if folder.is_relative_to(workspace["path"]):
             for one in client.items(f"/workspaces/{workspace['id']}/breakpoints"):
-                place = f"{one['file']}:{one['line']}" if one["file"] else one["selector"] or one["filter"]
-                yield one["id"], place
+                yield one["id"], place_of(one)
 
 
 runs = _asking(_runs)

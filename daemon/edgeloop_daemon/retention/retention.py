@@ -128,7 +128,7 @@ class Retention:
             try:
                 report = await self.prune()
                 if report.items or report.blobs or report.leftovers:
-                    _log.info("Pruned %d jobs and runs: %d bytes", len(report.items), report.freed_bytes)
+                    _log.info("Pruned %d jobs, runs and traces: %d bytes", len(report.items), report.freed_bytes)
             except Exception:
                 _log.exception("Pruning failed; it is tried again tomorrow")
             await asyncio.sleep(DAY)
