@@ -14,6 +14,7 @@ from daemon.device_peer import Identity, Link, link
 
 from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.devices.run_table import Run, Transfer
+from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import (
     BundleError,
@@ -335,6 +336,25 @@ async def test_a_run_that_no_device_had_taken_is_sent_again_after_a_restart(tmp_
 
 
 # Quotas and untrusted reports
+
+
+async def test_what_a_run_has_reported_counts_against_its_quota_also_after_a_restart(tmp_path: Path) -> None:
+    quotas = Quotas(trace_clocks=2)
+    async with device_daemon(tmp_path, quotas=quotas) as daemon:
+        (daemon.workspace.root / "task.py").touch()
+        phone = await daemon.pair()
+        async with link(phone) as linked:
+            run = await begin(daemon, linked)
+            for number in range(2):
+                last = await linked.report(run.id, ClockCompared(number, 10**18, 40_000, 8))
+            await linked.acknowledged(f"{run.id}.events", last)
+    async with device_daemon(tmp_path, quotas=quotas) as daemon:
+        streams = (f"{run.id}.events",)
+        async with link(phone, streams=streams, runs=(run.id,), last={streams[0]: last}) as linked:
+            await linked.report(run.id, ClockCompared(2, 10**18, 40_000, 8))
+            run = await ended(daemon, run)
+    assert run.error is not None
+    assert "more than 2 comparisons of clocks" in run.error["message"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ def restore_reported(db: Tables, run: Run) -> Reported:
     ).fetchall()
     positions = {stream: sequence for stream, _, sequence, _ in rows}
     sealed = db.execute("select raw_bytes from traces where run = ?", [run.id]).fetchone()
+    (clocks,) = db.execute("select count(*) from trace_clocks where run = ?", [run.id]).fetchone()
     metrics = db.execute("select tag, count(*) from metrics where run = ? group by tag", [run.id]).fetchall()
     return Reported(
         state=run.state,
@@ -32,6 +33,7 @@ def restore_reported(db: Tables, run: Run) -> Reported:
         logs=positions.get(streams[Priority.LOGS], 0),
         traces=positions.get(streams[Priority.TRACES], 0),
         unsealed=next((size for stream, *_, size in rows if stream == streams[Priority.TRACES]), 0),
+        clocks=clocks,
         metric_names=frozenset(tag for tag, _ in metrics),
         metric_points=sum(count for _, count in metrics),
         files={file.name: (file.sha256, file.size) for file in run.files},
