@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
 from edgeloop_daemon.debugging.dap import Body, Event, Request, Response
 from edgeloop_daemon.debugging.debugger import OnAnswer
 
@@ -53,9 +52,8 @@ class Interceptor:
     def __init__(self, debuggee: Debuggee) -> None:
         self.debuggee = debuggee
 
-    async def begin(self, stored: tuple[Breakpoint, ...]) -> Mapping[str, Verification]:  # noqa: ARG002
-        """The debugger of a run is there, its script has not begun: set what the workspace keeps; return what became of it."""
-        return {}
+    async def begin(self) -> None:
+        """The debugger of a run is there, its script has not begun: set what is to be set."""
 
     def take_request(self, request: Request, answer: OnAnswer) -> bool:  # noqa: ARG002
         """Return whether this request (of an editor, or of the API) is dealt with here; then `answer` is called once."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
 from edgeloop_daemon.debugging.dap import Event, Request, Response, breakpoints_of
 from edgeloop_daemon.debugging.debugger import OnAnswer
 from edgeloop_daemon.debugging.interceptors import Debuggee, Extension, Interceptor
@@ -49,12 +48,11 @@ class OperatorInterceptor(Interceptor):
         self._told: dict[str, bool] = {}  # by a breakpoint's id, whether it is verified
         self._watched = ""  # the run whose matches are followed
 
-    async def begin(self, stored: tuple[Breakpoint, ...]) -> Mapping[str, Verification]:  # noqa: ARG002
+    async def begin(self) -> None:
         """Set the editor's again in a run that was started anew; what the workspace keeps travels with every run."""
         if self._functions or self._data:
             self._told = {}
             await self._apply()
-        return {}
 
     def take_request(self, request: Request, answer: OnAnswer) -> bool:
         """Answer what is about operators."""

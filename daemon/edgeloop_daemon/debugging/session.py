@@ -241,11 +241,10 @@ class DebugSession:
         await self._configuration.introduce(self.plan)
         stored = await self._services.breakpoints.list(self.plan.workspace.id)
         self._configuration.lines.keep(stored)
-        found: dict[str, Verification] = {}
         for interceptor in self._interceptors:
-            found |= await interceptor.begin(stored)
+            await interceptor.begin()
         await self._configuration.set_all(stored)
-        self.verified({**self._configuration.lines.verified, **found})
+        self.verified(self._configuration.lines.verified)
         if not self._ready.done():
             self._ready.set_result(None)
         if self._is_configured:
