@@ -102,7 +102,7 @@ class Runs:
         """Send a tool of edgeloop's own to a device, as `start` does a script."""
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect_tool(workspace, tool, include)
-        return await self._begin(workspace, target, bundle, trace=False, memory_mb=memory_mb, debug="off", also=also)
+        return await self._begin(workspace, target, bundle, memory_mb=memory_mb, also=also)
 
     async def start_job_script(
         self,
@@ -115,7 +115,7 @@ class Runs:
         """Send the script of a job to a device, as `start` does one of the workspace."""
         target = self._device(device or workspace.device)
         bundle = await self._bundles.collect_job_script(workspace, script)
-        return await self._begin(workspace, target, bundle, trace=False, memory_mb=None, debug="off", also=also)
+        return await self._begin(workspace, target, bundle, also=also)
 
     async def _begin(
         self,
@@ -123,9 +123,9 @@ class Runs:
         target: PairedDevice,
         bundle: Bundle,
         *,
-        trace: bool,
-        memory_mb: int | None,
-        debug: DebugMode,
+        trace: bool = False,
+        memory_mb: int | None = None,
+        debug: DebugMode = "off",
         breakpoints: RunBreakpoints = NO_BREAKPOINTS,
         also: Callable[[Tables, str], None] | None,
     ) -> Run:

@@ -23,6 +23,7 @@ _PATH_PATTERNS = {
     "run": f"^r{_ID}",
     "workspace": f"^w{_ID}",
     "breakpoint": f"^b{_ID}",
+    "session": f"^s{_ID}",
     "stop": "^[0-9]+$",
     "token": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
 }
