@@ -46,11 +46,12 @@ def trace() -> Iterator[None]:
 
 
 def _add(reasons: int) -> None:
-    if Switch.add(reasons):
-        if reasons > 0:
-            SAMPLER.begin()
-        else:
-            SAMPLER.end()
+    with Switch.lock:
+        if Switch.add(reasons):
+            if reasons > 0:
+                SAMPLER.begin()
+            else:
+                SAMPLER.end()
 
 
 @atexit.register

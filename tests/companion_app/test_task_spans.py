@@ -18,7 +18,7 @@ from companion_app.task_reporter import Remembered
 import edgeloop_task
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.spans import MAX_DEPTH, SpanBatch
-from edgeloop_task import trace_recorder
+from edgeloop_task import trace_recorder, tracing
 from edgeloop_task.processor_state import ProcessorSensors
 from edgeloop_task.trace_recorder import MAX_PENDING, RECORDER, Recorder, root
 from edgeloop_task.trace_sampler import Counters
@@ -259,3 +259,29 @@ def test_one_span_object_may_be_open_twice(reported: Remembered) -> None:
         np.zeros(1)
     assert [path for path, _, _ in spans(reported)] == ["again/again", "again"]
     assert not RECORDER.is_due
+
+
+def test_a_trace_that_begins_while_another_ends_is_not_ended_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def work() -> None:
+        with edgeloop_task.trace():
+            called.append("work")
+
+    other = threading.Thread(target=work)
+
+    class Slow:
+        def begin(self) -> None:
+            called.append("begin")
+
+        def end(self) -> None:
+            if not other.ident:
+                other.start()
+                other.join(0.2)  # it can do nothing yet
+            called.append("end")
+
+    monkeypatch.setattr(tracing, "SAMPLER", Slow())
+    with edgeloop_task.trace():
+        pass
+    other.join(60)
+    assert called == ["begin", "end", "begin", "work", "end"]
