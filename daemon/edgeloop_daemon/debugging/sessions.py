@@ -87,7 +87,7 @@ class DebugSessions:
     async def find(self, choice: str | None, folder: str | None) -> DebugSession:
         """Return the session that an editor wants to attach to: by its id, by its run's, or the newest of the workspace.
 
-        A run that was started under the debugger and has no session gets one. Raises `NotFoundError`.
+        A run that is at work, under the debugger or not, and has no session gets one. Raises `NotFoundError`.
         """
         for one in self._sessions.values():
             if choice is not None and choice in (one.id, one.run) and not one.has_ended.is_set():

@@ -45,7 +45,7 @@ class StartDebugSession:
 
 @dataclass(frozen=True)
 class AttachDebugSession:
-    """Which run to debug: one that was started under the debugger, and has no session now."""
+    """Which run to debug: one that is at work, under the debugger or not, and has no session now."""
 
     run: str = field(metadata={"pattern": "^r[0-9a-z]{1,31}$"})
 
