@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blockbuster import blockbuster_ctx
-from daemon.device_peer import Identity, pair
+from daemon.device_peer import SECONDS, Identity, pair
 
 from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.devices import DeviceServices, open_devices
@@ -36,6 +36,12 @@ class DeviceDaemon(DeviceServices):
     async def pair(self, name: str = "phone") -> Identity:
         """Pair a device by QR code."""
         return await pair((await self.pairing.open()).offer, name=name)
+
+    async def unlinked(self) -> None:
+        """Wait until no device is linked."""
+        async with asyncio.timeout(SECONDS):
+            while any(device.is_linked for device in self.devices.list()):  # noqa: ASYNC110 - nothing outside hears of it
+                await asyncio.sleep(0.01)
 
 
 class ManualClock:

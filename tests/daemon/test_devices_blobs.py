@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
-from daemon.device_peer import Identity, Link, RefusedError, link
+from daemon.device_peer import SECONDS, Identity, Link, RefusedError, link
 
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_shared.bundles import BundleManifest
@@ -112,7 +112,7 @@ async def test_only_blobs_of_its_own_runs_are_read(daemon: DeviceDaemon, linked:
 async def test_blobs_of_a_run_that_has_ended_are_not_read_any_more(daemon: DeviceDaemon, linked: Link) -> None:
     run, _ = await begin(daemon, linked)
     await linked.report(run.id, TaskFinished(1, RunState.SUCCEEDED, 0, 0))
-    await daemon.runs.get(run.id, wait=5)
+    await daemon.runs.get(run.id, wait=SECONDS)
     assert await refusal(linked, "GET", sha(MODEL)) == (404, NotFoundError)
 
 
@@ -278,10 +278,10 @@ async def test_what_was_uploaded_of_a_file_goes_with_its_run(daemon: DeviceDaemo
     await linked.upload(content, end=400)
     partial = await asyncio.to_thread(daemon.blobs.partial, sha(content), linked.identity.id)
     await linked.report(run.id, TaskFinished(1, RunState.CANCELLED, 0, 0))
-    await daemon.runs.get(run.id, wait=5)
+    await daemon.runs.get(run.id, wait=SECONDS)
     assert partial.stat().st_size == 400  # the other run goes on with it
     await linked.report(again.id, TaskFinished(1, RunState.CANCELLED, 0, 0))
-    await daemon.runs.get(again.id, wait=5)
+    await daemon.runs.get(again.id, wait=SECONDS)
     assert not partial.exists()
 
 

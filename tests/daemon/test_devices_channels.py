@@ -161,7 +161,7 @@ class TestOpening:
             with pytest.raises(NotFoundError, match="not at work"):
                 await daemon.channels.open("r0").__aenter__()
             live.cut()
-            await unlinked(daemon)
+            await daemon.unlinked()
         with pytest.raises(DeviceUnavailableError):
             await daemon.channels.open(run.id).__aenter__()
 
@@ -267,7 +267,7 @@ class TestLostLinks:
             entering = asyncio.create_task(daemon.channels.open(run.id).__aenter__())
             first = await live.receive(OpenChannel)
             live.cut()
-            await unlinked(daemon)
+            await daemon.unlinked()
         async with link(phone, runs=(run.id,)) as live:
             assert await live.receive(OpenChannel) == first
             await Worker(live, first.channel).say(b"{}\n")
@@ -329,9 +329,3 @@ async def closed(live: Link) -> int | None:
         frame = await live.socket.receive(SECONDS)
         if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             return live.socket.close_code
-
-
-async def unlinked(daemon: DeviceDaemon) -> None:
-    async with asyncio.timeout(SECONDS):
-        while any(device.is_linked for device in daemon.devices.list()):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.01)

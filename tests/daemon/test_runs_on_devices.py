@@ -212,7 +212,7 @@ async def test_cancelling_does_not_need_a_device_that_is_away_which_is_told_when
 ) -> None:
     async with link(phone) as linked:
         run = await begin(daemon, linked)
-    await away(daemon, phone)
+    await daemon.unlinked()
     assert (await daemon.runs.cancel(run.id)).state is RunState.CANCELLED
     async with link(phone, runs=(run.id,)) as linked:
         assert (await linked.receive(CancelTask)).run_id == run.id
@@ -226,12 +226,6 @@ async def test_cancelling_what_has_ended_changes_nothing(daemon: DeviceDaemon, l
 
 
 # Devices that are lost
-
-
-async def away(daemon: DeviceDaemon, phone: Identity) -> None:
-    async with asyncio.timeout(5):
-        while daemon.devices.get(phone.id).is_linked:  # noqa: ASYNC110 - nothing outside of the daemon hears of it
-            await asyncio.sleep(0)
 
 
 async def test_a_device_that_vanishes_in_mid_run_fails_the_run_and_says_where_it_was(tmp_path: Path) -> None:
