@@ -72,50 +72,33 @@ async def device_daemon(
     root.mkdir(exist_ok=True)
     blobs = await asyncio.to_thread(BlobStore, folders.blobs)
     with blockbuster_ctx("edgeloop_daemon"):
-        async with _serving(
-            folders, blobs, root, port, vanish_seconds, channel_seconds, quotas, clock, include
-        ) as running:
-            yield running
-
-
-@contextlib.asynccontextmanager
-async def _serving(
-    folders: Folders,
-    blobs: BlobStore,
-    root: Path,
-    port: int | None,
-    vanish_seconds: float,
-    channel_seconds: float,
-    quotas: Quotas | None,
-    clock: Callable[[], float],
-    include: tuple[str, ...],
-) -> AsyncIterator[DeviceDaemon]:
-    async with open_database(folders.database) as database:
-        await database.write(
-            lambda db: db.execute(
-                "insert or ignore into workspaces (id, path, name, opened_at) values ('w1', ?, 'work', 0)", [str(root)]
+        async with open_database(folders.database) as database:
+            await database.write(
+                lambda db: db.execute(
+                    "insert or ignore into workspaces (id, path, name, opened_at) values ('w1', ?, 'work', 0)",
+                    [str(root)],
+                )
             )
-        )
-        async with open_devices(
-            folders,
-            database,
-            blobs,
-            host_name="host",
-            host="127.0.0.1",
-            port=port,
-            vanish_seconds=vanish_seconds,
-            channel_seconds=channel_seconds,
-            quotas=quotas,
-            clock=clock,
-        ) as services:
-            yield DeviceDaemon(
-                services.devices,
-                services.pairing,
-                services.runs,
-                services.channels,
-                services.listener,
-                services.discovery,
+            async with open_devices(
+                folders,
                 database,
                 blobs,
-                RunWorkspace("w1", root, include),
-            )
+                host_name="host",
+                host="127.0.0.1",
+                port=port,
+                vanish_seconds=vanish_seconds,
+                channel_seconds=channel_seconds,
+                quotas=quotas,
+                clock=clock,
+            ) as services:
+                yield DeviceDaemon(
+                    services.devices,
+                    services.pairing,
+                    services.runs,
+                    services.channels,
+                    services.listener,
+                    services.discovery,
+                    database,
+                    blobs,
+                    RunWorkspace("w1", root, include),
+                )

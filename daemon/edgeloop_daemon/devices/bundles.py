@@ -12,12 +12,7 @@ from pathlib import Path
 
 from edgeloop_daemon.devices.selection import Selection, too_many
 from edgeloop_daemon.store.blobs import BlobStore
-from edgeloop_shared.bundles import (
-    MAX_MANIFEST_BYTES,
-    BundleFile,
-    BundleManifest,
-    check_bundle_path,
-)
+from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest, check_bundle_path
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError
 
@@ -30,9 +25,8 @@ _QUOTED = re.compile(r"'([^'\n]{1,512})'|\"([^\"\n]{1,512})\"")
 class RunWorkspace:
     """What a run needs to know of a workspace.
 
-    `include` holds globs relative to `root`, `device` the default device.
-
-    `memory_mb` is what a script may allocate, in MiB (None: the device's own bound).
+    `include` holds globs relative to `root`, `device` the default device, `memory_mb` what a script may allocate,
+    in MiB (None: the device's own bound).
     """
 
     id: str

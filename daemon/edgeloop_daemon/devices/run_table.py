@@ -62,9 +62,8 @@ class Run:
 
     `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
     on. `message` says what a run waits for: a worker, or at an operator to be told how to go on. `memory_bytes` is its memory
-    limit (null: the device's own), `operator_breakpoints` are those that it began with,
-    `kept_breakpoints` says whether those of its workspace are for it.
-    `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
+    limit (null: the device's own), `operator_breakpoints` are those that it began with, `kept_breakpoints` says whether those of
+    its workspace are for it. `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
     """
 
     id: str
