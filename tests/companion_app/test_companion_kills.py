@@ -22,6 +22,7 @@ from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter
+from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.process_lock import is_held, signal_holder
@@ -238,6 +239,25 @@ async def test_a_run_that_was_taken_over_can_be_cancelled(peer: LinkPeer, tmp_pa
     assert run.finished is not None
     assert run.finished.state is RunState.CANCELLED
     assert not is_held(folder.lock)
+
+
+async def test_a_trace_that_is_taken_over_is_compared_with_the_computers_clock_again(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "go")
+    async with phone_of(peer, tmp_path) as phone:
+        run = await peer.start({"task.py": "import sys\nopen(sys.argv[1]).read()"}, str(tmp_path / "go"), trace=True)
+        await peer.until(lambda: len(comparisons(run)) == 1)
+        await phone.kill()
+        await phone.start()
+        await peer.until(lambda: len(comparisons(run)) == 2)
+        await asyncio.to_thread((tmp_path / "go").write_text, "")
+        await peer.until(lambda: run.is_complete)
+    assert comparisons(run)[0].device_ns < comparisons(run)[1].device_ns
+
+
+def comparisons(run: Run) -> list[ClockCompared]:
+    return [event for event in run.events() if isinstance(event, ClockCompared)]
 
 
 async def test_a_cancel_that_was_accepted_before_the_kill_holds(peer: LinkPeer, tmp_path: Path) -> None:

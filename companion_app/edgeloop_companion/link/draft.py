@@ -44,8 +44,15 @@ class Draft:
 
     def state(self, before: SpoolState, added: SpoolState) -> SpoolState:
         """Return what holds after this step."""
-        files = {**before.files, **added.files}
-        return SpoolState(self._last, self._gaps, added.cursor, files, added.failure or before.failure, self._is_closed)
+        return SpoolState(
+            self._last,
+            self._gaps,
+            added.cursor,
+            files={**before.files, **added.files},
+            failure=added.failure or before.failure,
+            traced=before.traced if added.traced is None else added.traced,
+            is_closed=self._is_closed,
+        )
 
     def _miss(self, priority: Priority, gap: Gap) -> None:
         known = self._gaps.get(priority)

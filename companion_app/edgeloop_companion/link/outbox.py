@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgeloop_companion.link.disk_reserve import DiskReserve
 from edgeloop_companion.link.draft import Draft
 from edgeloop_companion.link.spool import FULL_DISK, RunSpool, SpooledRecord, SpoolState
 from edgeloop_companion.runtime.journal import Cursor
@@ -24,7 +25,6 @@ from edgeloop_shared.messages import MAX_UNACKNOWLEDGED, Gap
 from edgeloop_shared.records import CONTINUED, GAP, Priority, Record, stream_name
 
 MAX_BYTES = {Priority.EVENTS: 32 * 1024**2, Priority.LOGS: 64 * 1024**2, Priority.TRACES: 160 * 1024**2}
-RESERVE_BYTES = 256 * 1024  # of the disk, for events when it is full
 CACHE_BYTES = 8 * 1024**2  # of payloads in memory
 READ_AHEAD_BYTES = 512 * 1024
 FULL_DISK_SECONDS = 0.5  # after which a full disk is tried again
@@ -67,7 +67,7 @@ class Outbox:
         self._bytes = dict.fromkeys(Priority, 0)
         self._cached = 0
         self._changed = asyncio.Event()
-        self._has_reserve = False
+        self._reserve = DiskReserve(folder / "reserve")
 
     def load(self) -> None:
         """Read the epoch that an earlier companion began, or begin one. Blocks."""
@@ -80,7 +80,7 @@ class Outbox:
         if not self.epoch:
             self.epoch = secrets.token_hex(8)
             write_private(path, self.epoch.encode())
-        self._set_reserve_aside()
+        self._reserve.set_aside()
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -220,9 +220,7 @@ class Outbox:
 
     async def make_room(self, *, may_use_reserve: bool) -> None:
         """The disk is full: give up the reserve, or wait a moment for records to be stored."""
-        if may_use_reserve and self._has_reserve:
-            self._has_reserve = False
-            await asyncio.to_thread((self._folder / "reserve").unlink, missing_ok=True)
+        if may_use_reserve and await self._reserve.give_up():
             return
         changed = self._changed
         with contextlib.suppress(TimeoutError):
@@ -231,16 +229,7 @@ class Outbox:
 
     async def restore_reserve(self) -> None:
         """Set disk space aside again after it was needed, if there is any."""
-        if not self._has_reserve:
-            await asyncio.to_thread(self._set_reserve_aside)
-
-    def _set_reserve_aside(self) -> None:
-        path = self._folder / "reserve"
-        try:
-            path.write_bytes(bytes(RESERVE_BYTES))
-            self._has_reserve = True
-        except OSError:
-            path.unlink(missing_ok=True)
+        await self._reserve.restore()
 
     def _first(self) -> _Stream | None:
         for stream in self._by_priority():
@@ -307,12 +296,14 @@ class RunRecords:
         files: Mapping[str, int] | None = None,
         lost: Mapping[Priority, Gap] | None = None,
         failure: Mapping[str, Any] | None = None,
+        traced: int | None = None,
     ) -> None:
         """Add payloads (in several records when they are long) in one step, together with how far the journal was passed on.
 
-        `files` are announced with it, `lost` was dropped before it came here, `failure` is what went wrong in the script.
+        `files` are announced with it, `lost` was dropped before it came here, `failure` is what went wrong in the script,
+        `traced` the clock of a trace that has begun.
         """
-        added = SpoolState(cursor=cursor or self._state.cursor, files=files or {}, failure=failure)
+        added = SpoolState(cursor=cursor or self._state.cursor, files=files or {}, failure=failure, traced=traced)
         async with self._writing:
             await self._append(payloads, added, lost or {}, closing=None)
 

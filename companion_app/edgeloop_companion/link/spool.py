@@ -44,7 +44,8 @@ class SpoolState:
     """What is known of a run besides its records.
 
     `last` are the streams' last sequence numbers, `gaps` what was dropped and not yet told, `cursor` how far the journal was
-    passed on, `files` the announced files (sizes in bytes by SHA-256), `failure` the error of the script.
+    passed on, `files` the announced files (sizes in bytes by SHA-256), `failure` the error of the script, `traced` the
+    `clock_offset_ns` of its newest trace.
     """
 
     last: Mapping[Priority, int] = field(default_factory=lambda: dict.fromkeys(Priority, 0))
@@ -52,6 +53,7 @@ class SpoolState:
     cursor: Cursor = field(default_factory=Cursor)
     files: Mapping[str, int] = field(default_factory=dict)
     failure: Mapping[str, Any] | None = None
+    traced: int | None = None
     is_closed: bool = False
 
 
@@ -96,8 +98,8 @@ class RunSpool:
     def write(self, state: SpoolState, added: SpoolState, records: Sequence[SpooledRecord]) -> None:
         """Append a frame with the records (whose places it sets) and the state that holds then.
 
-        Of `added` count the files and the failure that are new. Raises `OSError` when the disk has no room for it, output and
-        traces above what is spared for the rest; then nothing has changed.
+        Of `added` count the files, the failure and the trace that are new. Raises `OSError` when the disk has no room for it,
+        output and traces above what is spared for the rest; then nothing has changed.
         """
         if any(record.priority is not Priority.EVENTS and not record.flags & GAP for record in records):
             disk = os.statvfs(self._folder)
@@ -113,6 +115,7 @@ class RunSpool:
             **_small(state),
             "files": dict(added.files),
             "failure": added.failure,
+            "traced": added.traced,
             "records": [_row(record) for record in records],
         }
         payloads = [record.payload or b"" for record in records]
@@ -220,7 +223,13 @@ def _before(last: Mapping[Priority, int], records: Sequence[SpooledRecord]) -> d
 
 def _whole(state: SpoolState) -> dict[str, Any]:
     last = {priority.name: last for priority, last in state.last.items()}
-    return {**_small(state), "last": last, "files": dict(state.files), "failure": state.failure}
+    return {
+        **_small(state),
+        "last": last,
+        "files": dict(state.files),
+        "failure": state.failure,
+        "traced": state.traced,
+    }
 
 
 def _small(state: SpoolState) -> dict[str, Any]:
@@ -239,5 +248,6 @@ def _read_state(header: Mapping[str, Any], state: SpoolState) -> SpoolState:
         cursor=Cursor(*header["cursor"]),
         files={**state.files, **header["files"]},
         failure=header["failure"] or state.failure,
+        traced=state.traced if header["traced"] is None else int(header["traced"]),
         is_closed=bool(header["closed"]),
     )

@@ -153,6 +153,8 @@ class TaskRun:
     async def _run_script(self) -> EdgeloopError | None:
         if await asyncio.to_thread(lambda: self._folder.has_begun):
             self._runs_now()
+            if self._records.state.traced is not None:
+                self._clock.begin(self._records.state.traced)
             async with self._workers.place_of_running():
                 return await self._follow()
         manifest = await fetch_bundle(self._command, self._transfers, self._event)
@@ -240,9 +242,11 @@ class TaskRun:
             await said.add(entry)
         if said.has_started:
             self._runs_now()
-        for started in said.traces_started:
-            self._clock.begin(started)
-        await self._records.append(said.payloads(), cursor=reader.cursor, files=said.files, failure=said.failure)
+        if said.traced is not None:
+            self._clock.begin(said.traced)
+        await self._records.append(
+            said.payloads(), cursor=reader.cursor, files=said.files, failure=said.failure, traced=said.traced
+        )
         self._upload(said.files)
 
     def _upload(self, files: Mapping[str, int]) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from edgeloop_shared.clocks import ClockCompared
-from edgeloop_shared.spans import TraceStarted
 
 AGAIN_SECONDS = 20.0
 _RETRY_SECONDS = 1.0  # while there is no link
@@ -29,10 +28,10 @@ class TraceClock:
         self._last: ClockCompared | None = None
         self._has_compared = asyncio.Event()
 
-    def begin(self, started: TraceStarted) -> None:
-        """Compare from now on; a trace from before a restart of this device has another clock, which is gone."""
+    def begin(self, clock_offset_ns: int) -> None:
+        """Compare from now on with the clock of a trace (`TraceStarted`); one from before a restart of this device is gone."""
         offset = time.time_ns() - time.perf_counter_ns()
-        if self._work is None and abs(offset - started.clock_offset_ns) < _SAME_SECONDS * 1e9:
+        if self._work is None and abs(offset - clock_offset_ns) < _SAME_SECONDS * 1e9:
             self._work = asyncio.create_task(self._go_on())
 
     async def end(self) -> None:

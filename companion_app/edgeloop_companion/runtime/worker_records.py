@@ -40,13 +40,13 @@ class _Word:
 class WorkerRecords:
     """Entries of a journal on their way to the daemon. `folder` holds the task's files, a reported one goes into `store`.
 
-    Beside the payloads they tell whether the script has started, which traces began, which files were announced (sizes by
-    SHA-256), and what went wrong in the script.
+    Beside the payloads they tell whether the script has started, the `clock_offset_ns` of a trace that began, which files were
+    announced (sizes by SHA-256), and what went wrong in the script.
     """
 
     def __init__(self, folder: Path, store: BlobStore) -> None:
         self.has_started = False
-        self.traces_started: list[TraceStarted] = []
+        self.traced: int | None = None
         self.files: dict[str, int] = {}
         self.failure: Mapping[str, Any] | None = None
         self._folder = folder
@@ -115,7 +115,7 @@ class WorkerRecords:
                     self._note(time_ns, f"{printable(report.breakpoint)} {matched_words(report)}")
             case TraceStarted():
                 self._event(report)
-                self.traces_started.append(report)
+                self.traced = report.clock_offset_ns
             case _:
                 self._event(report)
 
