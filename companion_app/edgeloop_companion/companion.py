@@ -13,6 +13,7 @@ from edgeloop_companion.link.advertising import Advertiser, Advertising
 from edgeloop_companion.link.channels import LOST_SECONDS
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.phone.phone import zeroconf_advertiser
 from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
@@ -20,13 +21,6 @@ from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
 
 log = logging.getLogger(__name__)
-
-
-def zeroconf_advertiser() -> Advertiser:
-    """Return the advertiser of desktops. Blocks: to import it takes a tenth of a second, and who is never found needs none."""
-    from edgeloop_companion.link.zeroconf_advertiser import ZeroconfAdvertiser
-
-    return ZeroconfAdvertiser()
 
 
 @contextlib.asynccontextmanager
