@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
-from edgeloop_companion.events import Listener, Paired, Unpaired
+from edgeloop_companion.events import Forgotten, Listener, Paired, Switched, Unpaired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.advertising import Advertiser, Advertising
 from edgeloop_companion.link.channels import LOST_SECONDS
@@ -17,6 +18,7 @@ from edgeloop_companion.phone.phone import zeroconf_advertiser
 from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
+from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
 
@@ -56,7 +58,8 @@ async def running(
         load_advertiser=load_advertiser,
     )
     for pairing in pairings:
-        companion.serve(pairing)
+        if pairing.is_on:
+            companion.serve(pairing)
     advertising = asyncio.create_task(companion.advertising.run())
     try:
         yield companion
@@ -87,6 +90,7 @@ class Companion:
         self._workers = workers
         self._channel_seconds = channel_seconds
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
+        self._changing = asyncio.Lock()
         self.advertising = Advertising(load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved)
         """Whether this device announces itself, and how that goes."""
 
@@ -95,13 +99,58 @@ class Companion:
         """The daemons that are served now."""
         return tuple(host for host, _ in self._hosts.values())
 
-    async def pair_by_offer(self, offer: PairingOffer, ask_allow: AskAllow) -> Pairing:
-        """Pair with the daemon of a scanned code and serve it. Raises what `link.pairing.pair_by_offer` raises."""
-        return await self._keep(await pair_by_offer(offer, self._info, ask_allow))
+    @property
+    def pairings(self) -> tuple[Pairing, ...]:
+        """All pairings, those that are switched off as well."""
+        return tuple(self._pairings)
+
+    def host(self, pairing: Pairing) -> Host | None:
+        """Return the daemon of `pairing` if it is served now."""
+        host, _ = self._hosts.get(pairing.fingerprint, (None, None))
+        return host if host is not None and host.pairing.device_id == pairing.device_id else None
+
+    async def pair_by_offer(
+        self, offer: PairingOffer, ask_allow: AskAllow, *, on_dial: Callable[[str], None] = lambda _: None
+    ) -> Pairing:
+        """Pair with the daemon of a scanned code and serve it; `on_dial` is told each address that is tried.
+
+        Raises what `link.pairing.pair_by_offer` raises.
+        """
+        return await self._keep(await pair_by_offer(offer, self._info, ask_allow, on_dial=on_dial))
 
     async def pair_by_code(self, host: str, port: int, code: str, ask_allow: AskAllow) -> Pairing:
         """Pair by address and typed code and serve it. Raises what `link.pairing.pair_by_code` raises."""
         return await self._keep(await pair_by_code(host, port, code, self._info, ask_allow))
+
+    async def switch(self, device_id: str, *, is_on: bool) -> None:
+        """Stay linked to a paired daemon from now on, or do not: its runs here are cancelled then. Kept for later apps.
+
+        Raises `NotFoundError`.
+        """
+        async with self._changing:
+            pairing = self._find(device_id)
+            if pairing.is_on == is_on:
+                return
+            if not is_on and (host := await self._stop(pairing.fingerprint)) is not None:
+                pairing = host.pairing  # it may have learned new addresses
+            pairing = replace(pairing, is_on=is_on)
+            await asyncio.to_thread(self._pairings.update, pairing)
+            if is_on:
+                self.serve(pairing)
+            self.advertising.refresh()
+            self._listener(Switched(pairing.host_name, device_id, is_on))
+
+    async def forget(self, device_id: str) -> None:
+        """Unpair from here: the daemon's runs are cancelled, nothing of it is kept, and it is told if it is linked.
+
+        Raises `NotFoundError`.
+        """
+        async with self._changing:
+            pairing = self._find(device_id)
+            await asyncio.to_thread(self._pairings.remove, pairing)  # first, so that it is true also after a kill
+            is_told = await self._leave(pairing)
+            self.advertising.refresh()
+            self._listener(Forgotten(pairing.host_name, device_id, is_told))
 
     def serve(self, pairing: Pairing) -> None:
         """Stay linked to the daemon of `pairing` from now on."""
@@ -112,7 +161,7 @@ class Companion:
             self._workers,
             self._listener,
             advertised=lambda: self.advertising.state,
-            keep=self._keep_address,
+            keep=self._update,
             channel_seconds=self._channel_seconds,
         )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
@@ -124,42 +173,60 @@ class Companion:
         await asyncio.gather(*(self._stop(fingerprint) for fingerprint in tuple(self._hosts)))
 
     async def _keep(self, pairing: Pairing) -> Pairing:
-        await asyncio.to_thread(self._pairings.add, pairing)
-        earlier = await self._stop(pairing.fingerprint)  # it is worth nothing now
-        if earlier is not None:
-            await asyncio.to_thread(remove_tree, earlier.folder)
-        self._listener(Paired(pairing.host_name, pairing.device_id))
-        self.serve(pairing)
+        async with self._changing:
+            earlier = next((known for known in self._pairings if known.fingerprint == pairing.fingerprint), None)
+            await asyncio.to_thread(self._pairings.add, pairing)
+            if earlier is not None:  # it is worth nothing now
+                await self._leave(earlier)
+            self._listener(Paired(pairing.host_name, pairing.device_id))
+            self.serve(pairing)
         return pairing
+
+    def _find(self, device_id: str) -> Pairing:
+        for pairing in self._pairings:
+            if pairing.device_id == device_id:
+                return pairing
+        raise NotFoundError("This device is not paired with that computer (any more).")
+
+    async def _leave(self, pairing: Pairing) -> bool:
+        """Give up a pairing; return whether its daemon has heard so."""
+        host, task = self._hosts.pop(pairing.fingerprint, (None, None))
+        is_told = host is not None and task is not None and await _end(host, task, unpair=True)
+        await asyncio.to_thread(remove_tree, self._state_folder.host(pairing.device_id))
+        return is_told
 
     def _moved(self, addresses: frozenset[str]) -> None:
         for host in self.hosts:
             host.moved(addresses)
 
-    async def _keep_address(self, known: Pairing, pairing: Pairing) -> None:
+    async def _update(self, pairing: Pairing) -> None:
         """Keep where a daemon is now, so that it is found again without mDNS."""
         try:
-            await asyncio.to_thread(self._pairings.replace, known, pairing)
+            await asyncio.to_thread(self._pairings.update, pairing)
         except OSError as error:
-            log.warning("the address of %s is not kept: %s", pairing.host_name, error)
+            log.warning("where %s is now is not kept: %s", pairing.host_name, error)
 
     async def _serve(self, host: Host) -> None:
         reason = await host.serve()
         if self._hosts.get(host.pairing.fingerprint, (None, None))[0] is not host:
             return  # it was closed from here
-        await asyncio.to_thread(self._pairings.remove, host.pairing)
         self._hosts.pop(host.pairing.fingerprint, None)
+        await asyncio.to_thread(self._pairings.remove, host.pairing)
         self.advertising.refresh()
-        self._listener(Unpaired(host.pairing.host_name, reason))
+        self._listener(Unpaired(host.pairing.host_name, host.pairing.device_id, reason))
         await host.close()
         await asyncio.to_thread(remove_tree, host.folder)
 
     async def _stop(self, fingerprint: str) -> Host | None:
         host, task = self._hosts.pop(fingerprint, (None, None))
-        if host is None or task is None:
-            return None
-        await host.close()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        if host is not None and task is not None:
+            await _end(host, task)
         return host
+
+
+async def _end(host: Host, task: asyncio.Task[None], *, unpair: bool = False) -> bool:
+    is_heard = await host.close(unpair=unpair)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return is_heard

@@ -1,4 +1,7 @@
-"""What a companion tells whoever shows it: a screen, or the lines of JSON that the command line reads."""
+"""What a companion tells whoever shows it: a screen, or the lines of JSON that the command line reads.
+
+A daemon is told by its host name, and by the identity that this device has there: two computers may have one name.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ class Linked:
     """The link to a paired daemon is up, and both sides know what the other holds."""
 
     host: str
+    device_id: str
     address: str
 
 
@@ -30,6 +34,7 @@ class LinkLost:
     """There is no link to a paired daemon (any more); it is dialled again after `retry_seconds`."""
 
     host: str
+    device_id: str
     reason: str
     retry_seconds: float
 
@@ -39,7 +44,26 @@ class Unpaired:
     """The daemon does not know this device any more; its pairing was forgotten here too."""
 
     host: str
+    device_id: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """The pairing was forgotten on request of this device's user. The daemon knows when it `is_told`, or learns it no more."""
+
+    host: str
+    device_id: str
+    is_told: bool
+
+
+@dataclass(frozen=True)
+class Switched:
+    """A paired daemon is dialled from now on, or is not."""
+
+    host: str
+    device_id: str
+    is_on: bool
 
 
 @dataclass(frozen=True)
@@ -47,6 +71,7 @@ class RunChanged:
     """A run of a daemon has a new state."""
 
     host: str
+    device_id: str
     run_id: str
     state: RunState
 
@@ -58,5 +83,5 @@ class Failed:
     error: EdgeloopError
 
 
-Event = Paired | Linked | LinkLost | Unpaired | RunChanged | Failed
+Event = Paired | Linked | LinkLost | Unpaired | Forgotten | Switched | RunChanged | Failed
 Listener = Callable[[Event], None]

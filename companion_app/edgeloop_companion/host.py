@@ -7,7 +7,7 @@ import ipaddress
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -44,8 +44,8 @@ log = logging.getLogger(__name__)
 class Host:
     """Stays linked to one daemon and works for it. Its runs go on while the link is down.
 
-    `advertised` returns whether this device announces itself. `keep` stores where the daemon is now: the pairing before, and
-    the one that is true.
+    `advertised` returns whether this device announces itself. `keep` stores the pairing as it is now: where the daemon is, and
+    when it was there.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Host:
         listener: Listener,
         *,
         advertised: Callable[[], AdvertisingState],
-        keep: Callable[[Pairing, Pairing], Awaitable[None]],
+        keep: Callable[[Pairing], Coroutine[None, None, None]],
         channel_seconds: float = LOST_SECONDS,
     ) -> None:
         self.pairing = pairing
@@ -74,19 +74,33 @@ class Host:
         )
         self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
         self._link: Link | None = None
+        self.address: str | None = None
+        """Where the link goes, None before both sides know what the other holds."""
         self._closing = asyncio.Event()
         self.linked_at = -math.inf
         """When it was linked last, by the monotonic clock; minus infinity before."""
+        self.failure = ""
+        """Why there is no link, in words; empty while there is one, and before the first attempt."""
+        self.next_attempt: float | None = None
+        """When it is dialled again, by the monotonic clock; None while it is dialled or linked."""
+        self.knocked_at = -math.inf
+        """When it knocked last, by the monotonic clock: it was in the same network then."""
         self._was_knocked = False
         self._failed = FailedAttempts()
         self._knocked = asyncio.Event()
         self._knocker: tuple[str, int] | None = None
         self._dialling: asyncio.Timeout | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     @property
     def is_linked(self) -> bool:
         """Whether the link is up."""
         return self._link is not None
+
+    @property
+    def run_count(self) -> int:
+        """How many of its runs are at work here, or wait for a worker."""
+        return self._runs.count
 
     async def serve(self) -> str:
         """Link, work and link again, until the daemon unpairs this device; return its words for that.
@@ -102,14 +116,17 @@ class Host:
             if self._closing.is_set() or end.code == CLOSE_REVOKED:
                 return end.reason
             delay = reconnect.yield_to_another() if end.code == CLOSE_REPLACED else reconnect.delay(lived)
-            self._listener(LinkLost(self.pairing.host_name, end.reason, round(delay, 3)))
+            self.failure, self.next_attempt = end.reason, time.monotonic() + delay
+            self._listener(LinkLost(self.pairing.host_name, self.pairing.device_id, end.reason, round(delay, 3)))
             await self._pause(delay)
+            self.next_attempt = None
 
     def knock(self, address: str, port: int) -> None:
         """Dial the daemon there now: it has said that it is there and has no link with this device.
 
         A link that has just begun was already on its way; an older one is dead, and only this side does not know.
         """
+        self.knocked_at = time.monotonic()
         if self._link is not None:
             if time.monotonic() - self.linked_at < SETTLED_SECONDS:
                 return
@@ -126,19 +143,28 @@ class Host:
         elif self._link.own_address not in addresses and not ipaddress.ip_address(self._link.own_address).is_loopback:
             self._link.abort()
 
-    async def close(self) -> None:
-        """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye."""
+    async def close(self, *, unpair: bool = False) -> bool:
+        """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye.
+
+        With `unpair` the goodbye is that this device gives up its pairing; return whether it was heard.
+        """
         self._closing.set()
         await self._channels.close()
         await self._runs.close(patience=TERMINATE_SECONDS + GOODBYE_SECONDS)
-        if self._link is not None:
+        is_heard = False
+        if (link := self._link) is not None:
             try:
                 async with asyncio.timeout(GOODBYE_SECONDS):
                     await self._outbox.drained()
-                    await self._link.close()
+                    if not unpair:
+                        await link.close()
             except TimeoutError:
                 pass  # the rest stays on the disk until the next time
+            if unpair:
+                is_heard = await link.unpair(self.pairing.device_id)
         await self._runs.settled()
+        await self._unlinked()
+        return is_heard
 
     async def _serve_once(self) -> tuple[LinkEnd, float]:
         """Link once and stay until the link ends; return why it did and for how many seconds it lived."""
@@ -160,6 +186,7 @@ class Host:
             end = LinkEnd(CLOSE_LOST, f"a fault in edgeloop: {type(error).__name__}: {error}")
         finally:
             self._link = None
+            await self._unlinked()
         return end, max(0.0, time.monotonic() - begun)
 
     async def _pause(self, seconds: float) -> None:
@@ -203,7 +230,7 @@ class Host:
         addresses = (*first, *(one for one in known.addresses if one != address))[:MAX_ADDRESSES]
         self.pairing = replace(known, addresses=addresses, port=port)
         if port != known.port or not set(addresses) <= set(known.addresses):
-            await self._keep(known, self.pairing)
+            await self._keep(self.pairing)
 
     async def _work_over(self, link: Link) -> LinkEnd:
         network = NetworkReport(time.time_ns(), self._advertised(), self._was_knocked, self._failed.all())
@@ -220,8 +247,19 @@ class Host:
 
     def _linked(self, link: Link) -> None:
         self.linked_at = time.monotonic()
+        self.address, self.failure = link.address, ""
         self._failed.clear()
-        self._listener(Linked(link.host_name, link.address))
+        self.pairing = replace(self.pairing, last_seen=time.time())
+        self._keeping = asyncio.create_task(self._keep(self.pairing))  # the link does not wait for the disk
+        self._listener(Linked(link.host_name, self.pairing.device_id, link.address))
+
+    async def _unlinked(self) -> None:
+        """Keep that there was a link until now, if there was one."""
+        if self.address is not None and self._keeping is not None:
+            self.address = None
+            await self._keeping
+            self.pairing = replace(self.pairing, last_seen=time.time())
+            await self._keep(self.pairing)
 
     def _run_changed(self, run_id: str, state: RunState) -> None:
-        self._listener(RunChanged(self.pairing.host_name, run_id, state))
+        self._listener(RunChanged(self.pairing.host_name, self.pairing.device_id, run_id, state))

@@ -192,6 +192,16 @@ class ResumeChannels:
         _check_positions(self.positions)
 
 
+@dataclass(frozen=True)
+class Unpair:
+    """The device's user has forgotten this computer: the daemon revokes the device, which ends the link.
+
+    `device_id` is the identity that is given up, the one of this link.
+    """
+
+    device_id: str = field(metadata={"pattern": ID_PATTERN})
+
+
 def _check_positions(channels: Mapping[str, int]) -> None:
     for channel, position in channels.items():
         if _ID.fullmatch(channel) is None or position < 0:
@@ -209,6 +219,7 @@ Message = (
     | ResumeChannels
     | ClockProbe
     | ClockReading
+    | Unpair
 )
 
 MESSAGE_KINDS: dict[str, type[Message]] = {
@@ -222,6 +233,7 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "resume-channels": ResumeChannels,
     "clock-probe": ClockProbe,
     "clock-reading": ClockReading,
+    "unpair": Unpair,
 }
 """The link messages by their `type`."""
 

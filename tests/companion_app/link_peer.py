@@ -39,6 +39,7 @@ from edgeloop_shared.messages import (
     PairStarted,
     ResumeChannels,
     RunTask,
+    Unpair,
     Welcome,
     decode_message,
     encode_message,
@@ -74,6 +75,7 @@ class LinkPeer:
         self.payloads: list[bytes] = []
         self.duplicates = 0
         self.faults: list[str] = []
+        self.unpaired: list[str] = []
         self.heartbeats: list[WSMsgType] = []  # pings and pongs that came
         self.close_codes: list[int | None] = []
         self._attempts: dict[str, tuple[web.BaseRequest, bytes, PairingTranscript]] = {}
@@ -342,6 +344,11 @@ class LinkPeer:
                     self.hellos.append(message)
                 elif isinstance(message, CommandResult):
                     self.results.append(message)
+                elif isinstance(message, Unpair):
+                    self.unpaired.append(message.device_id)
+                    if self.behaviour.hears_unpair:
+                        del self.devices[message.device_id]
+                        await socket.close(code=4001)
                 elif isinstance(message, ClockProbe) and self.behaviour.clock_ahead_ns is not None:
                     host_ns = time.time_ns() + self.behaviour.clock_ahead_ns
                     await socket.send_str(encode_message(ClockReading(message.sent_ns, host_ns)))

@@ -30,4 +30,5 @@ class Behaviour:
     hides_uploads: bool = False  # a HEAD answers that nothing is here
     refuse_uploads: bool = False
     refuse_links: bool = False
+    hears_unpair: bool = True
     clock_ahead_ns: int | None = 0  # None: questions for the time are not answered

@@ -16,7 +16,16 @@ from daemon.device_peer import Caller, Identity, Link, RefusedError, call, chall
 from edgeloop_daemon.devices import connections, links
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
-from edgeloop_shared.messages import CancelTask, LogLine, MetricReported, ResultReported, TaskStarted, encode_event
+from edgeloop_shared.messages import (
+    CancelTask,
+    LogLine,
+    MetricReported,
+    ResultReported,
+    TaskStarted,
+    Unpair,
+    encode_event,
+    encode_message,
+)
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, pack_record, split
 
@@ -107,6 +116,29 @@ async def test_revoking_a_device_ends_its_link_and_refuses_the_next(daemon: Devi
         refused = await refused_link(caller, link_headers(phone, await challenge(caller), bytes(32)))
     assert isinstance(refused.error, NotPairedError)
     assert [device.info.name for device in daemon.devices.list()] == ["other"]
+
+
+async def test_a_device_that_asks_for_it_is_unpaired_and_its_last_records_are_kept(
+    daemon: DeviceDaemon, phone: Identity
+) -> None:
+    await daemon.pair("other")
+    async with link(phone) as linked:
+        await linked.socket.send_str(encode_message(Unpair(phone.id)))
+        assert await linked.closed() == 4001
+    async with call(phone.port) as caller:
+        refused = await refused_link(caller, link_headers(phone, await challenge(caller), bytes(32)))
+    assert isinstance(refused.error, NotPairedError)
+    assert [device.info.name for device in daemon.devices.list()] == ["other"]
+    events = await daemon.database.read(lambda db: db.execute("select data_json from events").fetchall())
+    assert [data for (data,) in events if "by_device" in data] == [f'{{"device":"{phone.id}","by_device":true}}']
+
+
+async def test_a_device_cannot_unpair_another(daemon: DeviceDaemon, phone: Identity) -> None:
+    other = await daemon.pair("other")
+    async with link(phone) as linked:
+        await linked.socket.send_str(encode_message(Unpair(other.id)))
+        assert await linked.closed() == 1002
+    assert len(daemon.devices.list()) == 2
 
 
 async def test_a_revoked_device_stays_revoked_after_a_restart_and_its_key_is_gone(tmp_path: Path) -> None:

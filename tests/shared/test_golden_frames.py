@@ -47,6 +47,7 @@ from edgeloop_shared.messages import (
     TaskStarted,
     TaskWaiting,
     TransferProgress,
+    Unpair,
     Welcome,
     decode_event,
     decode_message,
@@ -173,6 +174,7 @@ MESSAGES: dict[str, Message] = {
     "command-refused": CommandResult(command_id="c1", error=ERROR),
     "clock-probe": ClockProbe(sent_ns=5),
     "clock-reading": ClockReading(sent_ns=5, host_ns=1_700_000_000_000_000_000),
+    "unpair": Unpair(device_id="d1"),
 }
 HIT = OperatorHitReported(
     time_ns=3,

@@ -60,6 +60,7 @@ MESSAGES: dict[str, dict[str, Any]] = {
     "resume-channels": {"type": "resume-channels", "positions": {"k1": 3}},
     "clock-probe": {"type": "clock-probe", "sent_ns": 5},
     "clock-reading": {"type": "clock-reading", "sent_ns": 5, "host_ns": 6},
+    "unpair": {"type": "unpair", "device_id": "d1"},
 }
 EVENTS: dict[str, dict[str, Any]] = {
     "started": {"type": "started", "time_ns": 1},

@@ -43,6 +43,7 @@ from edgeloop_shared.messages import (
     OpenChannel,
     ResumeChannels,
     RunTask,
+    Unpair,
     Welcome,
     decode_message,
     encode_message,
@@ -54,6 +55,7 @@ Command = RunTask | CancelTask
 Answer = Callable[[Command], Awaitable[CommandResult]]
 """Begins what a command asks for and says soon whether it was accepted."""
 
+UNPAIR_SECONDS = 5.0
 CLOSE_LOST = 1006
 CLOSE_REPLACED = 4000
 CLOSE_REVOKED = 4001
@@ -151,6 +153,7 @@ class Link:
         self._outbox: Outbox | None = None
         self._is_idle = False  # `_send` waits, and nothing else is to be sent
         self._unsent: Awaitable[None] | None = None
+        self._ended = asyncio.Event()
         self.clock = LinkClock(self._tell)
         self.host_name = welcome.host_name
         self.bearer = welcome.bearer
@@ -191,6 +194,7 @@ class Link:
             for task in (sender, receiver, watch):
                 task.cancel()
             await asyncio.gather(sender, receiver, watch, return_exceptions=True)
+            self._ended.set()
 
     def abort(self) -> None:
         """Cut the connection off: the receiving side notices."""
@@ -199,6 +203,14 @@ class Link:
     async def close(self) -> None:
         """Say goodbye."""
         await self._socket.close(code=aiohttp.WSCloseCode.GOING_AWAY)
+
+    async def unpair(self, device_id: str) -> bool:
+        """Ask the daemon to forget this device; return whether it has ended the link for that."""
+        self._tell(Unpair(device_id))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(UNPAIR_SECONDS):
+                await self._ended.wait()
+        return self._socket.close_code == CLOSE_REVOKED
 
     def _tell(self, message: Message) -> None:
         """Send a control message next."""

@@ -49,7 +49,10 @@ AskAllow = Callable[[str], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Pairing:
-    """One daemon that may run code here, and how to know it again. Keys and hashes are hex, as they are stored."""
+    """One daemon that may run code here, and how to know it again. Keys and hashes are hex, as they are stored.
+
+    One that is not on is kept and not dialled. `last_seen` is when there was a link, in seconds since the UNIX epoch.
+    """
 
     device_id: str = field(metadata={"pattern": ID_PATTERN})
     device_key: str = field(repr=False, metadata=HEX_NONCE)
@@ -57,6 +60,8 @@ class Pairing:
     addresses: tuple[str, ...] = field(metadata={"min_length": 1, "max_length": MAX_ADDRESSES})
     port: int = field(metadata={"ge": 1, "le": 65535})
     host_name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
+    is_on: bool = True
+    last_seen: float | None = None
 
     @property
     def key(self) -> bytes:
@@ -69,8 +74,10 @@ class Pairing:
         return bytes.fromhex(self.fingerprint)
 
 
-async def pair_by_offer(offer: PairingOffer, info: DeviceInfo, ask_allow: AskAllow) -> Pairing:
-    """Pair with the daemon of a scanned QR code.
+async def pair_by_offer(
+    offer: PairingOffer, info: DeviceInfo, ask_allow: AskAllow, *, on_dial: Callable[[str], None] = lambda _: None
+) -> Pairing:
+    """Pair with the daemon of a scanned QR code; `on_dial` is told each address that is tried.
 
     Raises `CertificateMismatchError` before any byte is sent to somebody else, `PairingError` (a subclass says why),
     `VersionMismatchError`, `RateLimitedError`, `DaemonUnreachableError`, `MessageError`.
@@ -78,6 +85,7 @@ async def pair_by_offer(offer: PairingOffer, info: DeviceInfo, ask_allow: AskAll
     failure: EdgeloopError | None = None
     for address in offer.addresses:
         attempt = _Attempt(address, offer.port, info, ask_allow)
+        on_dial(address)
         try:
             return await attempt.run("qr", offer.secret, offer.certificate, offer.addresses)
         except DaemonUnreachableError as error:

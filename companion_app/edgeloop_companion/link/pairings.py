@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ class Pairings:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._writing = threading.Lock()
         self._pairings: dict[str, Pairing] = {}
         if path.exists():
             try:
@@ -47,19 +49,27 @@ class Pairings:
 
     def add(self, pairing: Pairing) -> None:
         """Keep `pairing`; an earlier one with the same daemon is replaced."""
-        self._pairings[pairing.fingerprint] = pairing
-        self._save()
+        with self._writing:
+            self._pairings[pairing.fingerprint] = pairing
+            self._save()
 
-    def replace(self, known: Pairing, pairing: Pairing) -> None:
-        """Keep `pairing` in the place of `known` (nothing happens when that one was forgotten or replaced meanwhile)."""
-        if self._pairings.get(known.fingerprint) == known:
-            self.add(pairing)
+    def update(self, pairing: Pairing) -> None:
+        """Keep what has changed of `pairing` (nothing happens when it was forgotten, or a newer one took its place)."""
+        with self._writing:
+            if self._is_kept(pairing):
+                self._pairings[pairing.fingerprint] = pairing
+                self._save()
 
     def remove(self, pairing: Pairing) -> None:
         """Forget `pairing` (nothing happens when a newer one with the same daemon took its place)."""
-        if self._pairings.get(pairing.fingerprint) == pairing:
-            del self._pairings[pairing.fingerprint]
-            self._save()
+        with self._writing:
+            if self._is_kept(pairing):
+                del self._pairings[pairing.fingerprint]
+                self._save()
+
+    def _is_kept(self, pairing: Pairing) -> bool:
+        known = self._pairings.get(pairing.fingerprint)
+        return known is not None and known.device_id == pairing.device_id
 
     def _save(self) -> None:
         if not self._pairings:  # an unpaired device looks like one that never was paired

@@ -61,6 +61,11 @@ class Runs:
         """The runs that this device still works on, or whose records the daemon has not stored yet."""
         return tuple(dict.fromkeys((*self._running, *self._outbox.run_ids)))
 
+    @property
+    def count(self) -> int:
+        """How many runs are not over."""
+        return len(self._running)
+
     async def open(self) -> None:
         """Go on with the runs that an earlier companion left."""
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, exist_ok=True)

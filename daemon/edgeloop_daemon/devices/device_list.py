@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
@@ -10,6 +11,7 @@ from edgeloop_daemon.devices.discovery import Discovery
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.network_reports import AdvertisingState, DialAttempt
 
@@ -66,6 +68,7 @@ class Devices:
         self._runs = runs
         self._channels = channels
         self._discovery = discovery
+        links.unpair = self._unpaired
 
     def list(self) -> tuple[Device, ...]:
         """Return the paired devices, the oldest first."""
@@ -75,13 +78,17 @@ class Devices:
         """Return one device. Raises `NotFoundError`."""
         return self._device(self._registry.get(device_id))
 
-    async def revoke(self, device_id: str) -> None:
+    async def revoke(self, device_id: str, *, by_device: bool = False) -> None:
         """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
-        await self._registry.revoke(device_id)
+        await self._registry.revoke(device_id, by_device=by_device)
         await self._links.revoke(device_id)
         self._channels.revoked(device_id)
         await self._runs.revoked(device_id)
         await self._listener.release(device_id)
+
+    async def _unpaired(self, device_id: str) -> None:
+        with contextlib.suppress(NotFoundError):  # both users did it at once
+            await self.revoke(device_id, by_device=True)
 
     def _device(self, device: PairedDevice) -> Device:
         address = self._links.address(device.id)

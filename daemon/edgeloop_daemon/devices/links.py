@@ -31,6 +31,7 @@ from edgeloop_shared.messages import (
     Message,
     OpenChannel,
     ResumeChannels,
+    Unpair,
     Welcome,
     decode_message,
     encode_message,
@@ -78,7 +79,10 @@ class ToldNetwork:
 
 
 class Links:
-    """The linked devices. What is in `on_change` is called when a device has linked, and when its link has ended."""
+    """The linked devices. What is in `on_change` is called when a device has linked, and when its link has ended.
+
+    `unpair` is awaited with a device that asked to be forgotten, once its last record is stored.
+    """
 
     def __init__(
         self,
@@ -99,6 +103,7 @@ class Links:
         self._serving: set[_Link] = set()  # also those that say goodbye
         self._networks: dict[str, ToldNetwork] = {}
         self.on_change: list[Callable[[], None]] = []
+        self.unpair: Callable[[str], Awaitable[None]]
 
     def address(self, device_id: str) -> str | None:
         """Return the address from which the device is linked, or None when it is not."""
@@ -168,6 +173,8 @@ class Links:
                 await self._registry.unlinked(device_id)
             link.settled.set()
             link.ended.set()
+            if link.asked_to_unpair:
+                await self.unpair(device_id)
             await link.say_goodbye()
             self._serving.discard(link)
             link.gone.set()
@@ -237,6 +244,9 @@ class Links:
                     link.send(ClockReading(message.sent_ns, self._wall_ns()))
                 elif isinstance(message, CommandResult):
                     self._commands.answered(device_id, message)
+                elif isinstance(message, Unpair) and message.device_id == device_id:
+                    link.asked_to_unpair = True
+                    link.end(CLOSE_REVOKED, "revoked")
                 else:
                     raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
 
@@ -259,6 +269,7 @@ class _Link:
         """Set when its last record is stored."""
         self.gone = asyncio.Event()
         """Set when its WebSocket is closed."""
+        self.asked_to_unpair = False
         self._next_frame = next_frame
         self._messages: deque[Message] = deque()
         self._positions: dict[str, int] = {}

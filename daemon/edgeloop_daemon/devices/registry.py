@@ -107,7 +107,7 @@ class Registry:
         except StorageError as error:  # that it was seen is no reason to send it away
             _log.warning("that device %s was seen is not noted: %s", device_id, error)
 
-    async def revoke(self, device_id: str) -> PairedDevice:
+    async def revoke(self, device_id: str, *, by_device: bool = False) -> PairedDevice:
         """Forget the device's key: it can never link again. Raises `NotFoundError`."""
         device = self.get(device_id)
         del self._devices[device_id]  # first, so that no link can begin while the database writes
@@ -115,7 +115,7 @@ class Registry:
 
         def update(db: Tables) -> None:
             db.execute(sql, [time.time(), device_id])
-            record_event(db, DeviceRevoked(device_id))
+            record_event(db, DeviceRevoked(device_id, by_device))
 
         await self._database.write(update)
         return device

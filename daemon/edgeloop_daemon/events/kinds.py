@@ -249,11 +249,12 @@ class DeviceUnlinked(Occurrence):
 
 @dataclass(frozen=True)
 class DeviceRevoked(Occurrence):
-    """A device was unpaired."""
+    """A device was unpaired; `by_device` tells that its own user did so."""
 
     kind = "device.revoked"
     subject = "device"
     device: str
+    by_device: bool = False
 
 
 @dataclass(frozen=True)
