@@ -18,18 +18,23 @@ class Cable:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         """The port at which it begins."""
+        self.is_plugged_in = True
+        """Whether new connections go through."""
         self.carried = 0
         """Bytes so far, in both directions."""
         self.cuts: list[int] = []
         """After how many carried bytes it is pulled out, the nearest last."""
 
     def cut(self) -> None:
-        """Pull it out now; it is plugged in again at once."""
+        """Pull it out now; it is plugged in again at once, unless `is_plugged_in` is false."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.is_plugged_in:
+            writer.transport.abort()
+            return
         there, back = await asyncio.open_connection(ADDRESS, self._target)
         self._writers |= {writer, back}
         with contextlib.suppress(asyncio.CancelledError):  # the end of the benchmark

@@ -11,7 +11,6 @@ from dataclasses import replace
 from edgeloop_companion.events import Forgotten, Listener, Paired, Switched, Unpaired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.advertising import Advertiser, Advertising
-from edgeloop_companion.link.channels import LOST_SECONDS
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.phone.phone import zeroconf_advertiser
@@ -33,14 +32,13 @@ async def running(
     *,
     starter: WorkerStarter | None = None,
     max_workers: int = 8,
-    channel_seconds: float = LOST_SECONDS,
     is_advertised: bool = False,
     load_advertiser: Callable[[], Advertiser] = zeroconf_advertiser,
 ) -> AsyncIterator[Companion]:
     """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
 
-    A channel (a debugger's, say) outlives its link for `channel_seconds`. One that `is_advertised` announces itself by mDNS and
-    takes knocks; `Companion.advertising` switches that. Raises `SettingsError` when the stored pairings cannot be read.
+    One that `is_advertised` announces itself by mDNS and takes knocks; `Companion.advertising` switches that. Raises
+    `SettingsError` when the stored pairings cannot be read.
     """
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
@@ -53,7 +51,6 @@ async def running(
         info,
         listener,
         workers,
-        channel_seconds=channel_seconds,
         is_advertised=is_advertised,
         load_advertiser=load_advertiser,
     )
@@ -79,7 +76,6 @@ class Companion:
         listener: Listener,
         workers: Workers,
         *,
-        channel_seconds: float,
         is_advertised: bool,
         load_advertiser: Callable[[], Advertiser],
     ) -> None:
@@ -88,7 +84,6 @@ class Companion:
         self._info = info
         self._listener = listener
         self._workers = workers
-        self._channel_seconds = channel_seconds
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
         self.advertising = Advertising(load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved)
@@ -162,7 +157,6 @@ class Companion:
             self._listener,
             advertised=lambda: self.advertising.state,
             keep=self._update,
-            channel_seconds=self._channel_seconds,
         )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
         self._hosts[pairing.fingerprint] = (host, task)

@@ -15,7 +15,7 @@ import aiohttp
 
 from edgeloop_companion.events import Linked, LinkLost, Listener, RunChanged
 from edgeloop_companion.link.blobs import BlobClient, Transfers
-from edgeloop_companion.link.channels import LOST_SECONDS, Channels
+from edgeloop_companion.link.channels import Channels
 from edgeloop_companion.link.connection import CLOSE_LOST, CLOSE_REPLACED, CLOSE_REVOKED, Link, LinkEnd, open_link
 from edgeloop_companion.link.device_port import device_port
 from edgeloop_companion.link.dialling import FailedAttempts
@@ -58,7 +58,6 @@ class Host:
         *,
         advertised: Callable[[], AdvertisingState],
         keep: Callable[[Pairing], Coroutine[None, None, None]],
-        channel_seconds: float = LOST_SECONDS,
     ) -> None:
         self.pairing = pairing
         self._advertised = advertised
@@ -72,7 +71,7 @@ class Host:
         self._runs = Runs(
             self.folder, self._outbox, self._transfers, workers, limits, self._compare_clocks, self._run_changed
         )
-        self._channels = Channels(self._runs, self._outbox.ready.set, lost_seconds=channel_seconds)
+        self._channels = Channels(self._runs, self._outbox.ready.set)
         self._link: Link | None = None
         self.address: str | None = None
         """Where the link goes, None before both sides know what the other holds."""

@@ -182,7 +182,12 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             trusted = await workspaces.require_trusted(workspace, "running a task")
             settings = await workspaces.settings(trusted)
             return RunWorkspace(
-                trusted.id, trusted.folder, settings.run.include, settings.run.device, settings.run.memory_mb
+                trusted.id,
+                trusted.folder,
+                settings.run.include,
+                settings.run.device,
+                settings.run.memory_mb,
+                settings.debug.lost_link_seconds,
             )
 
         async def workspace_around(folder: Path) -> RunWorkspace:

@@ -25,6 +25,9 @@ CHANNEL_FRAME = 2
 """The first byte of a frame; a record's is its version, 1."""
 MAX_CHANNEL_PAYLOAD = 60 * 1024
 WINDOW = 256 * 1024
+LOST_SECONDS = 600.0
+"""For which both ends keep a channel whose link is lost, unless whoever opens it says otherwise."""
+MAX_LOST_SECONDS = 24 * 3600.0
 MAX_ENDING_BYTES = 4096
 _HEADER = struct.Struct("<BBBBQQ")
 _ENDS = 1

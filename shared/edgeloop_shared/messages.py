@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bundle_path
+from edgeloop_shared.channels import MAX_LOST_SECONDS
 from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
 from edgeloop_shared.errors import InvalidInputError, MessageError
@@ -174,12 +175,14 @@ class OpenChannel:
     """Open a channel to the worker of a run, as soon as there is one.
 
     `purpose` is the first line that the worker is told. Its answer is the first line that comes back: `{}`, or an error as
-    a dictionary. A device that cannot get so far ends the channel and says why.
+    a dictionary. A device that cannot get so far ends the channel and says why. While the link is lost, both ends keep the
+    channel for `lost_seconds` (600 by default).
     """
 
     channel: str = field(metadata={"pattern": ID_PATTERN})
     run_id: str = field(metadata={"pattern": ID_PATTERN})
     purpose: str = field(metadata={"pattern": "^[a-z]{1,32}$"})
+    lost_seconds: float | None = field(default=None, metadata={"gt": 0, "le": MAX_LOST_SECONDS, "is_later": True})
 
 
 @dataclass(frozen=True)

@@ -53,14 +53,12 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 
 @contextlib.asynccontextmanager
 async def companion_at(
-    folder: Path, observer: Observer | None = None, *, max_workers: int = 8, channel_seconds: float = 600.0
+    folder: Path, observer: Observer | None = None, *, max_workers: int = 8
 ) -> AsyncIterator[Companion]:
     """Run a companion whose state lies in `folder`."""
     state_folder = await asyncio.to_thread(StateFolder, folder)
     with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
-        async with running(
-            state_folder, INFO, observer or Observer(), max_workers=max_workers, channel_seconds=channel_seconds
-        ) as companion:
+        async with running(state_folder, INFO, observer or Observer(), max_workers=max_workers) as companion:
             yield companion
 
 
@@ -71,10 +69,9 @@ async def linked_companion(
     observer: Observer | None = None,
     *,
     max_workers: int = 8,
-    channel_seconds: float = 600.0,
 ) -> AsyncIterator[Companion]:
     """Run a companion that is paired with `peer` and linked to it."""
-    async with companion_at(folder, observer, max_workers=max_workers, channel_seconds=channel_seconds) as companion:
+    async with companion_at(folder, observer, max_workers=max_workers) as companion:
         companion.serve(pairing_with(peer))
         await peer.linked()
         yield companion

@@ -94,9 +94,9 @@ class DebugClient:
         self._buffer += data
 
 
-async def debug(peer: LinkPeer, run: Run) -> tuple[DebugClient, str]:
+async def debug(peer: LinkPeer, run: Run, lost_seconds: float | None = None) -> tuple[DebugClient, str]:
     """Open a channel to the debugger of a run and return a client over it, and the channel's name."""
-    name = await peer.open_channel(run)
+    name = await peer.open_channel(run, lost_seconds=lost_seconds)
     assert await peer.heard(name, b"\n") == b"{}\n"
 
     async def receive() -> bytes:

@@ -196,12 +196,12 @@ class LinkPeer:
 
     # Channels
 
-    async def open_channel(self, run: Run, purpose: str = "debugger") -> str:
+    async def open_channel(self, run: Run, purpose: str = "debugger", lost_seconds: float | None = None) -> str:
         """Open a channel and return its name; its end here is in `channels`, what came of it in `came`."""
         name = secrets.token_hex(8)
         self.channels[name], self.came[name] = ChannelEnd(name), bytearray()
         self.channels[name].resume(0)
-        await self.send(OpenChannel(name, self.run_id(run), purpose))
+        await self.send(OpenChannel(name, self.run_id(run), purpose, lost_seconds))
         return name
 
     async def say(self, name: str, data: bytes = b"") -> None:

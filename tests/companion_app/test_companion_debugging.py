@@ -191,9 +191,9 @@ def listening_of(process: int) -> list[str]:
 
 
 async def test_after_too_long_without_a_link_the_script_goes_on_and_the_computer_is_told_why(tmp_path: Path) -> None:
-    async with LinkPeer().serving() as peer, linked_companion(tmp_path / "state", peer, channel_seconds=0.2):
+    async with LinkPeer().serving() as peer, linked_companion(tmp_path / "state", peer):
         run = await start(peer, LOOP, "wait")
-        client, name = await debug(peer, run)
+        client, name = await debug(peer, run, lost_seconds=0.2)
         path = path_of(peer, run, tmp_path)
         await client.attach({path: [LINE]})
         await client.stopped()

@@ -60,7 +60,6 @@ async def device_daemon(
     *,
     port: int | None = None,
     vanish_seconds: float = 30.0,
-    channel_seconds: float = 600.0,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
     include: tuple[str, ...] = (),
@@ -87,7 +86,6 @@ async def device_daemon(
                 host="127.0.0.1",
                 port=port,
                 vanish_seconds=vanish_seconds,
-                channel_seconds=channel_seconds,
                 quotas=quotas,
                 clock=clock,
             ) as services:

@@ -63,13 +63,13 @@ async def begun(daemon: DeviceDaemon, linked: Link) -> Run:
 
 
 async def opened(
-    daemon: DeviceDaemon, linked: Link, run: Run
+    daemon: DeviceDaemon, linked: Link, run: Run, lost_seconds: float = 600.0
 ) -> tuple[AbstractAsyncContextManager[Channel], Channel, Worker]:
     """Open a channel whose worker is ready."""
-    block = daemon.channels.open(run.id)
+    block = daemon.channels.open(run.id, lost_seconds=lost_seconds)
     entering = asyncio.create_task(block.__aenter__())
     command = await linked.receive(OpenChannel)
-    assert (command.run_id, command.purpose) == (run.id, "debugger")
+    assert (command.run_id, command.purpose, command.lost_seconds) == (run.id, "debugger", lost_seconds)
     worker = Worker(linked, command.channel)
     await worker.say(b"{}\nhello")
     return block, await entering, worker
@@ -290,12 +290,12 @@ class TestLostLinks:
         await channel.send(b"nobody takes this")
 
     async def test_a_device_that_stays_away_ends_it_with_a_reason(self, tmp_path: Path) -> None:
-        async with device_daemon(tmp_path, channel_seconds=0.1) as daemon:
+        async with device_daemon(tmp_path) as daemon:
             (daemon.workspace.root / "task.py").write_text("print(1)")
             phone = await daemon.pair()
             async with link(phone) as live:
                 run = await begun(daemon, live)
-                _block, channel, worker = await opened(daemon, live, run)
+                _block, channel, worker = await opened(daemon, live, run, lost_seconds=0.1)
                 live.cut()
                 await channel.changed(ChannelState.OPEN)
             assert await channel.changed(ChannelState.LINK_LOST) is ChannelState.ENDED

@@ -148,6 +148,9 @@ MESSAGES: dict[str, Message] = {
         ),
     ),
     "open-channel": OpenChannel(channel="k1", run_id="r1", purpose="debugger"),
+    "open-channel that is kept for an hour": OpenChannel(
+        channel="k1", run_id="r1", purpose="debugger", lost_seconds=3600.0
+    ),
     "resume-channels": ResumeChannels(positions={"k1": 7}),
     "run-task with breakpoints on operators": RunTask(
         command_id="c1",

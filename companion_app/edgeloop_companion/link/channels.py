@@ -7,11 +7,10 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
-from edgeloop_shared.channels import ChannelEnd, ChannelFrame
+from edgeloop_shared.channels import LOST_SECONDS, ChannelEnd, ChannelFrame
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError
 from edgeloop_shared.messages import MAX_CHANNELS, OpenChannel, ResumeChannels
 
-LOST_SECONDS = 600.0
 _PIECE = 64 * 1024
 
 
@@ -26,19 +25,15 @@ class WorkerSockets(Protocol):
 
 
 class Channels:
-    """The open channels. While the link is lost they stay as they are, for `lost_seconds` at most.
+    """The open channels. While the link is lost they stay as they are, for as long as the daemon has said at most.
 
     `on_ready` is called whenever there is something to send, and in its place what `linked` is given while there is a link.
     """
 
-    def __init__(
-        self, workers: WorkerSockets, on_ready: Callable[[], None], *, lost_seconds: float = LOST_SECONDS
-    ) -> None:
+    def __init__(self, workers: WorkerSockets, on_ready: Callable[[], None]) -> None:
         self._workers = workers
         self._on_ready = self._wake = on_ready
-        self._lost_seconds = lost_seconds
         self._channels: dict[str, _Channel] = {}
-        self._giving_up: asyncio.TimerHandle | None = None
 
     @property
     def positions(self) -> Mapping[str, int] | None:
@@ -49,7 +44,7 @@ class Channels:
         """Open a channel. Raises `MessageError` for one that is there, and for too many."""
         if command.channel in self._channels or len(self._channels) >= MAX_CHANNELS:
             raise MessageError(f"The daemon opens channel {command.channel}, which cannot be.")
-        channel = _Channel(command.channel, self._ready)
+        channel = _Channel(command.channel, command.lost_seconds or LOST_SECONDS, self._ready)
         channel.end.resume(0)
         channel.connect(lambda: self._workers.connect(command.run_id, command.purpose))
         self._channels[command.channel] = channel
@@ -87,35 +82,23 @@ class Channels:
     def linked(self, wake: Callable[[], None]) -> None:
         """There is a link, which `wake` tells of something to send."""
         self._wake = wake
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-            self._giving_up = None
+        for channel in self._channels.values():
+            channel.linked()
 
     def unlinked(self) -> None:
         """The link is lost."""
         self._wake = self._on_ready
         for channel in self._channels.values():
-            channel.end.unlinked()
-        if self._giving_up is None and self._channels:
-            self._giving_up = asyncio.get_running_loop().call_later(self._lost_seconds, self._give_up)
+            channel.unlinked()
 
     async def close(self) -> None:
         """End all channels because the app ends; what is paused goes on."""
-        if self._giving_up is not None:
-            self._giving_up.cancel()
         tasks = [channel.drop() for channel in self._channels.values()]
         self._channels.clear()
         await asyncio.gather(*filter(None, tasks), return_exceptions=True)
 
     def _ready(self) -> None:
         self._wake()
-
-    def _give_up(self) -> None:
-        self._giving_up = None
-        for channel in self._channels.values():
-            reason = f"The link to the computer was lost for {self._lost_seconds:g} s; the script goes on."
-            channel.end.end(DeviceVanishedError(reason, hint="Attach again."))
-            channel.drop()
 
     def _forget(self, channel: _Channel) -> None:
         del self._channels[channel.end.channel]
@@ -125,8 +108,10 @@ class Channels:
 class _Channel(asyncio.BufferedProtocol):
     """One channel, and the connection to its worker once there is one."""
 
-    def __init__(self, name: str, on_ready: Callable[[], None]) -> None:
+    def __init__(self, name: str, lost_seconds: float, on_ready: Callable[[], None]) -> None:
         self.end = ChannelEnd(name)
+        self._lost_seconds = lost_seconds
+        self._giving_up: asyncio.TimerHandle | None = None
         self._on_ready = on_ready
         self._buffer = memoryview(bytearray(_PIECE))
         self._connecting: asyncio.Task[None] | None = None
@@ -154,8 +139,24 @@ class _Channel(asyncio.BufferedProtocol):
 
         self._connecting = asyncio.create_task(connect())
 
+    def linked(self) -> None:
+        """There is a link (again)."""
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+
+    def unlinked(self) -> None:
+        """The link is lost: the channel waits for the next one, for a while."""
+        self.end.unlinked()
+        if self._giving_up is None:
+            self._giving_up = asyncio.get_running_loop().call_later(self._lost_seconds, self._give_up)
+
     def drop(self) -> asyncio.Task[None] | None:
         """Let go of the worker; return the task that may still have to end."""
+        self._stop_waiting()
         if self._connecting is not None:
             self._connecting.cancel()
         if self._transport is not None:
@@ -216,6 +217,11 @@ class _Channel(asyncio.BufferedProtocol):
         self._transport = None
         self._is_writing = False
         self._end(None)
+
+    def _give_up(self) -> None:
+        reason = f"The link to the computer was lost for {self._lost_seconds:g} s; the script goes on."
+        self.end.end(DeviceVanishedError(reason, hint="Attach again."))
+        self.drop()
 
     def _write(self, data: bytes) -> None:
         assert self._transport is not None

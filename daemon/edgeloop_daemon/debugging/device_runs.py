@@ -31,8 +31,8 @@ class DeviceRuns:
         )
 
     async def get(self, run_id: str, wait: float = 0.0) -> Run:
-        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
-        return await self._runs.get(run_id, wait)
+        """Return a run; with `wait` seconds, once it has ended for good or that time is over. Raises `NotFoundError`."""
+        return await self._runs.get(run_id, wait, for_good=True)
 
     async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:
         """Return output behind `offset`."""

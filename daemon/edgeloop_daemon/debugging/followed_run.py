@@ -14,10 +14,10 @@ _PIECE_BYTES = 65536
 
 
 async def ended(runs: DebuggedRuns, run_id: str) -> Run:
-    """Return a run once it has ended."""
+    """Return a run once it has ended; one that may return with its device has not."""
     while True:
         run = await runs.get(run_id, _WAIT_SECONDS)
-        if run.state.is_terminal:
+        if run.state.is_terminal and not run.may_return:
             return run
 
 

@@ -23,7 +23,7 @@ class DebuggedRuns(Protocol):
         """Start the plan's script so that it waits for the debugger's client. Raises as `Runs.start` does."""
 
     async def get(self, run_id: str, wait: float = 0.0) -> Run:
-        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
+        """Return a run; with `wait` seconds, once it has ended for good or that time is over. Raises `NotFoundError`."""
 
     async def log(self, run_id: str, offset: int = 0, limit: int = 65536, wait: float = 0.0) -> LogPage:
         """Return output behind `offset`."""

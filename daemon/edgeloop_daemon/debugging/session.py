@@ -37,6 +37,7 @@ from edgeloop_daemon.events.kinds import (
 from edgeloop_shared.errors import ConflictError, DebuggerError, EdgeloopError, error_from_dict
 
 _END_SECONDS = 15.0
+_AWAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -193,8 +194,8 @@ class DebugSession:
         debugging = asyncio.create_task(self._debug(run.id))
         try:
             await asyncio.wait({ending, debugging}, return_when=asyncio.FIRST_COMPLETED)
-            # They end together, the debugger a little earlier or later; a run whose device is away is waited for.
-            await asyncio.wait({ending, debugging}, timeout=_END_SECONDS)
+            # They end together, the debugger a little earlier or later; of a device that is away nothing more will come.
+            await asyncio.wait({ending, debugging}, timeout=_END_SECONDS if self._is_linked else _AWAY_SECONDS)
             if not ending.done():
                 debugging.result()
                 raise DebuggerError(
@@ -211,7 +212,8 @@ class DebugSession:
 
     async def _debug(self, run_id: str) -> None:
         """Be the client of a run's debugger until it is gone."""
-        async with self._services.channels.open(run_id) as channel:
+        lost_seconds = self.plan.workspace.debug_lost_seconds
+        async with self._services.channels.open(run_id, lost_seconds=lost_seconds) as channel:
             self._debugger = debugger = Debugger(channel, self._traffic.heard)
             self._has_begun = False
             serving = asyncio.create_task(debugger.serve())
@@ -386,6 +388,9 @@ class DebugSession:
             self._record(DebugRunning(self.id))
             self._stops.tell_again()
         else:
-            text = "The link to the device is lost. The session goes on when it is back, and ends when it stays away."
+            text = (
+                "The link to the device is lost. The session goes on when it is back, and ends when it stays away for"
+                f" {self.plan.workspace.debug_lost_seconds:g} s."
+            )
             self._record(DebugLinkLost(self.id))
         self.tell("output", {"category": "important", "output": f"edgeloop: {text}\n"})

@@ -13,6 +13,7 @@ from pathlib import Path
 from edgeloop_daemon.devices.selection import Selection, too_many
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManifest, check_bundle_path
+from edgeloop_shared.channels import LOST_SECONDS
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError
 
@@ -26,7 +27,7 @@ class RunWorkspace:
     """What a run needs to know of a workspace.
 
     `include` holds globs relative to `root`, `device` the default device, `memory_mb` what a script may allocate,
-    in MiB (None: the device's own bound).
+    in MiB (None: the device's own bound). A debug session waits `debug_lost_seconds` for a device whose link is lost.
     """
 
     id: str
@@ -34,6 +35,7 @@ class RunWorkspace:
     include: tuple[str, ...] = ()
     device: str | None = None
     memory_mb: int | None = None
+    debug_lost_seconds: float = LOST_SECONDS
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from typing import Protocol
 
+from edgeloop_shared.channels import LOST_SECONDS
 from edgeloop_shared.errors import EdgeloopError
 
 DEBUGGER = "debugger"
@@ -58,11 +59,14 @@ class Channel(Protocol):
 class Channels(Protocol):
     """Opens channels."""
 
-    def open(self, run_id: str, purpose: str = DEBUGGER) -> AbstractAsyncContextManager[Channel]:
+    def open(
+        self, run_id: str, purpose: str = DEBUGGER, *, lost_seconds: float = LOST_SECONDS
+    ) -> AbstractAsyncContextManager[Channel]:
         """Open a channel to the worker of a run for the block.
 
         It enters once the worker is there and ready for `purpose`; of a run that still waits for its bundle or for a free
-        worker, once that is so. At the end of the block the channel ends: a debugger lets go of the script, which goes on.
+        worker, once that is so. At the end of the block the channel ends: a debugger lets go of the script, which goes on. One
+        whose link is lost for `lost_seconds` ends as well, on both sides.
 
         Raises `NotFoundError` for a run that is not on a device (any more), `ConflictError` when another debugger has the
         script, `RateLimitedError` for too many channels, and what the worker answers (`TaskFailedError` where debugpy cannot

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from edgeloop_daemon.devices.channels import DEBUGGER, ChannelState
 from edgeloop_daemon.store.ids import new_id
-from edgeloop_shared.channels import ChannelEnd, ChannelFrame, read_ending
+from edgeloop_shared.channels import LOST_SECONDS, ChannelEnd, ChannelFrame, read_ending
 from edgeloop_shared.codec import parse_json
 from edgeloop_shared.errors import (
     DeviceUnavailableError,
@@ -22,7 +23,6 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import MAX_CHANNELS, OpenChannel, ResumeChannels
 
-LOST_SECONDS = 600.0
 MAX_ANSWER_BYTES = 64 * 1024
 
 FindDevice = Callable[[str], str | None]
@@ -48,6 +48,7 @@ class DeviceChannel:
         self.line = ChannelEnd(command.channel)
         """Between here and the device."""
         self.is_linked = False
+        self._giving_up: asyncio.TimerHandle | None = None
         self._wake = wake
         self._came = bytearray()
         self._has_ended = False
@@ -56,6 +57,11 @@ class DeviceChannel:
         self._change = asyncio.Event()  # of the state or the room; replaced by each
         self._something_came = asyncio.Event()  # or it has ended
         self._listener: tuple[Callable[[bytes], None], asyncio.Future[None]] | None = None
+
+    @property
+    def lost_seconds(self) -> float:
+        """For how long it waits for a link that is lost."""
+        return self.command.lost_seconds or LOST_SECONDS
 
     @property
     def state(self) -> ChannelState:
@@ -129,6 +135,21 @@ class DeviceChannel:
             self._hand_over()
             self.notify()
 
+    def linked(self) -> None:
+        """There is a link (again)."""
+        self.is_linked = True
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
+        self.notify()
+
+    def unlinked(self, give_up: Callable[[], None]) -> None:
+        """The link is lost; `give_up` is called when it stays away for too long."""
+        self.line.unlinked()
+        self.is_linked = False
+        self._giving_up = asyncio.get_running_loop().call_later(self.lost_seconds, give_up)
+        self.notify()
+
     def close(self) -> None:
         """Nobody listens any more: end the channel on the device too."""
         self._is_closed = True
@@ -188,17 +209,17 @@ class DeviceChannel:
 
 
 class DeviceChannels:
-    """The open channels of all devices. Without a link they stay as they are, for `lost_seconds` at most."""
+    """The open channels of all devices. Without a link each stays as it is, for its `lost_seconds` at most."""
 
-    def __init__(self, find_device: FindDevice, *, lost_seconds: float = LOST_SECONDS) -> None:
+    def __init__(self, find_device: FindDevice) -> None:
         self._find_device = find_device
-        self._lost_seconds = lost_seconds
         self._channels: dict[str, dict[str, DeviceChannel]] = {}
         self._links: dict[str, ChannelLink] = {}
-        self._giving_up: dict[str, asyncio.TimerHandle] = {}
 
     @asynccontextmanager
-    async def open(self, run_id: str, purpose: str = DEBUGGER) -> AsyncIterator[DeviceChannel]:
+    async def open(
+        self, run_id: str, purpose: str = DEBUGGER, *, lost_seconds: float = LOST_SECONDS
+    ) -> AsyncIterator[DeviceChannel]:
         """Open a channel for the block, as `devices.channels.Channels.open` says."""
         device = self._find_device(run_id)
         if device is None:
@@ -213,7 +234,7 @@ class DeviceChannels:
         channels = self._channels.setdefault(device, {})
         if len(channels) >= MAX_CHANNELS:
             raise RateLimitedError("This device has too many channels open.", hint="Close a debugger first.")
-        command = OpenChannel(new_id("k"), run_id, purpose)
+        command = OpenChannel(new_id("k"), run_id, purpose, lost_seconds)
         channel = channels[command.channel] = DeviceChannel(command, device, lambda: self._wake(device))
         link.send(command)
         channel.line.resume(0)
@@ -227,8 +248,6 @@ class DeviceChannels:
 
     def close(self) -> None:
         """The daemon stops: all channels have ended."""
-        for timer in self._giving_up.values():
-            timer.cancel()
         for channel in self._all():
             channel.finish(DeviceUnavailableError("The daemon stops.", hint="Attach again once it runs."))
 
@@ -240,8 +259,6 @@ class DeviceChannels:
 
     def link(self, device: str, positions: Mapping[str, int] | None, link: ChannelLink) -> None:
         """A link is there, and the device has named its channels. Raises `MessageError` for what cannot be."""
-        if (timer := self._giving_up.pop(device, None)) is not None:
-            timer.cancel()
         self._links[device] = link
         there, resumed = positions or {}, {}
         for name, channel in tuple(self._channels.get(device, {}).items()):
@@ -254,8 +271,7 @@ class DeviceChannels:
             else:
                 del self._channels[device][name]
                 channel.finish(DeviceVanishedError("The app on the device was started anew.", hint="Attach again."))
-            channel.is_linked = True
-            channel.notify()
+            channel.linked()
         if there:
             link.send(ResumeChannels(resumed))
         link.wake()
@@ -266,17 +282,7 @@ class DeviceChannels:
             return
         del self._links[device]
         for channel in self._channels.get(device, {}).values():
-            channel.line.unlinked()
-            channel.is_linked = False
-            channel.notify()
-        if self._channels.get(device):
-            reason = DeviceVanishedError(
-                f"The link to the device was lost for {self._lost_seconds:g} s; the script goes on.",
-                hint="Attach again when the device is back.",
-            )
-            self._giving_up[device] = asyncio.get_running_loop().call_later(
-                self._lost_seconds, lambda: self._drop(device, reason)
-            )
+            channel.unlinked(functools.partial(self._give_up, channel))
 
     def take(self, device: str, frame: ChannelFrame) -> None:
         """Hand on what has come from a device. Raises `MessageError` for what cannot be."""
@@ -306,8 +312,16 @@ class DeviceChannels:
         if channel.line.is_over:
             self._channels.get(channel.device, {}).pop(channel.line.channel, None)
 
+    def _give_up(self, channel: DeviceChannel) -> None:
+        self._channels.get(channel.device, {}).pop(channel.command.channel, None)
+        channel.finish(
+            DeviceVanishedError(
+                f"The link to the device was lost for {channel.lost_seconds:g} s; the script goes on.",
+                hint="Attach again when the device is back.",
+            )
+        )
+
     def _drop(self, device: str, reason: EdgeloopError) -> None:
-        self._giving_up.pop(device, None)
         for channel in self._channels.pop(device, {}).values():
             channel.finish(reason)
 

@@ -14,7 +14,7 @@ from edgeloop_daemon.devices.active_runs import VANISH_SECONDS, ActiveRuns
 from edgeloop_daemon.devices.blob_transfers import BlobTransfers
 from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.commands import Commands
-from edgeloop_daemon.devices.device_channels import LOST_SECONDS, DeviceChannels
+from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.device_list import Devices
 from edgeloop_daemon.devices.device_port import DevicePort
 from edgeloop_daemon.devices.discovery import Browser, Discovery, load_zeroconf_browser, reason_against
@@ -54,7 +54,6 @@ async def open_devices(
     mdns: bool = False,
     load_browser: Callable[[], Browser] = load_zeroconf_browser,
     vanish_seconds: float = VANISH_SECONDS,
-    channel_seconds: float = LOST_SECONDS,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[DeviceServices]:
@@ -63,7 +62,7 @@ async def open_devices(
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
     (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). With `mdns` phones
     are looked for once `DeviceServices.discovery` begins, unless the user has switched that off. A run outlives its device's
-    link for `vanish_seconds`, a channel for `channel_seconds`. `clock` (monotonic seconds) times pairing windows and nonces.
+    link for `vanish_seconds`. `clock` (monotonic seconds) times pairing windows and nonces.
     Raises `PortInUseError`.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
@@ -72,7 +71,7 @@ async def open_devices(
     commands = Commands()
     active = ActiveRuns(database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas())
     shown_name = _shown(host_name or platform.node())
-    channels = DeviceChannels(active.device_of, lost_seconds=channel_seconds)
+    channels = DeviceChannels(active.device_of)
     links = Links(registry, commands, channels, active, shown_name)
     listener = Listener(database, certificate.context, host=host, port=port, clock=clock)
     forbidden = reason_against(host, mdns)

@@ -171,13 +171,17 @@ class Runs:
         """Return runs, the newest first; see `RunTable.newest`."""
         return await self._table.newest(workspace, device, limit, behind, prefix)
 
-    async def get(self, run_id: str, wait: float = 0.0) -> Run:
-        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`."""
+    async def get(self, run_id: str, wait: float = 0.0, *, for_good: bool = False) -> Run:
+        """Return a run; with `wait` seconds, once it has ended or that time is over. Raises `NotFoundError`.
+
+        With `for_good` one that may return with its device has not ended.
+        """
         deadline = asyncio.get_running_loop().time() + wait
         while True:
             changed = self._active.change(run_id)
             run = await self._table.get(run_id)
-            if run.state.is_terminal or not await _is_set_by(changed, deadline):
+            has_ended = run.state.is_terminal and not (for_good and run.may_return)
+            if has_ended or not await _is_set_by(changed, deadline):
                 return run
 
     def change(self, run_id: str) -> asyncio.Event:

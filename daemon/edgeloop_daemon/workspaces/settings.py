@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgeloop_shared.channels import LOST_SECONDS, MAX_LOST_SECONDS
 from edgeloop_shared.checks import MAX_CHECKS, Check
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, SettingsError
@@ -71,6 +72,21 @@ class RunSettings:
 
 
 @dataclass(frozen=True)
+class DebugSettings:
+    """The table `[debug]`."""
+
+    lost_link_seconds: float = field(
+        default=LOST_SECONDS,
+        metadata={
+            "gt": 0,
+            "le": MAX_LOST_SECONDS,
+            "description": "For how many seconds a debug session waits for a device whose link is lost, and a stopped script for "
+            "its computer.",
+        },
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """An `edgeloop.toml`."""
 
@@ -84,6 +100,7 @@ class Settings:
     )
     train: TrainSettings = field(default=TrainSettings(), metadata={"description": "How the model is trained."})
     run: RunSettings = field(default=RunSettings(), metadata={"description": "What runs on a device."})
+    debug: DebugSettings = field(default=DebugSettings(), metadata={"description": "How scripts are debugged."})
     check: Mapping[str, Check] = field(
         default_factory=dict,
         metadata={"max_length": MAX_CHECKS, "description": "What `edgeloop check` expects, by name."},
@@ -252,6 +269,7 @@ _KINDS: dict[Any, str] = {
     str | None: "a string",
     int | None: "an integer",
     int: "an integer",
+    float: "a number",
     float | None: "a number",
     Mapping[str, float]: "a table of numbers",
     tuple[str, ...]: "an array of strings",

@@ -16,6 +16,7 @@ from edgeloop_daemon.debugging.records import SessionPlan
 from edgeloop_daemon.devices.channels import DEBUGGER, Channel, ChannelState
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.devices.runs import LogPage
+from edgeloop_shared.channels import LOST_SECONDS
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, NotFoundError
 from edgeloop_shared.messages import LogLine
 from edgeloop_shared.models import RunState
@@ -170,7 +171,9 @@ class LocalTasks:
         return task.run
 
     @asynccontextmanager
-    async def open(self, run_id: str, purpose: str = DEBUGGER) -> AsyncIterator[Channel]:
+    async def open(
+        self, run_id: str, purpose: str = DEBUGGER, *, lost_seconds: float = LOST_SECONDS
+    ) -> AsyncIterator[Channel]:
         task = self._task(run_id)
         reader, writer = await asyncio.open_connection("127.0.0.1", task.port)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
