@@ -14,6 +14,7 @@ from edgeloop_companion.link.advertising import Advertiser, Advertising
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.phone.phone import zeroconf_advertiser
+from edgeloop_companion.runtime.observing import ObserveRun, OnSeen, TakenRun
 from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
@@ -22,6 +23,9 @@ from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
 
 log = logging.getLogger(__name__)
+
+ObserveRunOf = Callable[[Pairing, TakenRun], OnSeen]
+"""`ObserveRun`, of all computers: the pairing says whose run it is."""
 
 
 @contextlib.asynccontextmanager
@@ -34,11 +38,12 @@ async def running(
     max_workers: int = 8,
     is_advertised: bool = False,
     load_advertiser: Callable[[], Advertiser] = zeroconf_advertiser,
+    observe: ObserveRunOf | None = None,
 ) -> AsyncIterator[Companion]:
     """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
 
-    One that `is_advertised` announces itself by mDNS and takes knocks; `Companion.advertising` switches that. Raises
-    `SettingsError` when the stored pairings cannot be read.
+    One that `is_advertised` announces itself by mDNS and takes knocks; `Companion.advertising` switches that. `observe` is called
+    with every run that comes. Raises `SettingsError` when the stored pairings cannot be read.
     """
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
@@ -53,6 +58,7 @@ async def running(
         workers,
         is_advertised=is_advertised,
         load_advertiser=load_advertiser,
+        observe=observe,
     )
     for pairing in pairings:
         if pairing.is_on:
@@ -78,12 +84,14 @@ class Companion:
         *,
         is_advertised: bool,
         load_advertiser: Callable[[], Advertiser],
+        observe: ObserveRunOf | None,
     ) -> None:
         self._state_folder = state_folder
         self._pairings = pairings
         self._info = info
         self._listener = listener
         self._workers = workers
+        self._observe = observe
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
         self.advertising = Advertising(load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved)
@@ -157,10 +165,15 @@ class Companion:
             self._listener,
             advertised=lambda: self.advertising.state,
             keep=self._update,
+            observe=self._observing(pairing),
         )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
         self._hosts[pairing.fingerprint] = (host, task)
         self.advertising.refresh()
+
+    def _observing(self, pairing: Pairing) -> ObserveRun | None:
+        observe = self._observe
+        return None if observe is None else lambda run: observe(pairing, run)
 
     async def close(self) -> None:
         """Cancel all runs and end all links."""

@@ -24,6 +24,7 @@ from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.reconnect import SETTLED_SECONDS, Reconnect
 from edgeloop_companion.runtime.guardian import TERMINATE_SECONDS
 from edgeloop_companion.runtime.memory import default_limit
+from edgeloop_companion.runtime.observing import ObserveRun
 from edgeloop_companion.runtime.runs import Runs
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.tasks import TaskLimits
@@ -58,6 +59,7 @@ class Host:
         *,
         advertised: Callable[[], AdvertisingState],
         keep: Callable[[Pairing], Coroutine[None, None, None]],
+        observe: ObserveRun | None = None,
     ) -> None:
         self.pairing = pairing
         self._advertised = advertised
@@ -69,7 +71,14 @@ class Host:
         self._transfers = Transfers(state_folder.blobs, pairing.device_id)
         limits = TaskLimits(state_folder.lock, default_limit(info.memory_bytes))
         self._runs = Runs(
-            self.folder, self._outbox, self._transfers, workers, limits, self._compare_clocks, self._run_changed
+            self.folder,
+            self._outbox,
+            self._transfers,
+            workers,
+            limits,
+            self._compare_clocks,
+            self._run_changed,
+            observe,
         )
         self._channels = Channels(self._runs, self._outbox.ready.set)
         self._link: Link | None = None

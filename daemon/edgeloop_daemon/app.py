@@ -188,6 +188,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
                 settings.run.device,
                 settings.run.memory_mb,
                 settings.debug.lost_link_seconds,
+                trusted.name,
             )
 
         async def workspace_around(folder: Path) -> RunWorkspace:

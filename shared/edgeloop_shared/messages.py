@@ -130,8 +130,9 @@ class Acknowledge:
 class RunTask:
     """Run a script. The manifest of its bundle (`BundleManifest` as JSON) is the blob `manifest`.
 
-    `memory_bytes` bounds what the script may allocate (none: the device's own bound). With `debug` a debugger is made ready
-    before the script begins; with `wait` the script begins when a client has attached.
+    `workspace` is an id, `workspace_name` what people call it. `memory_bytes` bounds what the script may allocate (none: the
+    device's own bound). With `debug` a debugger is made ready before the script begins; with `wait` the script begins when a
+    client has attached.
     """
 
     command_id: str = field(metadata={"pattern": ID_PATTERN})
@@ -146,6 +147,9 @@ class RunTask:
     debug: Literal["listen", "wait"] | None = field(default=None, metadata={"is_later": True})
     operator_breakpoints: tuple[OperatorBreakpointOrder, ...] | None = field(
         default=None, metadata={"max_length": MAX_BREAKPOINTS, "is_later": True}
+    )
+    workspace_name: str | None = field(
+        default=None, metadata={"max_length": 100, "pattern": NAME_PATTERN, "is_later": True}
     )
 
     def __post_init__(self) -> None:
@@ -243,9 +247,15 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
 
 @dataclass(frozen=True)
 class TaskWaiting:
-    """All workers of the device are taken; `before` runs wait in front of this one."""
+    """All workers of the device are taken; `before` runs wait in front of this one.
+
+    `running` runs have the workers. `before_of_others` and `running_of_others` say how many of each are other computers'.
+    """
 
     before: int = field(metadata={"ge": 0})
+    before_of_others: int | None = field(default=None, metadata={"ge": 0, "is_later": True})
+    running: int | None = field(default=None, metadata={"ge": 0, "is_later": True})
+    running_of_others: int | None = field(default=None, metadata={"ge": 0, "is_later": True})
 
 
 @dataclass(frozen=True)
@@ -362,6 +372,22 @@ class Gap:
     reason: Literal["spool-full", "disk-full"]
     since_ns: int
     until_ns: int
+
+
+def waiting_words(waiting: TaskWaiting) -> str:
+    """Return for a reader at the computer what a run waits for."""
+    if waiting.before:
+        others = "1 other" if waiting.before == 1 else f"{waiting.before} others"
+        of_others = _of_others(waiting.before_of_others)
+        return f"waiting behind {others}" + (f" ({of_others})" if of_others else "")
+    if not waiting.running:
+        return "waiting, next in line"
+    run = "1 task runs" if waiting.running == 1 else f"{waiting.running} tasks run"
+    return f"waiting, next in line ({', '.join(filter(None, (run, _of_others(waiting.running_of_others))))})"
+
+
+def _of_others(count: int | None) -> str:
+    return f"{count} of {'another computer' if count == 1 else 'other computers'}" if count else ""
 
 
 def encode_message(message: Message) -> str:

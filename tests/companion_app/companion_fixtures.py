@@ -9,7 +9,7 @@ from pathlib import Path
 
 from blockbuster import blockbuster_ctx
 
-from edgeloop_companion.companion import Companion, running
+from edgeloop_companion.companion import Companion, ObserveRunOf, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event
 from edgeloop_companion.link.pairing import Pairing
@@ -53,12 +53,14 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 
 @contextlib.asynccontextmanager
 async def companion_at(
-    folder: Path, observer: Observer | None = None, *, max_workers: int = 8
+    folder: Path, observer: Observer | None = None, *, max_workers: int = 8, observe: ObserveRunOf | None = None
 ) -> AsyncIterator[Companion]:
     """Run a companion whose state lies in `folder`."""
     state_folder = await asyncio.to_thread(StateFolder, folder)
     with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
-        async with running(state_folder, INFO, observer or Observer(), max_workers=max_workers) as companion:
+        async with running(
+            state_folder, INFO, observer or Observer(), max_workers=max_workers, observe=observe
+        ) as companion:
             yield companion
 
 
@@ -69,9 +71,10 @@ async def linked_companion(
     observer: Observer | None = None,
     *,
     max_workers: int = 8,
+    observe: ObserveRunOf | None = None,
 ) -> AsyncIterator[Companion]:
     """Run a companion that is paired with `peer` and linked to it."""
-    async with companion_at(folder, observer, max_workers=max_workers) as companion:
+    async with companion_at(folder, observer, max_workers=max_workers, observe=observe) as companion:
         companion.serve(pairing_with(peer))
         await peer.linked()
         yield companion

@@ -13,6 +13,7 @@ import pytest
 
 from edgeloop_companion.runtime import debugger
 from edgeloop_companion.runtime.memory import MemoryLimit
+from edgeloop_companion.runtime.pauses import Pauses
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_shared.errors import DeviceVanishedError, TaskFailedError
 from edgeloop_shared.models import RunState
@@ -229,7 +230,7 @@ async def test_a_computer_that_has_forgotten_a_session_has_ended_it(peer: LinkPe
 def test_a_python_that_cannot_trace_a_running_script_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(debugger, "CAN_ATTACH_LATE", False)
     with ThreadPoolExecutor(1) as thread, pytest.raises(TaskFailedError, match="runs already"):
-        thread.submit(debugger.Debugger(MemoryLimit(None)).start).result()
+        thread.submit(debugger.Debugger(MemoryLimit(None), Pauses(Path(), lambda **_: None)).start).result()
 
 
 class TestMemory:

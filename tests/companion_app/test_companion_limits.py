@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from edgeloop_companion.runtime.run_folder import RunFolder
-from edgeloop_companion.runtime.workers import Workers
+from edgeloop_companion.runtime.workers import Group, Workers
 from edgeloop_shared.messages import RunTask, TaskStarted, TaskWaiting
 from edgeloop_shared.models import RunState
 
@@ -103,20 +103,20 @@ class StarterOfNothing:
 async def test_groups_take_turns_and_each_knows_its_place() -> None:
     workers = Workers(StarterOfNothing(), limit=1)
     order: list[str] = []
-    places: dict[str, list[int]] = {}
+    places: dict[str, list[TaskWaiting]] = {}
 
     async def work(name: str) -> None:
-        async with workers.place(name[0], places.setdefault(name, []).append):
+        async with workers.place(Group(name[0], "w"), places.setdefault(name, []).append):
             order.append(name)
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(workers.place("a", lambda _: None))
+        await stack.enter_async_context(workers.place(Group("a", "w"), lambda _: None))
         tasks = []
         for name in ("a1", "a2", "a3", "b1", "b2", "c1"):
             tasks.append(asyncio.create_task(work(name)))
             await asyncio.sleep(0)
         assert order == []
-        assert {name: told[-1] for name, told in places.items()} == {
+        assert {name: told[-1].before for name, told in places.items()} == {
             "a1": 0,
             "b1": 1,
             "c1": 2,
@@ -130,21 +130,42 @@ async def test_groups_take_turns_and_each_knows_its_place() -> None:
 
 async def test_who_gives_up_waiting_leaves_the_queue() -> None:
     workers = Workers(StarterOfNothing(), limit=1)
-    places: list[int] = []
+    places: list[TaskWaiting] = []
 
-    async def work(told: list[int]) -> None:
-        async with workers.place("a", told.append):
+    async def work(told: list[TaskWaiting]) -> None:
+        async with workers.place(Group("a", "w"), told.append):
             pass
 
-    async with workers.place("a", lambda _: None):
+    async with workers.place(Group("a", "w"), lambda _: None):
         first = asyncio.create_task(work([]))
         await asyncio.sleep(0)
         second = asyncio.create_task(work(places))
         await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait({first})
-        assert places == [1, 0]
+        assert [place.before for place in places] == [1, 0]
     await second
+
+
+async def test_who_waits_knows_how_much_of_the_queue_is_another_computers() -> None:
+    workers = Workers(StarterOfNothing(), limit=2)
+    told: dict[str, list[TaskWaiting]] = {}
+
+    async def work(name: str) -> None:
+        async with workers.place(Group(name[0], name[1]), told.setdefault(name, []).append):
+            pass
+
+    async with workers.place(Group("a", "1"), lambda _: None), workers.place(Group("b", "1"), lambda _: None):
+        tasks = []
+        for name in ("a1", "a2", "b1"):
+            tasks.append(asyncio.create_task(work(name)))
+            await asyncio.sleep(0)
+        assert {name: places[-1] for name, places in told.items()} == {
+            "a1": TaskWaiting(0, 0, 2, 1),
+            "a2": TaskWaiting(1, 0, 2, 1),
+            "b1": TaskWaiting(2, 2, 2, 1),
+        }
+    await asyncio.gather(*tasks)
 
 
 async def test_a_run_that_waits_for_a_worker_says_how_many_are_before_it(peer: LinkPeer, tmp_path: Path) -> None:
@@ -154,9 +175,9 @@ async def test_a_run_that_waits_for_a_worker_says_how_many_are_before_it(peer: L
     first = await peer.start({"task.py": waiting}, str(fifo))
     await peer.until(lambda: first.text("stdout") == ["begun"])
     second = await peer.start({"task.py": "print('second')"})
-    await peer.until(lambda: TaskWaiting(0) in second.events())
+    await peer.until(lambda: TaskWaiting(0, 0, 1, 0) in second.events())
     third = await peer.start({"task.py": "print('third')"})
-    await peer.until(lambda: TaskWaiting(1) in third.events())
+    await peer.until(lambda: TaskWaiting(1, 0, 1, 0) in third.events())
     assert not any(isinstance(event, TaskStarted) for event in (*second.events(), *third.events()))
     await asyncio.to_thread(fifo.write_text, "")
     await peer.until(lambda: second.is_complete and third.is_complete)
@@ -167,7 +188,7 @@ async def test_a_run_that_waits_for_a_worker_can_be_cancelled(peer: LinkPeer) ->
     first = await peer.start({"task.py": "print('begun', flush=True)\nwhile True: pass"})
     await peer.until(lambda: first.text("stdout") == ["begun"])
     second = await peer.start({"task.py": "print('never')"})
-    await peer.until(lambda: TaskWaiting(0) in second.events())
+    await peer.until(lambda: TaskWaiting(0, 0, 1, 0) in second.events())
     await peer.cancel(second)
     await peer.until(lambda: second.is_complete)
     assert second.finished is not None

@@ -98,5 +98,5 @@ async def device_daemon(
                     services.discovery,
                     database,
                     blobs,
-                    RunWorkspace("w1", root, include),
+                    RunWorkspace("w1", root, include, name="work"),
                 )

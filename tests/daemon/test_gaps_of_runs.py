@@ -102,11 +102,17 @@ async def test_a_run_that_waits_for_a_worker_says_so_until_it_begins(daemon: Dev
     run = await daemon.runs.start(daemon.workspace, "task.py")
     await linked.accept()
     assert run.message is None
-    await linked.acknowledged(f"{run.id}.events", await linked.report(run.id, TaskWaiting(2)))
-    run = await daemon.runs.get(run.id)
-    assert (run.state, run.message) == (RunState.QUEUED, "waiting for a worker, 2 before it")
+    for waiting, words in (
+        (TaskWaiting(2), "waiting behind 2 others"),
+        (TaskWaiting(3, 2, 8, 4), "waiting behind 3 others (2 of other computers)"),
+        (TaskWaiting(0, 0, 8, 1), "waiting, next in line (8 tasks run, 1 of another computer)"),
+    ):
+        await linked.acknowledged(f"{run.id}.events", await linked.report(run.id, waiting))
+        run = await daemon.runs.get(run.id)
+        assert (run.state, run.message, run.queue) == (RunState.QUEUED, words, waiting)
     await linked.acknowledged(f"{run.id}.events", await linked.report(run.id, TaskStarted(1)))
-    assert (await daemon.runs.get(run.id)).message is None
+    run = await daemon.runs.get(run.id)
+    assert (run.message, run.queue) == (None, None)
 
 
 async def test_a_memory_limit_reaches_the_device_from_the_call_or_the_workspace(

@@ -136,6 +136,15 @@ MESSAGES: dict[str, Message] = {
         script="tasks/evaluate.py",
         debug="wait",
     ),
+    "run-task of a workspace with a name": RunTask(
+        command_id="c1",
+        run_id="r1",
+        workspace="w1",
+        manifest="ab" * 32,
+        manifest_bytes=512,
+        script="tasks/evaluate.py",
+        workspace_name="digits",
+    ),
     "hello with channels": Hello(epoch="e1", info=INFO, runs=("r1",), channels={"k1": 2**40}),
     "hello with a report of the network": Hello(
         epoch="e1",
@@ -195,6 +204,7 @@ HIT = OperatorHitReported(
 )
 EVENTS: dict[str, Event] = {
     "waiting": TaskWaiting(before=2),
+    "waiting with others": TaskWaiting(before=2, before_of_others=1, running=8, running_of_others=3),
     "started": TaskStarted(time_ns=1_700_000_000_000_000_000),
     "finished": TaskFinished(time_ns=1, state=RunState.SUCCEEDED, logs=7, traces=0),
     "failed": TaskFinished(time_ns=1, state=RunState.FAILED, logs=7, traces=2, error=ERROR),

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from edgeloop_companion.runtime import debug_views
 from edgeloop_companion.runtime.control_socket import accept, untraced_thread
 from edgeloop_companion.runtime.memory import DEBUGGER_BYTES, MemoryLimit
+from edgeloop_companion.runtime.pauses import Pauses
 from edgeloop_shared.errors import ConflictError, TaskFailedError
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's o
 
 
 class Debugger:
-    """Debugs this process. What it takes is not counted against the script's `limit`."""
+    """Debugs this process. What it takes is not counted against the script's `limit`. `pauses` are told of."""
 
-    def __init__(self, limit: MemoryLimit) -> None:
+    def __init__(self, limit: MemoryLimit, pauses: Pauses) -> None:
         self._limit = limit
+        self._pauses = pauses
         self._clients = _Clients()
         self._busy = threading.Lock()
         self._is_free = threading.Condition(self._busy)
@@ -135,6 +137,7 @@ class Debugger:
             debugged.enable_output_redirection(False, False)
             PyDevdAPI().request_disconnect(debugged, resume_threads=True)
         finally:
+            self._pauses.end()
             with self._busy:
                 self._client = None
                 self._is_free.notify()
@@ -152,7 +155,11 @@ class Debugger:
     # What pydevd tells of its messages
 
     def before_send(self, message: Mapping[str, Any]) -> None:
-        """Hang up on the client that is told of the end: pydevd would keep the process for half a second until it does."""
+        """Follow where the script stands, and hang up on the client that is told of the end.
+
+        pydevd would keep the process for half a second until it does.
+        """
+        self._pauses.follow(message)
         if message.get("event") == "terminated" and (client := self._client) is not None:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RD)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+from pathlib import Path
 
 from edgeloop_companion.runtime.debugger import Debugger
 from edgeloop_companion.runtime.memory import MemoryLimit
+from edgeloop_companion.runtime.pauses import Pauses
 from edgeloop_shared.errors import TaskFailedError
 
 
 def main() -> int:
     """Try it; return the exit code."""
     try:
-        Debugger(MemoryLimit(None)).start()
+        Debugger(MemoryLimit(None), Pauses(Path(), lambda **_: None)).start()
     except TaskFailedError as error:
         sys.stderr.write(f"{error.__cause__ or error.message}\n")
         return 1

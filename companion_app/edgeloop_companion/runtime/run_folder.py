@@ -15,6 +15,7 @@ import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 from edgeloop_companion.runtime.journal import has_journal, remove_journal
 from edgeloop_companion.runtime.order import Order
@@ -24,6 +25,10 @@ from edgeloop_shared.errors import MessageError
 MAX_ORDER_BYTES = 1024 * 1024
 END_BYTES = 64 * 1024
 _KEPT_CHARACTERS = 10_000
+
+Canceller = Literal["computer", "device", "app"]
+"""Who ends a run early: the user of its computer, that of the device, or the app that is closed."""
+CANCELLERS: tuple[Canceller, ...] = get_args(Canceller)
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,19 @@ class RunFolder:
         """Whether a worker runs or ran here: it is never started again."""
         return has_journal(self.root)
 
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the run is to end early."""
-        return (self.root / "cancelled").exists()
+    def cancelled(self) -> Canceller | None:
+        """Return who wants the run to end early, if anybody does."""
+        with contextlib.suppress(FileNotFoundError):
+            words = (self.root / "cancelled").read_bytes()
+            return next((one for one in CANCELLERS if one.encode() == words), "computer")
+        return None
 
-    def mark_cancelled(self) -> None:
-        """Say so, for every later companion too."""
-        with contextlib.suppress(OSError):  # without space on the disk the running companion still knows
-            (self.root / "cancelled").touch(mode=0o600)
+    def mark_cancelled(self, canceller: Canceller) -> None:
+        """Say so, for every later companion too; who was first stays."""
+        path = self.root / "cancelled"
+        # Without space on the disk the running companion still knows.
+        with contextlib.suppress(OSError), path.open("xb") as file:
+            file.write(canceller.encode())
 
     def write_order(self, order: Order) -> None:
         """Leave everything that a worker needs to begin."""

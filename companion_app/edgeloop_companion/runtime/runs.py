@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.control_socket import connect
-from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_companion.runtime.observing import ObserveRun, OnSeen, Seen, TakenRun
+from edgeloop_companion.runtime.run_folder import Canceller, RunFolder
 from edgeloop_companion.runtime.storage import write_private
 from edgeloop_companion.runtime.tasks import TaskLimits, TaskRun
 from edgeloop_companion.runtime.trace_clock import CompareClocks
 from edgeloop_companion.runtime.transfers import BlobTransfers
-from edgeloop_companion.runtime.workers import Workers
+from edgeloop_companion.runtime.workers import Group, Workers
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import ConflictError, EdgeloopError, MessageError, NotFoundError, RateLimitedError
 from edgeloop_shared.messages import MAX_MESSAGE_BYTES, CancelTask, CommandResult, RunTask
@@ -44,6 +45,7 @@ class Runs:
         limits: TaskLimits,
         compare_clocks: CompareClocks,
         on_state: OnRunState,
+        observe: ObserveRun | None,
     ) -> None:
         self._folder = folder / "runs"
         self._outbox = outbox
@@ -52,6 +54,7 @@ class Runs:
         self._limits = limits
         self._compare_clocks = compare_clocks
         self._on_state = on_state
+        self._observe = observe
         self._commands = CommandLog(folder / "commands.jsonl")
         self._running: dict[str, tuple[TaskRun, asyncio.Task[RunState]]] = {}
         self._removing: set[asyncio.Task[None]] = set()
@@ -74,7 +77,7 @@ class Runs:
             folder = RunFolder(root)
             try:
                 command = await asyncio.to_thread(_read_command, folder)
-                await self._take_up(command, folder)
+                await self._take_up(command, folder, is_taken_over=True)
             except (MessageError, SpoolDamagedError, OSError) as error:
                 # The daemon is told that this device does not know the run, and ends it with an error.
                 log.warning("run %s is given up: %s", root.name, error)
@@ -85,7 +88,7 @@ class Runs:
         """Begin what `command` asks for, once; a repeated command gets the result of its first time."""
         if isinstance(command, RunTask):
             return await self._commands.once(command.command_id, lambda: self._start(command))
-        return await self._commands.once(command.command_id, lambda: self._cancel(command.run_id))
+        return await self._commands.once(command.command_id, lambda: self._cancel(command.run_id, "computer"))
 
     async def connect(self, run_id: str, purpose: str) -> socket.socket:
         """Return a connection to a run's control socket, once its worker serves it, to which `purpose` was said.
@@ -107,7 +110,7 @@ class Runs:
         tasks = [task for _, task in self._running.values()]
         for run_id in tuple(self._running):
             with contextlib.suppress(NotFoundError):  # it has ended just now
-                await self._cancel(run_id)
+                await self._cancel(run_id, "app")
         if tasks:
             _, stuck = await asyncio.wait(tasks, timeout=patience)
             for task in stuck:
@@ -138,9 +141,9 @@ class Runs:
             raise EdgeloopError(
                 f"The device cannot take a run: {error.strerror}.", hint="Free some space on the device and run again."
             ) from error
-        await self._take_up(command, folder)
+        await self._take_up(command, folder, is_taken_over=False)
 
-    async def _take_up(self, command: RunTask, folder: RunFolder) -> None:
+    async def _take_up(self, command: RunTask, folder: RunFolder, *, is_taken_over: bool) -> None:
         run_id = command.run_id
         records = await self._outbox.open_run(run_id, folder.root, lambda: self._remove(folder))
         if records.state.is_closed:
@@ -154,23 +157,43 @@ class Runs:
             self._outbox,
             self._transfers,
             self._workers,
-            f"{self._folder}/{command.workspace}",
+            Group(str(self._folder), command.workspace),
             self._limits,
             self._compare_clocks,
             lambda state: self._on_state(run_id, state),
+            self._observer(command, is_taken_over=is_taken_over),
         )
-        if await asyncio.to_thread(lambda: folder.is_cancelled and not folder.has_begun):
-            run.cancel()
+        canceller, has_begun = await asyncio.to_thread(lambda: (folder.cancelled(), folder.has_begun))
+        if canceller is not None and not has_begun:
+            run.cancel(canceller)
         task = asyncio.create_task(run.run(), name=f"run {run_id}")
         self._running[run_id] = (run, task)
         task.add_done_callback(lambda _: self._running.pop(run_id, None))
 
-    async def _cancel(self, run_id: str) -> None:
+    def _observer(self, command: RunTask, *, is_taken_over: bool) -> OnSeen | None:
+        """Return what is to be told of a run, if anybody looks on; whatever they do must not harm it."""
+        if self._observe is None:
+            return None
+
+        async def stop() -> None:
+            await self._cancel(command.run_id, "device")
+
+        look_on = self._observe(TakenRun(command, is_taken_over, stop))
+
+        def see(seen: Sequence[Seen]) -> None:
+            try:
+                look_on(seen)
+            except Exception:
+                log.exception("who looks at run %s", command.run_id)
+
+        return see
+
+    async def _cancel(self, run_id: str, canceller: Canceller) -> None:
         if run_id not in self._running:
             raise NotFoundError(f"Run {run_id} is not on this device; it may have ended just now.")
         run, _ = self._running[run_id]
-        await asyncio.to_thread(RunFolder(self._folder / run_id).mark_cancelled)
-        run.cancel()
+        await asyncio.to_thread(RunFolder(self._folder / run_id).mark_cancelled, canceller)
+        run.cancel(canceller)
 
     def _remove(self, folder: RunFolder) -> None:
         removing = asyncio.create_task(asyncio.to_thread(folder.remove))

@@ -13,17 +13,18 @@ from edgeloop_companion.link.outbox import Outbox, RunRecords
 from edgeloop_companion.runtime.bundles import fetch_bundle, lay_out
 from edgeloop_companion.runtime.crashes import describe_end
 from edgeloop_companion.runtime.journal import Entry, JournalReader
+from edgeloop_companion.runtime.observing import OnSeen, Seen
 from edgeloop_companion.runtime.order import Order
-from edgeloop_companion.runtime.run_folder import RunFolder, WorkerEnd, remove_tree
+from edgeloop_companion.runtime.run_folder import Canceller, RunFolder, WorkerEnd, remove_tree
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.runtime.trace_clock import CompareClocks, TraceClock
 from edgeloop_companion.runtime.transfers import BlobTransfers
 from edgeloop_companion.runtime.wake import Wake
 from edgeloop_companion.runtime.worker_records import SOURCES, WorkerRecords
-from edgeloop_companion.runtime.workers import Workers
+from edgeloop_companion.runtime.workers import Group, Workers
 from edgeloop_shared.bundles import BundleManifest
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.errors import EdgeloopError, NotFoundError, error_from_dict
+from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, NotFoundError, error_from_dict
 from edgeloop_shared.messages import Event, Gap, RunTask, TaskFinished, TaskWaiting, encode_event
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
@@ -57,10 +58,11 @@ class TaskRun:
         outbox: Outbox,
         transfers: BlobTransfers,
         workers: Workers,
-        group: str,
+        group: Group,
         limits: TaskLimits,
         compare_clocks: CompareClocks,
         on_state: Callable[[RunState], None],
+        on_seen: OnSeen | None,
     ) -> None:
         self._command = command
         self._folder = folder
@@ -72,20 +74,22 @@ class TaskRun:
         self._limits = limits
         self._clock = TraceClock(compare_clocks, self._event)
         self._on_state = on_state
+        self._on_seen = on_seen
         self._uploads: list[asyncio.Task[None]] = []
         self._working: asyncio.Task[EdgeloopError | None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._is_followed = False
         self._cancelled = False
+        self._canceller: Canceller = "computer"
         self._is_over = False
         self._serves = asyncio.Event()
         """Set when the worker serves its control socket, or never will."""
 
-    def cancel(self) -> None:
-        """End the run early; its last record then says so. What the worker still says is kept."""
+    def cancel(self, canceller: Canceller) -> None:
+        """End the run early; its last record then says so, and for whom. What the worker still says is kept."""
         if self._cancelled:  # a second time would interrupt the tidying up after the first
             return
-        self._cancelled = True
+        self._cancelled, self._canceller = True, canceller
         if self._is_followed:
             self._ending = asyncio.create_task(self._workers.starter.end(self._folder))
         elif self._working:
@@ -101,7 +105,7 @@ class TaskRun:
     async def run(self) -> RunState:
         """Carry the run out and return how it ended."""
         error: EdgeloopError | None = None
-        self._on_state(RunState.PREPARING)
+        self._is_now(RunState.PREPARING)
         self._working = asyncio.create_task(self._work())
         if self._cancelled:
             self._working.cancel()
@@ -109,11 +113,11 @@ class TaskRun:
             error = await self._working
             state = RunState.FAILED if error else RunState.SUCCEEDED
             if self._cancelled:
-                state, error = RunState.CANCELLED, None
+                state, error = RunState.CANCELLED, self._why_cancelled()
         except asyncio.CancelledError:
             if not self._cancelled:  # the companion itself gives up: a later one goes on
                 raise
-            state = RunState.CANCELLED
+            state, error = RunState.CANCELLED, self._why_cancelled()
         except EdgeloopError as failure:
             state, error = RunState.FAILED, failure
         except OSError as failure:
@@ -155,7 +159,7 @@ class TaskRun:
             self._runs_now()
             if self._records.state.traced is not None:
                 self._clock.begin(self._records.state.traced)
-            async with self._workers.place_of_running():
+            async with self._workers.place_of_running(self._group):
                 return await self._follow()
         manifest = await fetch_bundle(self._command, self._transfers, self._event)
         order = Order(
@@ -169,22 +173,22 @@ class TaskRun:
         await asyncio.to_thread(
             _prepare, manifest, self._transfers.store, self._folder, order, self._command.operator_breakpoints
         )
-        before, waits = 0, asyncio.Event()
+        place, waits = TaskWaiting(0), asyncio.Event()
 
-        def wait_behind(others: int) -> None:
-            nonlocal before
-            before = others
+        def wait_at(now: TaskWaiting) -> None:
+            nonlocal place
+            place = now
             waits.set()
 
         async def report() -> None:
             while True:
                 await waits.wait()
                 waits.clear()
-                await self._event(TaskWaiting(before))
+                await self._event(place)
 
         reporting = asyncio.create_task(report())
         try:
-            async with self._workers.place(self._group, wait_behind):
+            async with self._workers.place(self._group, wait_at):
                 reporting.cancel()
                 self._is_followed = True
                 await self._workers.starter.start(self._folder)
@@ -196,8 +200,9 @@ class TaskRun:
     async def _follow(self) -> EdgeloopError | None:
         """Pass on what the worker says until it has ended; return what went wrong."""
         self._is_followed = True
-        if self._cancelled or await asyncio.to_thread(lambda: self._folder.is_cancelled):
-            self._cancelled = True
+        canceller = await asyncio.to_thread(self._folder.cancelled)
+        if self._cancelled or canceller is not None:
+            self._cancelled, self._canceller = True, canceller or self._canceller
             await self._workers.starter.end(self._folder)
         reader = JournalReader(self._folder.root, self._records.state.cursor)
         wake = await Wake.open(self._folder.wake)
@@ -247,6 +252,8 @@ class TaskRun:
         await self._records.append(
             said.payloads(), cursor=reader.cursor, files=said.files, failure=said.failure, traced=said.traced
         )
+        if self._on_seen is not None:
+            self._on_seen(said.seen())
         self._upload(said.files)
 
     def _upload(self, files: Mapping[str, int]) -> None:
@@ -269,19 +276,44 @@ class TaskRun:
 
         def last_words(last: Mapping[Priority, int]) -> bytes:
             finished = TaskFinished(time.time_ns(), state, last[Priority.LOGS], last[Priority.TRACES], record)
+            said.append(finished)
             return encode_event(finished)
 
+        said: list[TaskFinished] = []  # again when the disk was full
         await self._records.close(last_words)
         await asyncio.to_thread(self._folder.remove_work)
         await asyncio.to_thread(self._transfers.store.prune)
-        self._on_state(state)
+        self._see(said[-1])
+        self._is_now(state)
+
+    def _why_cancelled(self) -> EdgeloopError | None:
+        """Return what the computer cannot know of a run's early end: that not its own user wanted it."""
+        match self._canceller:
+            case "device":
+                return CancelledByUserError(
+                    "The run was stopped on the device, by its user.",
+                    hint="Run again once the device is free, or on another one.",
+                )
+            case "app":
+                return CancelledByUserError("The edgeloop app on the device was closed.", hint="Open it and run again.")
+            case "computer":
+                return None
 
     def _runs_now(self) -> None:
-        self._on_state(RunState.RUNNING)
+        self._is_now(RunState.RUNNING)
         self._serves.set()
 
     async def _event(self, event: Event) -> None:
         await self._records.append([(Priority.EVENTS, encode_event(event))])
+        self._see(event)
+
+    def _is_now(self, state: RunState) -> None:
+        self._on_state(state)
+        self._see(state)
+
+    def _see(self, seen: Seen) -> None:
+        if self._on_seen is not None:
+            self._on_seen([seen])
 
 
 def _prepare(

@@ -1,6 +1,7 @@
 """The worker: a process that runs one script and says how it went. Its guardian forks it, see `runtime.guardian`.
 
-Its own words are lines of JSON on a pipe: `{"event": "started"}`, `{"event": "note", "text": ...}` for the run's log, and
+Its own words are lines of JSON on a pipe: `{"event": "started"}`, `{"event": "note", "text": ...}` for the run's log,
+`{"event": "paused", "file": ..., "line": ...}` and `{"event": "resumed"}` of a debugger, and
 `{"event": "failed", "error": {...}}`. What others want of it while the script runs comes through its control socket.
 """
 
@@ -25,6 +26,7 @@ from edgeloop_companion.runtime.debugger import Debugger
 from edgeloop_companion.runtime.failures import describe_exit, describe_failure
 from edgeloop_companion.runtime.memory import MemoryLimit
 from edgeloop_companion.runtime.order import Order
+from edgeloop_companion.runtime.pauses import Pauses
 from edgeloop_companion.runtime.reported_files import SnapshotReporter
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_shared import debugger_notes
@@ -53,16 +55,17 @@ def run(order: Order, folder: RunFolder, lifeline: int, reports: int, words: int
     # A native crash names the script's line, also while standard error is being captured: hence a descriptor of its own.
     faulthandler.enable(os.dup(2), all_threads=False)
     limit = MemoryLimit(order.memory_bytes)
-    debugger = Debugger(limit)
+    status, saying = os.fdopen(words, "w", encoding="utf-8", buffering=1), threading.Lock()
+
+    def say(**word: object) -> None:
+        with saying:
+            status.write(json.dumps(word) + "\n")
+
+    debugger = Debugger(limit, Pauses(folder.files, say))
     # Open until the process ends: threads and exit handlers of the script may still report.
     reporting.use(SnapshotReporter(os.fdopen(reports, "wb"), folder.reported, debugger.stopping))
     if order.trace:
         tracing.enable()
-    status = os.fdopen(words, "w", encoding="utf-8", buffering=1)
-
-    def say(**word: object) -> None:
-        status.write(json.dumps(word) + "\n")
-
     operators = _Operators(folder)
     try:
         purposes = {"debugger": debugger.serve, "control": operators.serve}

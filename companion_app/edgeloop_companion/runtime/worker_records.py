@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from edgeloop_companion.runtime.guardian import MAX_WORD_BYTES
 from edgeloop_companion.runtime.journal import Entry, Kind
+from edgeloop_companion.runtime.observing import ScriptPaused, ScriptResumed, Seen
 from edgeloop_companion.runtime.output import Source, pack_lines
 from edgeloop_companion.runtime.reports import FileReported, Report, Unusable, read_report
 from edgeloop_companion.runtime.storage import BlobStore
@@ -32,9 +33,11 @@ SOURCES: Mapping[int, Source] = {Kind.STDOUT: "stdout", Kind.STDERR: "stderr"}
 class _Word:
     """A word of the worker, see `runtime.worker`."""
 
-    event: Literal["started", "note", "failed"]
+    event: Literal["started", "note", "failed", "paused", "resumed"]
     error: Mapping[str, Any] = field(default_factory=dict)
     text: str = field(default="", metadata={"max_length": MAX_LINE_CHARACTERS})
+    file: str | None = field(default=None, metadata={"max_length": 4096})
+    line: int | None = None
 
 
 class WorkerRecords:
@@ -51,7 +54,8 @@ class WorkerRecords:
         self.failure: Mapping[str, Any] | None = None
         self._folder = folder
         self._store = store
-        self._events: list[bytes] = []
+        self._events: list[Event] = []
+        self._pauses: list[ScriptPaused | ScriptResumed] = []
         self._traces: list[TracesReported] = []
         self._lines: list[LogLine] = []
 
@@ -70,10 +74,15 @@ class WorkerRecords:
     def payloads(self) -> list[tuple[Priority, bytes]]:
         """Return what is to be stored of all entries, each stream in its order."""
         return [
-            *((Priority.EVENTS, payload) for payload in self._events),
+            *((Priority.EVENTS, encode_event(event)) for event in self._events),
             *((Priority.TRACES, payload) for payload in merged(self._traces)),
             *((Priority.LOGS, payload) for payload in pack_lines(self._lines)),
         ]
+
+    def seen(self) -> list[Seen]:
+        """Return the same for who looks on."""
+        batches = (report.operators for report in self._traces if report.operators is not None)
+        return [*self._lines, *self._events, *batches, *self._pauses]
 
     def _add_word(self, entry: Entry) -> None:
         try:
@@ -85,6 +94,10 @@ class WorkerRecords:
             self._event(TaskStarted(entry.time_ns))
         elif word.event == "note":
             self._note(entry.time_ns, word.text)
+        elif word.event == "paused":
+            self._pauses.append(ScriptPaused(word.file, word.line))
+        elif word.event == "resumed":
+            self._pauses.append(ScriptResumed())
         else:
             self.failure = word.error
 
@@ -120,7 +133,7 @@ class WorkerRecords:
                 self._event(report)
 
     def _event(self, event: Event) -> None:
-        self._events.append(encode_event(event))
+        self._events.append(event)
 
     def _note(self, time_ns: int, text: str) -> None:
         self._lines.append(LogLine(time_ns, "system", text))

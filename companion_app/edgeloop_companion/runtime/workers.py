@@ -7,16 +7,26 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_shared.messages import TaskWaiting
 from edgeloop_shared.process_lock import is_held, signal_holder
 
-OnWaiting = Callable[[int], None]
-"""Told how many runs are before this one in the queue."""
+OnWaiting = Callable[[TaskWaiting], None]
+"""Told where a run stands in the queue."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Whose runs take turns with those of others: one workspace of one computer."""
+
+    computer: str
+    workspace: str
 
 
 class WorkerStarter(Protocol):
@@ -59,45 +69,45 @@ class ProcessStarter:
 class _Waiting:
     def __init__(self, on_waiting: OnWaiting) -> None:
         self.on_waiting = on_waiting
-        self.told: int | None = None
+        self.told: TaskWaiting | None = None
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Workers:
     """The places for workers of this device, at most `limit` at a time.
 
-    Who comes later waits. The groups (one per daemon and workspace) take turns, so that a group with many runs holds up
-    nobody else's one; within a group the first comes first.
+    Who comes later waits. The groups take turns, so that one with many runs holds up nobody else's one; within a group the
+    first comes first.
     """
 
     def __init__(self, starter: WorkerStarter, *, limit: int = 8) -> None:
         self.starter = starter
         self._limit = limit
-        self._taken = 0
-        self._groups: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        self._taken: Counter[str] = Counter()  # by computer
+        self._groups: OrderedDict[Group, deque[_Waiting]] = OrderedDict()
 
     @contextlib.asynccontextmanager
-    async def place(self, group: str, on_waiting: OnWaiting) -> AsyncIterator[None]:
+    async def place(self, group: Group, on_waiting: OnWaiting) -> AsyncIterator[None]:
         """Hold one of the places; while there is none, `on_waiting` is called with each change of the queue before it."""
-        if self._taken >= self._limit or self._groups:
+        if self._taken.total() >= self._limit or self._groups:
             await self._wait(group, on_waiting)
         else:
-            self._taken += 1
+            self._taken[group.computer] += 1
         try:
             yield
         finally:
-            self._release()
+            self._release(group)
 
     @contextlib.asynccontextmanager
-    async def place_of_running(self) -> AsyncIterator[None]:
+    async def place_of_running(self, group: Group) -> AsyncIterator[None]:
         """Hold a place for a worker that runs already, even beyond the limit."""
-        self._taken += 1
+        self._taken[group.computer] += 1
         try:
             yield
         finally:
-            self._release()
+            self._release(group)
 
-    async def _wait(self, group: str, on_waiting: OnWaiting) -> None:
+    async def _wait(self, group: Group, on_waiting: OnWaiting) -> None:
         waiting = _Waiting(on_waiting)
         self._groups.setdefault(group, deque()).append(waiting)
         self._tell()
@@ -105,7 +115,7 @@ class Workers:
             await waiting.turn
         except asyncio.CancelledError:
             if waiting.turn.done() and not waiting.turn.cancelled():
-                self._release()
+                self._release(group)
             else:
                 self._groups[group].remove(waiting)
                 if not self._groups[group]:
@@ -113,28 +123,30 @@ class Workers:
                 self._tell()
             raise
 
-    def _release(self) -> None:
-        self._taken -= 1
-        while self._groups and self._taken < self._limit:
+    def _release(self, freed: Group) -> None:
+        self._taken[freed.computer] -= 1
+        while self._groups and self._taken.total() < self._limit:
             group, queue = self._groups.popitem(last=False)
             first = queue.popleft()
             if queue:
                 self._groups[group] = queue  # behind the others
-            self._taken += 1
+            self._taken[group.computer] += 1
             first.turn.set_result(None)
         self._tell()
 
     def _tell(self) -> None:
-        """Say to everybody who waits how many are before them now."""
-        queues = [list(queue) for queue in self._groups.values()]
-        place = 0
-        for turn in range(max(map(len, queues), default=0)):
-            for queue in queues:
+        """Say to everybody who waits where they stand now."""
+        queues = [(group, list(queue)) for group, queue in self._groups.items()]
+        running, before = self._taken.total(), Counter[str]()
+        for turn in range(max((len(queue) for _, queue in queues), default=0)):
+            for group, queue in queues:
                 if turn < len(queue):
-                    if queue[turn].told != place:
-                        queue[turn].told = place
-                        queue[turn].on_waiting(place)
-                    place += 1
+                    computer, place = group.computer, before.total()
+                    here = TaskWaiting(place, place - before[computer], running, running - self._taken[computer])
+                    if queue[turn].told != here:
+                        queue[turn].told = here
+                        queue[turn].on_waiting(here)
+                    before[computer] += 1
 
 
 def _start(folder: RunFolder) -> None:

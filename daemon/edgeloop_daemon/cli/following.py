@@ -86,6 +86,8 @@ def follow_tool(client: Client, run: Record, label: str) -> Record:
 def raise_error_of(work: Record) -> None:
     """Raise the error of a job or a run that failed or was cancelled."""
     if work["state"] == "cancelled":
+        if work["error"]:  # somebody else wanted it
+            raise error_from_dict(work["error"])
         raise CancelledByUserError(f"{work['id']} was cancelled.")
     if work["state"] == "failed":
         raise error_from_dict(work["error"]) if work["error"] else EdgeloopError(f"{work['id']} failed.")

@@ -41,7 +41,9 @@ class ActiveRun:
         changed.set()
 
 
-def restored(run: Run, manifest: str, manifest_bytes: int, files: frozenset[str], reported: Reported) -> ActiveRun:
+def restored(
+    run: Run, workspace_name: str, manifest: str, manifest_bytes: int, files: frozenset[str], reported: Reported
+) -> ActiveRun:
     """Return a run of an earlier daemon, whose bundle are the manifest and `files` (hashes)."""
     command = RunTask(
         command_id=run.id,
@@ -55,6 +57,7 @@ def restored(run: Run, manifest: str, manifest_bytes: int, files: frozenset[str]
         memory_bytes=run.memory_bytes,
         debug=None if run.debug == "off" else run.debug,
         operator_breakpoints=run.operator_breakpoints or None,
+        workspace_name=workspace_name,
     )
     return ActiveRun(
         command,

@@ -345,6 +345,8 @@ class ActiveRuns:
     async def _restore(self, unfinished: Unfinished, *, is_on_device: bool) -> None:
         run, manifest = unfinished.run, unfinished.manifest
         reported = await self._database.read(lambda db: restore_reported(db, run))
+        sql = "select name from workspaces where id = ?"
+        ((name,),) = await self._database.read(lambda db: db.execute(sql, [run.workspace]).fetchall())
         try:
             content = await asyncio.to_thread(lambda: self._blobs.open_path(manifest).read_bytes())
             files = decode_json(BundleManifest, content, max_bytes=MAX_MANIFEST_BYTES).files
@@ -352,7 +354,7 @@ class ActiveRuns:
             lost = NotFoundError(f"The bundle of run {run.id} is not here any more: {error}")
             await self._table.end(run.id, RunState.FAILED, lost)
             return
-        active = restored(run, manifest, len(content), frozenset(file.sha256 for file in files), reported)
+        active = restored(run, name, manifest, len(content), frozenset(file.sha256 for file in files), reported)
         active.was_accepted = is_on_device or reported.epoch is not None
         self._runs[run.id] = active
         if reported.is_complete:

@@ -27,7 +27,8 @@ class RunWorkspace:
     """What a run needs to know of a workspace.
 
     `include` holds globs relative to `root`, `device` the default device, `memory_mb` what a script may allocate,
-    in MiB (None: the device's own bound). A debug session waits `debug_lost_seconds` for a device whose link is lost.
+    in MiB (None: the device's own bound). A debug session waits `debug_lost_seconds` for a device whose link is lost. `name` is
+    what the device's user is shown.
     """
 
     id: str
@@ -36,6 +37,7 @@ class RunWorkspace:
     device: str | None = None
     memory_mb: int | None = None
     debug_lost_seconds: float = LOST_SECONDS
+    name: str | None = None
 
 
 @dataclass(frozen=True)

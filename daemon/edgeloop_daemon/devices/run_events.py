@@ -15,11 +15,11 @@ from edgeloop_daemon.devices.operator_stops import insert_stop, note_matches, re
 from edgeloop_daemon.devices.records import insert_records
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
-from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted
+from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted, RunWaiting
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_daemon.traces.intake import SEAL_BYTES, add_clock, add_session, begin_trace, seal, sessions_of
 from edgeloop_shared.clocks import ClockCompared
-from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.codec import decode_json, encode_json, members
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
 from edgeloop_shared.messages import (
     MAX_EVENT_BYTES,
@@ -143,13 +143,14 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
     if reported.finished is not None:
         return reported  # nothing counts after the end
     match event:
-        case TaskWaiting(before):
-            db.execute("update runs set waits_behind = ? where id = ?", [before, run_id])
+        case TaskWaiting():
+            db.execute("update runs set queue_json = ? where id = ?", [encode_json(event).decode(), run_id])
+            _tell(db, run_id, RunWaiting(run_id, **members(event)))
             return reported
         case TaskStarted():
             if reported.state is RunState.RUNNING:
                 return reported
-            sql = "update runs set state = 'running', started_at = max(?, created_at), waits_behind = null where id = ?"
+            sql = "update runs set state = 'running', started_at = max(?, created_at), queue_json = null where id = ?"
             db.execute(sql, [time.time(), run_id])
             _tell(db, run_id, RunStarted(run_id))
             return replace(reported, state=RunState.RUNNING)

@@ -13,8 +13,9 @@ from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import RunQueued, run_ended
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
-from edgeloop_shared.codec import decode, encode_json
+from edgeloop_shared.codec import decode, decode_json, encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
+from edgeloop_shared.messages import MAX_EVENT_BYTES, TaskWaiting, waiting_words
 from edgeloop_shared.models import DebugMode, RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 
@@ -61,7 +62,8 @@ class Run:
     """A script that runs, or ran, on a device. Times are seconds since the UNIX epoch.
 
     `may_return` says of a run that has ended that only its device was lost: when it is back and still has the run, the run goes
-    on. `message` says what a run waits for: a worker, or at an operator to be told how to go on. `memory_bytes` is its memory
+    on. `message` says what a run waits for: a worker, or at an operator to be told how to go on; `queue` is its place among those
+    that wait for a worker of the device. `memory_bytes` is its memory
     limit (null: the device's own), `operator_breakpoints` are those that it began with, `kept_breakpoints` says whether those of
     its workspace are for it. `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
     """
@@ -87,6 +89,7 @@ class Run:
     error: Mapping[str, Any] | None
     operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
     kept_breakpoints: bool = False
+    queue: TaskWaiting | None = None
 
 
 @dataclass(frozen=True)
@@ -246,16 +249,21 @@ def _gaps(db: Tables, run_id: str) -> tuple[RunGap, ...]:
     return tuple(RunGap(*row) for row in db.execute(sql, [run_id]))
 
 
-def _message(db: Tables, row: Mapping[str, Any]) -> str | None:
+def _message(db: Tables, row: Mapping[str, Any], queue: TaskWaiting | None) -> str | None:
     if row["state"] == "running":
         return paused_words(db, row["id"])
-    if row["waits_behind"] is None or row["started_at"] is not None or row["ended_at"] is not None:
+    return None if queue is None else waiting_words(queue)
+
+
+def _queue(row: Mapping[str, Any]) -> TaskWaiting | None:
+    if row["queue_json"] is None or row["started_at"] is not None or row["ended_at"] is not None:
         return None
-    return f"waiting for a worker, {row['waits_behind']} before it"
+    return decode_json(TaskWaiting, row["queue_json"], max_bytes=MAX_EVENT_BYTES)
 
 
 def _run(db: Tables, row: Mapping[str, Any]) -> Run:
     progress = json.loads(row["progress_json"]) if row["progress_json"] else None
+    queue = _queue(row)
     return Run(
         id=row["id"],
         workspace=row["workspace"],
@@ -265,7 +273,8 @@ def _run(db: Tables, row: Mapping[str, Any]) -> Run:
         trace=bool(row["trace"]),
         state=RunState(row["state"]),
         progress=Transfer(**progress) if progress else None,
-        message=_message(db, row),
+        message=_message(db, row, queue),
+        queue=queue,
         memory_bytes=row["memory_bytes"],
         debug=row["debug"],
         operator_breakpoints=tuple(

@@ -144,6 +144,7 @@ class Runs:
             memory_bytes=memory_bytes,
             debug=None if debug == "off" else debug,
             operator_breakpoints=breakpoints.orders or None,
+            workspace_name=workspace.name,
         )
         if len(encode_message(command).encode()) > MAX_FRAME_BYTES:
             raise TooLargeError(

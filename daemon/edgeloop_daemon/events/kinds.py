@@ -123,6 +123,23 @@ class RunProgressed(Occurrence):
 
 
 @dataclass(frozen=True)
+class RunWaiting(Occurrence):
+    """A run waits for a worker of its device, behind `before` others; `running` runs have the workers.
+
+    `before_of_others` and `running_of_others` say how many of each belong to other computers; null where the device does not say.
+    """
+
+    kind = "run.waiting"
+    subject = "run"
+    supersedes = True
+    run: str
+    before: int
+    before_of_others: int | None = None
+    running: int | None = None
+    running_of_others: int | None = None
+
+
+@dataclass(frozen=True)
 class RunStarted(Occurrence):
     """A run's script has begun on its device."""
 
@@ -469,7 +486,7 @@ KINDS: Mapping[str, type[Occurrence]] = {
     for one in (
         *(DaemonStarted, DaemonStopped),
         *(JobQueued, JobStarted, JobProgressed, JobSucceeded, JobFailed, JobCancelled),
-        *(RunQueued, RunProgressed, RunStarted, RunFileReported, RunOperatorHit, RunPaused, RunResumed),
+        *(RunQueued, RunProgressed, RunWaiting, RunStarted, RunFileReported, RunOperatorHit, RunPaused, RunResumed),
         *(RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PhoneSeen, PhoneGone),

@@ -110,6 +110,13 @@ def m011_operator_matches(tables: Tables) -> None:
     )
 
 
+def m012_places_in_queues(tables: Tables) -> None:
+    """Keep of a run that waits for a worker of its device also whom it waits for."""
+    tables.execute("alter table runs add column queue_json text")
+    tables.execute("update runs set queue_json = '{\"before\":' || waits_behind || '}' where waits_behind is not null")
+    tables.execute("alter table runs drop column waits_behind")
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -212,4 +219,5 @@ migrations: tuple[Migration, ...] = (
     m009_traces,
     m010_runs_with_kept_breakpoints,
     m011_operator_matches,
+    m012_places_in_queues,
 )
