@@ -27,7 +27,7 @@ END_BYTES = 64 * 1024
 _KEPT_CHARACTERS = 10_000
 
 Canceller = Literal["computer", "device", "app"]
-"""Who ends a run early: the user of its computer, that of the device, or the app that is closed."""
+"""Who ends a run early: its user, the user of the device, or the app when it is closed or the computer switched off."""
 CANCELLERS: tuple[Canceller, ...] = get_args(Canceller)
 
 

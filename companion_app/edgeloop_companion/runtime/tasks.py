@@ -295,7 +295,10 @@ class TaskRun:
                     hint="Run again once the device is free, or on another one.",
                 )
             case "app":
-                return CancelledByUserError("The edgeloop app on the device was closed.", hint="Open it and run again.")
+                return CancelledByUserError(
+                    "The device stopped working for this computer: its app was closed, or its user switched the computer off.",
+                    hint="Open the edgeloop app there and look at Computers, then run again.",
+                )
             case "computer":
                 return None
 
