@@ -21,12 +21,11 @@ from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.runtime.storage import StateFolder
-from edgeloop_shared.bounded_output import bounded_output
+from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_shared.codec import encode
-from edgeloop_shared.errors import ConflictError, EdgeloopError, InvalidInputError, NotPairedError, PairingError
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotPairedError, PairingError
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import parse_code, parse_offer
-from edgeloop_shared.process_lock import held
 
 MAX_SECRET_BYTES = 4096
 
@@ -36,16 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     try:
-        state_folder = StateFolder(options.state)
-        with held(state_folder.lock) as is_ours:
-            if not is_ours:
-                raise ConflictError(
-                    f"Another companion uses the state folder {options.state}.",
-                    hint="Stop it, or give this one a folder of its own with --state.",
-                )
+        with locked_state_folder(options.state) as state_folder:
             info = device_info(options.name, is_virtual=options.virtual)
-            with bounded_output(*state_folder.outputs):
-                asyncio.run(_serve(options, state_folder, info))
+            asyncio.run(_serve(options, state_folder, info))
     except EdgeloopError as error:
         show(Failed(error))
         return 1

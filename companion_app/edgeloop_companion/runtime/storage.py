@@ -51,6 +51,11 @@ class StateFolder:
         """The file of the pairings."""
         return self.path / "pairings.json"
 
+    @property
+    def settings(self) -> Path:
+        """The file of what the user of the screens has chosen."""
+        return self.path / "settings.json"
+
     def host(self, device_id: str) -> Path:
         """Return the folder for what concerns one daemon: the one that knows this device as `device_id`."""
         return self.path / "hosts" / device_id

@@ -1,0 +1,1 @@
+"""What the screens show, known without any screen."""

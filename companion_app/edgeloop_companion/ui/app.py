@@ -1,0 +1,97 @@
+"""The composition root of the app: the companion and its screens in one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import signal
+from collections.abc import AsyncIterator, Callable
+
+from kivy.app import App
+from kivy.core.window import Window
+from kivy.properties import ObjectProperty
+
+from edgeloop_companion.companion import running
+from edgeloop_companion.device_info import device_info
+from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.store.event_feed import EventFeed
+from edgeloop_companion.store.settings import Language, Settings, SettingsStore, opened_settings
+from edgeloop_companion.ui.destinations import Parts, destinations
+from edgeloop_companion.ui.fonts import Fonts, find_fonts
+from edgeloop_companion.ui.languages import system_language
+from edgeloop_companion.ui.navigation import Destination
+from edgeloop_companion.ui.palette import LIGHT, PALETTES
+from edgeloop_companion.ui.shell import Shell
+from edgeloop_companion.ui.texts import Words
+from edgeloop_shared.errors import EdgeloopError
+
+
+class CompanionApp(App):
+    """The screens. What all rules may ask `app` for: the palette, the words and the fonts."""
+
+    palette = ObjectProperty(LIGHT)
+    words = ObjectProperty(Words(Language.ENGLISH))
+
+    def __init__(self, settings: SettingsStore, fonts: Fonts, places: tuple[Destination, ...]) -> None:
+        super().__init__()
+        self.fonts = fonts
+        self._settings = settings
+        self._places = places
+        self._stop_watching: Callable[[], None] = lambda: None
+
+    def build(self) -> Shell:
+        """Return the root of all widgets."""
+        self._stop_watching = self._settings.settings.watch(self._choose)
+        return Shell(self._places)
+
+    def on_stop(self) -> None:
+        """Let go of the settings, which live on."""
+        self._stop_watching()
+
+    def _choose(self, settings: Settings) -> None:
+        self.palette = PALETTES[settings.appearance]
+        self.words = Words(settings.language)
+        self.title = self.words("app.title")
+        Window.set_title(self.title)
+        Window.allow_screensaver = not settings.keeps_screen_on
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    state_folder: StateFolder, *, name: str = "", max_workers: int = 8
+) -> AsyncIterator[tuple[CompanionApp, Parts]]:
+    """Run a companion on a state folder whose lock the caller holds, and build the app that shows it.
+
+    `name` is what computers call this device until the settings say otherwise. Raises `EdgeloopError` when no window can be
+    opened, `SettingsError` when the stored pairings cannot be read.
+    """
+    if Window is None:
+        raise EdgeloopError(
+            "No window can be opened here.",
+            hint="Start the app in a session with a display; without one `python -m edgeloop_companion` serves as well.",
+        )
+    fonts = await asyncio.to_thread(find_fonts)
+    defaults = Settings(device_info(name or platform.node()).name, language=system_language())
+    events = EventFeed()
+    async with opened_settings(state_folder.settings, defaults) as settings:
+        chosen = settings.settings.value
+        info = await asyncio.to_thread(device_info, chosen.name)
+        async with running(
+            state_folder, info, events, max_workers=max_workers, is_advertised=chosen.is_announced
+        ) as companion:
+            parts = Parts(companion, events, state_folder, settings, fonts)
+            stop = settings.settings.watch(lambda new: companion.advertising.switch(new.is_announced))
+            try:
+                yield CompanionApp(settings, fonts, destinations(parts)), parts
+            finally:
+                stop()
+
+
+async def serve(state_folder: StateFolder, *, name: str = "", max_workers: int = 8) -> None:
+    """Show the companion until its window is closed or a signal ends it. Raises what `opened` raises."""
+    async with opened(state_folder, name=name, max_workers=max_workers) as (app, _):
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.stop)
+        await app.async_run("asyncio")

@@ -1,0 +1,55 @@
+"""Which font draws a text. Kivy draws a label in one font, and its own has no Chinese."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LATIN = "Roboto"
+"""Comes with Kivy."""
+CODE = "data/fonts/RobotoMono-Regular.ttf"
+PACKAGES = (("noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc"),)
+"""Installed from the Python package index by those who want it."""
+PLACES = (
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",  # Debian: fonts-noto-cjk
+    "/usr/share/fonts/noto-cjk/NotoSansCJK-Regular.ttc",  # Arch
+    "/usr/share/fonts/google-noto-sans-cjk-fonts/NotoSansCJK-Regular.ttc",  # Fedora
+    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",  # Debian: fonts-wqy-microhei
+    "/usr/share/fonts/truetype/wqy/wqy-zenhei.ttc",
+    "/system/fonts/NotoSansCJK-Regular.ttc",  # Android
+    "/system/fonts/NotoSansSC-Regular.otf",
+    "/system/fonts/DroidSansFallback.ttf",
+    "/System/Library/Fonts/PingFang.ttc",  # macOS
+    "/System/Library/Fonts/STHeiti Light.ttc",
+    "C:/Windows/Fonts/msyh.ttc",
+)
+
+_FAR_EAST = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
+
+
+@dataclass(frozen=True)
+class Fonts:
+    """The fonts that there are; `chinese` is the file of one that draws Chinese, or None."""
+
+    chinese: Path | None
+
+    def for_text(self, text: str, is_code: bool = False) -> str:
+        """Return the name or the file of the font that draws `text`."""
+        if self.chinese is not None and _FAR_EAST.search(text):
+            return str(self.chinese)
+        return CODE if is_code else LATIN
+
+
+def find_fonts(places: Iterable[str] = PLACES) -> Fonts:
+    """Look for a font that draws Chinese: in a Python package, then where systems keep theirs. Reads folders only."""
+    return Fonts(next((path for path in (*_packaged(), *map(Path, places)) if path.is_file()), None))
+
+
+def _packaged() -> Iterator[Path]:
+    for package, file in PACKAGES:
+        found = importlib.util.find_spec(package)
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            yield Path(folder) / file

@@ -1,0 +1,85 @@
+"""The frame around all screens: the bar with its places, and the page that is seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kivy.core.window import Window
+from kivy.metrics import dp
+from kivy.properties import BooleanProperty, ObjectProperty
+from kivy.uix.behaviors import FocusBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.floatlayout import FloatLayout
+
+from edgeloop_companion.ui.navigation import Destination, Navigation
+from edgeloop_companion.ui.rules import load_rules
+from edgeloop_companion.ui.widgets.page import Page
+from edgeloop_companion.ui.widgets.pressable import Pressable
+
+WIDE_DP = 720
+"""From this width on the bar stands at the side."""
+_ESCAPE, _TAB, _ANDROID_BACK = 27, 9, 1001
+
+load_rules(__file__)
+
+
+class NavigationItem(Pressable, BoxLayout):
+    """One place of the bar."""
+
+    place = ObjectProperty()
+    is_current = BooleanProperty(False)
+
+
+class Shell(FloatLayout):
+    """The root of all widgets."""
+
+    is_wide = BooleanProperty(False)
+
+    def __init__(self, places: tuple[Destination, ...]) -> None:
+        super().__init__()
+        self.navigation = Navigation(places, self._show)
+        self._page: Page | None = None
+        for place in places:
+            self.ids.bar.add_widget(NavigationItem(place=place, on_release=self._pressed))
+        self.navigation.go(places[0].name)
+
+    def on_parent(self, _: Shell, parent: Any) -> None:
+        """Listen to the keys while it is seen."""
+        listen = Window.unbind if parent is None else Window.bind
+        listen(on_keyboard=self._key, on_key_down=self._focus_first)
+        if parent is None and self._page is not None:
+            self._page.leave()
+
+    def on_size(self, *_: Any) -> None:
+        """Lay out for a phone or for a desktop."""
+        self.is_wide = self.width >= dp(WIDE_DP)
+
+    def _pressed(self, item: NavigationItem) -> None:
+        self.navigation.go(item.place.name)
+
+    def _show(self, page: Page, name: str) -> None:
+        for item in self.ids.bar.children:
+            item.is_current = item.place.name == name
+        if page is self._page:
+            return
+        if self._page is not None:
+            self._page.leave()
+        self._page = page
+        page.go_back = self.navigation.back if self.navigation.depth else None
+        self.ids.stage.clear_widgets()
+        self.ids.stage.add_widget(page)
+        page.enter()
+
+    def _key(self, _: Any, key: int, *__: Any) -> bool:
+        """Go back. At the first place the system may have the key: on a phone the app goes to the background then."""
+        return key in (_ESCAPE, _ANDROID_BACK) and self.navigation.back()
+
+    def _focus_first(self, _: Any, key: int, *__: Any) -> bool:
+        """Begin to walk through what can be pressed; from then on Kivy moves from each to the next."""
+        if key != _TAB or any(FocusBehavior._keyboards.values()):
+            return False
+        for one in self.walk():
+            if isinstance(one, FocusBehavior) and one.is_focusable and not one.disabled:
+                one.focus = True
+                return True
+        return False

@@ -1,0 +1,32 @@
+"""The parts that screens are built from. Each is at least 48 dp high where a finger presses it.
+
+Rules name widgets by their classes, which Kivy knows once they are imported: whoever imports one module has them all.
+"""
+
+from edgeloop_companion.ui.widgets import (
+    action_button,
+    banner,
+    card,
+    icon,
+    page,
+    pressable,
+    rows,
+    sheet,
+    status,
+    text,
+    text_field,
+)
+
+__all__ = [
+    "action_button",
+    "banner",
+    "card",
+    "icon",
+    "page",
+    "pressable",
+    "rows",
+    "sheet",
+    "status",
+    "text",
+    "text_field",
+]

@@ -1,0 +1,49 @@
+"""The screen *Settings*, by touches and by keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeloop_companion.store.settings import Appearance
+from edgeloop_companion.ui.palette import DARK
+
+from .shown_app import ShownApp, shown_app
+
+
+async def test_another_language_and_another_theme_are_seen_at_once(phone: ShownApp) -> None:
+    await phone.sees("Keep the screen on")
+    await phone.tap("简体中文")
+    await phone.sees("保持屏幕常亮")
+    await phone.misses("Keep the screen on")
+    await phone.tap("深色")
+    await phone.until(lambda: phone.app.palette == DARK, "the dark palette is not used")
+    await phone.screenshot("settings-chosen")
+
+
+async def test_what_was_chosen_is_there_when_the_app_is_started_again(kivy_home: Path, tmp_path: Path) -> None:
+    async with shown_app(kivy_home, tmp_path) as phone:
+        await phone.tap("Dark")
+        await phone.tap("Keep the screen on")
+        await phone.until(lambda: phone.settings.keeps_screen_on, "the screen is not kept on")
+    async with shown_app(kivy_home, tmp_path) as phone:
+        assert phone.settings.appearance is Appearance.DARK
+        assert phone.settings.keeps_screen_on
+        assert phone.app.palette == DARK
+
+
+async def test_a_device_is_renamed_by_typing(phone: ShownApp) -> None:
+    name = "Name, as computers see it"
+    await phone.fill(name, "")
+    await phone.sees("A name has 1 to 64 characters")
+    assert phone.settings.name == "phone"
+    await phone.fill(name, "Pixel 9")
+    await phone.misses("A name has 1 to 64 characters")
+    assert phone.settings.name == "Pixel 9"
+
+
+async def test_the_keyboard_alone_will_do(phone: ShownApp) -> None:
+    await phone.press("tab")
+    assert phone.focus() == "phone"
+    await phone.press("tab")
+    await phone.press("space")
+    await phone.until(lambda: not phone.settings.is_announced, "the switch was not pressed")
