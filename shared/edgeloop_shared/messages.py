@@ -340,7 +340,7 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "metric": MetricReported,
     "result": ResultReported,
     "file": FileAnnounced,
-    "operator_table": OperatorTable,
+    "operator-table": OperatorTable,
     "operator-hit": OperatorHitReported,
     "operator-stopped": OperatorStopped,
     "operator-resumed": OperatorResumed,

@@ -141,7 +141,7 @@ def test_the_channel_carries_frames(tmp_path: Path) -> None:
     frames = list(frames_of(stream.getvalue()))
     assert [kind for kind, _ in frames] == [1, 1, 1, 1, 2]
     reports = [json.loads(payload) for kind, payload in frames if kind == 1]
-    assert [report.pop("type") for report in reports] == ["metric", "result", "file", "operator_table"]
+    assert [report.pop("type") for report in reports] == ["metric", "result", "file", "operator-table"]
     assert decode(MetricReported, reports[0]) == MetricReported("loss", 0.5)
     assert decode(ResultReported, reports[1]) == ResultReported({"a": (1,)})
     assert reports[2] == {"path": str((tmp_path / "x").resolve()), "name": "x.npy"}

@@ -65,12 +65,34 @@ def test_templates_backends_and_their_settings_are_offered_without_a_daemon(idle
 
 
 def test_models_are_offered_where_a_model_is_meant_and_scripts_where_a_script_is(idle: CommandLine) -> None:
-    for name in ("models/a.mnn", "models/deep/b.onnx", "models/notes.txt", ".cache/c.mnn", "infer.py", "other/d.py"):
+    names = (
+        "models/a.mnn",
+        "models/deep/b.onnx",
+        "models/notes.txt",
+        ".cache/c.mnn",
+        "infer.py",
+        "other/d.py",
+        "held.npz",
+    )
+    for name in names:
         (idle.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (idle.folder / name).write_text("")
     assert offered(idle, "inspect", "") == ["models/a.mnn", "models/deep/b.onnx"]
     assert offered(idle, "inspect", "models/d") == ["models/deep/b.onnx"]
-    assert offered(idle, "run", "") == ["infer.py", "other/d.py"]
+    for command in ("run", "debug"):
+        assert offered(idle, command, "") == ["infer.py", "other/d.py"]
+        assert offered(idle, command, "infer.py", "models/d") == ["models/deep/b.onnx"]
+    assert offered(idle, "bench", "--inputs", "") == ["held.npz"]
+    assert offered(idle, "bench", "--inside", "in") == ["infer.py"]
+
+
+def test_a_script_that_is_to_be_traced_is_offered_beside_the_commands_on_traces(idle: CommandLine) -> None:
+    (idle.folder / "export_all.py").write_text("")
+    (idle.folder / "infer.py").write_text("")
+    assert offered(idle, "trace", "ex") == ["export", "export_all.py"]
+    assert offered(idle, "trace", "in") == ["infer.py"]
+    assert offered(idle, "trace", "--inc") == ["--include"]
+    assert offered(idle, "trace", "--detach", "in") == ["infer.py"]
 
 
 def test_names_of_checks_come_from_the_settings_of_the_workspace(idle: CommandLine) -> None:
@@ -102,6 +124,7 @@ def test_ids_of_jobs_and_names_of_devices_come_from_the_daemon(
     assert run["id"] in offered(workspace, "logs", "r")
     assert offered(workspace, "trace", "export", run["id"][:6]) == [run["id"]]
     assert run["id"] not in offered(workspace, "cancel", ""), "it has ended"
+    assert str(workspace.folder) in offered(workspace, "dap", "--workspace", "")
     breakpoint_id = workspace.json("break", "add", "hello.py:1")["id"]
     assert offered(workspace, "break", "remove", "") == [breakpoint_id]
     workspace.run("break", "remove", breakpoint_id)

@@ -55,6 +55,15 @@ def test_a_script_is_run_traced_and_its_trace_shown_on_eighty_columns(project: C
     assert {line.split()[0] for line in lines if line} >= {*OPERATORS, "session", "load"}
 
 
+def test_a_script_that_is_debugged_meanwhile_shows_its_trace_at_the_end_as_well(project: CommandLine) -> None:
+    options = ("trace", "--debug", "-i", "planted.mnn", "frames.py", "2", "5")
+    done = project.call(*options)
+    assert done.returncode == 0, done.stderr
+    assert "20 operator runs" in " ".join(done.stdout.split())
+    shown = project.json(*options)
+    assert (shown["run"]["state"], shown["session"]["state"], shown["summary"]["events"]) == ("succeeded", "ended", 20)
+
+
 def test_a_trace_is_listed_and_shown_again(project: CommandLine, quick: str) -> None:
     [listed] = [one for one in project.json("traces") if one["run"] == quick]
     assert listed["events"] == 60 * len(OPERATORS)

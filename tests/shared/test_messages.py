@@ -69,8 +69,8 @@ EVENTS: dict[str, dict[str, Any]] = {
     "metric": {"type": "metric", "name": "loss", "value": 0.5, "step": 1},
     "result": {"type": "result", "values": {"accuracy": [1, None, "x"]}},
     "file": {"type": "file", "name": "out/predictions.npy", "sha256": "a" * 64, "size": 1},
-    "operator_table": {
-        "type": "operator_table",
+    "operator-table": {
+        "type": "operator-table",
         "session": 1,
         "model": "a.mnn",
         "backend": "cpu",
@@ -161,17 +161,17 @@ def test_the_examples_below_are_taken(name: str) -> None:
         ("file", {"name": ""}),
         ("file", {"sha256": "../" + "a" * 61}),
         ("file", {"size": -1}),
-        ("operator_table", {"session": 2**32}),
-        ("operator_table", {"session": -1}),
-        ("operator_table", {"threads": 0}),
+        ("operator-table", {"session": 2**32}),
+        ("operator-table", {"session": -1}),
+        ("operator-table", {"threads": 0}),
         ("clock-probe", {"sent_ns": 2**62}),
         ("clock-reading", {"host_ns": 1.5}),
         ("clock-compared", {"error_ns": -1}),
         ("clock-compared", {"round_trips": 0}),
         ("trace-started", {"interval_seconds": 0}),
         ("trace-started", {"counters": ["x"] * 17}),
-        ("operator_table", {"operators": [{"name": "x"}]}),
-        ("operator_table", {"operators": [{"name": "x", "type": "t", "input_shapes": [[0.5]]}]}),
+        ("operator-table", {"operators": [{"name": "x"}]}),
+        ("operator-table", {"operators": [{"name": "x", "type": "t", "input_shapes": [[0.5]]}]}),
     ],
 )
 def test_a_field_out_of_bounds_is_refused(name: str, change: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ PRECISIONS = ("normal", "low", "high")
     "--inputs",
     "--input",
     type=click.Path(),
+    shell_complete=completers.files(completers.ARRAYS),
     help="An .npz with an array per input name, or an .npy; its first sample is taken (default: random numbers).",
 )
 @click.option("--backend", "-b", multiple=True, type=click.Choice(BACKENDS), help="Backends to measure (default: cpu).")
@@ -59,6 +60,7 @@ PRECISIONS = ("normal", "low", "high")
 @click.option(
     "--inside",
     metavar="'SCRIPT ARGUMENTS'",
+    shell_complete=completers.files(completers.SCRIPTS),
     help="Run this script as well, and compare its own runs of the first MODEL with the same model alone.",
 )
 @json_option

@@ -18,6 +18,7 @@ from edgeloop_shared.errors import EdgeloopError
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 SCRIPTS = (".py",)
 MODELS = (".mnn", ".onnx")
+ARRAYS = (".npz", ".npy")
 _SECONDS = 0.5  # that the daemon may take to answer; a user who presses TAB waits for it
 _NEWEST = 50
 _MAX_DEPTH = 4
@@ -90,6 +91,11 @@ def _tokens(client: Client) -> Iterator[tuple[str, str]]:
         yield token["name"], ""
 
 
+def _workspaces(client: Client) -> Iterator[tuple[str, str]]:
+    for workspace in client.items("/workspaces"):
+        yield workspace["path"], workspace["name"]
+
+
 def _breakpoints(client: Client) -> Iterator[tuple[str, str]]:
     from edgeloop_daemon.cli.break_commands import place_of  # here: those commands need these completers
 
@@ -108,6 +114,7 @@ virtual_devices = _asking(_virtual_devices)
 plugins = _asking(_plugins)
 tokens = _asking(_tokens)
 breakpoints = _asking(_breakpoints)
+workspaces = _asking(_workspaces)
 
 
 def templates(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -154,14 +161,18 @@ def files(suffixes: Sequence[str]) -> Completer:
     """Return a completer that offers the files with one of `suffixes` below the folder that is typed so far."""
 
     def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        folder, _, begin = incomplete.rpartition("/")
-        top = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
-        prefix = f"{folder}/" if "/" in incomplete else ""
-        found = sorted(path for path in _files_below(top, begin, suffixes))
         # The shell's own completion helps where nothing fits: the user may mean a file of another kind.
-        return [CompletionItem(prefix + path) for path in found] or [CompletionItem(incomplete, type="file")]
+        return matching_files(suffixes, incomplete) or [CompletionItem(incomplete, type="file")]
 
     return complete
+
+
+def matching_files(suffixes: Sequence[str], incomplete: str) -> list[CompletionItem]:
+    """Return the files with one of `suffixes` below the folder that is typed so far."""
+    folder, _, begin = incomplete.rpartition("/")
+    top = Path(f"{folder}/" if "/" in incomplete else ".").expanduser()
+    prefix = f"{folder}/" if "/" in incomplete else ""
+    return [CompletionItem(prefix + path) for path in sorted(_files_below(top, begin, suffixes))]
 
 
 def _files_below(top: Path, begin: str, suffixes: Sequence[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 import click
 
+from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.output import clean_lines
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.cli.websocket import WebSocket
@@ -26,6 +27,7 @@ _PIECE = 65536
 @click.option(
     "--workspace",
     type=click.Path(exists=True, file_okay=False),
+    shell_complete=completers.workspaces,
     help="A folder of the workspace (default: this one, or what the editor's configuration says).",
 )
 @click.pass_obj

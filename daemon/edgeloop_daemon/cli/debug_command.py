@@ -15,13 +15,19 @@ from edgeloop_daemon.cli.editor_port import HOST, accept_editor, listen
 from edgeloop_daemon.cli.named import device_option, find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_daemon.cli.trace_view import print_trace, show_trace
 from edgeloop_daemon.cli.workspace_files import script_to_run
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("task", required=False, type=click.Path(), shell_complete=completers.files(completers.SCRIPTS))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "arguments",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=completers.files(completers.MODELS + completers.ARRAYS),
+)
 @device_option
 @click.option("--include", "-i", multiple=True, metavar="GLOB", help="Further files that travel with the script.")
 @click.option("--wait", is_flag=True, help="Begin only when an editor has attached.")
@@ -78,10 +84,11 @@ def debug_task(
     memory: int | None = None,
     wait: bool = False,
     port: int | None = None,
+    summary: bool = False,
 ) -> None:
     """Start a session for a script and follow it, or serve the editor that comes to a port: the script waits for that one.
 
-    Raises what the run raised.
+    With `summary` the trace is shown at the end. Raises what the run raised.
     """
     workspace = session.workspace()
     body = {
@@ -91,7 +98,24 @@ def debug_task(
         "wait": wait or port is not None,
     }
     begun = session.client.post(f"/workspaces/{workspace['id']}/debug/sessions", body)
-    _follow(session, workspace, begun, port=port)
+    try:
+        result = _follow(session, workspace, begun, port=port)
+    except EdgeloopError:
+        if trace and not session.as_json:
+            click.echo(f"`edgeloop trace show {begun['run']}` shows its trace up to there.", err=True)
+        raise
+    if result is None:
+        return
+    if summary:
+        shown = show_trace(session.client, result["run"])
+        if session.as_json:
+            print_json({"run": session.client.get(f"/runs/{result['run']}"), "session": result, **shown})
+        else:
+            print_trace(shown)
+    elif session.as_json:
+        print_json(result)
+    elif trace:
+        click.echo(f"`edgeloop trace show {result['run']}` shows its trace.", err=True)
 
 
 def _attach(session: Session, run: str, *, port: int | None) -> None:
@@ -99,16 +123,19 @@ def _attach(session: Session, run: str, *, port: int | None) -> None:
     workspace = session.workspace()
     body = {"run": find_run(session, run)["id"]}
     begun = session.client.post(f"/workspaces/{workspace['id']}/debug/attach", body)
-    _follow(session, workspace, begun, port=port, was_running=True)
+    result = _follow(session, workspace, begun, port=port, was_running=True)
+    if result is not None and session.as_json:
+        print_json(result)
 
 
-def _follow(session: Session, workspace: Record, begun: Record, *, port: int | None, was_running: bool = False) -> None:
+def _follow(
+    session: Session, workspace: Record, begun: Record, *, port: int | None, was_running: bool = False
+) -> Record | None:
+    """Return the session at its end; None when an editor has had it, by a port."""
     if port is not None:
         _serve_port(session, port, begun["id"])
-        return
-    result = follow_session(session.client, begun, workspace, quiet=session.as_json, was_running=was_running)
-    if session.as_json:
-        print_json(result)
+        return None
+    return follow_session(session.client, begun, workspace, quiet=session.as_json, was_running=was_running)
 
 
 def _serve_port(session: Session, port: int, name: str | None) -> None:

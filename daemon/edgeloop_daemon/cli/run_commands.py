@@ -24,7 +24,12 @@ from edgeloop_shared.operator_breakpoints import ACTIONS
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.argument("script", type=click.Path(), shell_complete=completers.files(completers.SCRIPTS))
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "arguments",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=completers.files(completers.MODELS + completers.ARRAYS),
+)
 @device_option
 @click.option("--trace", is_flag=True, help="Record every operator of every model run.")
 @click.option(
@@ -80,7 +85,9 @@ def run(
                 f"--debug does not go with {', '.join(refused)}.",
                 hint="A debug session takes the breakpoints that `edgeloop break add` keeps, and is followed to its end.",
             )
-        debug_task(session, script, arguments, device=device, include=include, trace=trace, memory=memory)
+        debug_task(
+            session, script, arguments, device=device, include=include, trace=trace, memory=memory, summary=summary
+        )
         return
     workspace = session.workspace()
     client = session.daemon()

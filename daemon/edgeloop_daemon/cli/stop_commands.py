@@ -100,7 +100,7 @@ def dump(session: Session, run_id: str, stop: int | None) -> None:
 
 @click.command()
 @_of_a_stop
-@click.argument("file", type=click.Path(), required=False)
+@click.argument("file", type=click.Path(), required=False, shell_complete=completers.files(completers.ARRAYS))
 @click.option("--tensor", type=click.IntRange(0), default=0, show_default=True, help="Which output (before it: input).")
 @click.option("--fill", type=float, help="Fill the tensor with this number instead of taking a file.")
 @click.pass_obj

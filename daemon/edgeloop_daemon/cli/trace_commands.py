@@ -8,6 +8,7 @@ import sys
 import time
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
@@ -35,6 +36,16 @@ class TraceGroup(click.Group):
         from edgeloop_daemon.cli.run_commands import run  # only where it is needed
 
         return "run", run, ["--trace", "--summary", *arguments]
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands, and what `edgeloop run` would offer in the place of a script."""
+        from edgeloop_daemon.cli.run_commands import run  # only where it is needed
+
+        commands = super().shell_complete(context, incomplete)
+        if incomplete.startswith("-"):
+            return run.shell_complete(click.Context(run, parent=context, resilient_parsing=True), incomplete)
+        found = [*commands, *completers.matching_files(completers.SCRIPTS, incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
 
 
 @click.group(
