@@ -30,7 +30,7 @@ from edgeloop_shared.errors import EdgeloopError
 class CompanionApp(App):
     """The screens. What all rules may ask `app` for: the palette, the words and the fonts."""
 
-    palette = ObjectProperty(LIGHT)
+    palette = ObjectProperty(LIGHT, rebind=True)  # rules that name one of its colours follow it
     words = ObjectProperty(Words(Language.ENGLISH))
 
     def __init__(self, settings: SettingsStore, fonts: Fonts, places: tuple[Destination, ...]) -> None:

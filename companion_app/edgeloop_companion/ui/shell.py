@@ -26,7 +26,7 @@ load_rules(__file__)
 class NavigationItem(Pressable, BoxLayout):
     """One place of the bar."""
 
-    place = ObjectProperty()
+    place = ObjectProperty(rebind=True)
     is_current = BooleanProperty(False)
 
 

@@ -1,6 +1,7 @@
 """Every word that a person reads on a screen, in both languages: one line per text, in the order of the screens.
 
-What a daemon, a task or the system says stands as it came.
+What a daemon, a task or the system says stands as it came. Kivy breaks lines at spaces, and Chinese anywhere: so Chinese texts have
+no spaces, and no full stop that could stand alone at the end.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     "settings.title": ("Settings", "设置"),
     "settings.device": ("This device", "本机"),
     "settings.name": ("Name, as computers see it", "名称（电脑上显示）"),
-    "settings.name.refused": ("A name has 1 to 64 characters, all of them visible.", "名称须为 1 到 64 个可见字符。"),
+    "settings.name.refused": ("A name has 1 to 64 characters, all of them visible.", "名称须为1到64个可见字符"),
     "settings.announced": ("Let computers find this device", "允许电脑发现本机"),
     "settings.announced.detail": (
         "By mDNS in the same network. Only paired computers can tell which device it is.",
-        "在同一网络中通过 mDNS 广播。只有已配对的电脑能认出本机。",
+        "在同一网络内以mDNS广播，只有已配对的电脑能认出本机",
     ),
     "settings.awake": ("Keep the screen on", "保持屏幕常亮"),
-    "settings.awake.detail": ("As long as this app is open.", "仅在本应用打开时有效。"),
+    "settings.awake.detail": ("As long as this app is open.", "仅在本应用打开时有效"),
     "settings.look": ("Look", "外观"),
     "settings.language": ("Language", "语言"),
     "settings.language.english": ("English", "English"),
@@ -33,11 +34,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "settings.theme": ("Theme", "主题"),
     "settings.theme.light": ("Light", "浅色"),
     "settings.theme.dark": ("Dark", "深色"),
-    "settings.font.missing": ("No font here draws Chinese.", "此设备没有中文字体。"),
+    "settings.font.missing": ("No font here draws Chinese.", "此设备没有中文字体"),
     "settings.font.hint": (
         "Chinese names and logs appear as boxes. Install one, such as Debian's fonts-noto-cjk or "
         "`pip install noto-cjk-sans-otc`, and start the app again.",
-        "中文名称和日志会显示为方框。请安装中文字体（如 fonts-noto-cjk），然后重新启动。",
+        "中文名称和日志会显示为方框。请安装中文字体（如 fonts-noto-cjk），然后重新启动",
     ),
 }
 

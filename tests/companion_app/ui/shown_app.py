@@ -20,6 +20,8 @@ from edgeloop_companion.store.settings import Settings
 from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
 
 SECONDS = 60.0
+LARGEST = WindowSize(1240, 2750)
+"""In pixels. What is drawn upon has this size for ever, because SDL changes it on no screen; the window may become smaller."""
 KEYS = {"enter": 13, "escape": 27, "tab": 9, "backspace": 8, "space": 32}
 
 Widget = Any
@@ -30,7 +32,7 @@ async def shown_app(
     kivy_home: Path, state: Path, *, width: int = 360, height: int = 800, density: float = 1.0, name: str = "phone"
 ) -> AsyncIterator[ShownApp]:
     """Show the app with its state in `state`, in a window of so many device-independent pixels."""
-    set_up_kivy(kivy_home, WindowSize(width, height))
+    set_up_kivy(kivy_home, LARGEST)
     # Not before: Kivy opens its window when it is imported.
     from kivy.core.window import Window
     from kivy.metrics import Metrics
@@ -119,24 +121,29 @@ class ShownApp:
             waiting.cancel()
             raise AssertionError("the app has ended") from self._running.exception()
 
-    async def drawn(self) -> None:
-        """Wait until a frame with all that has changed is drawn."""
+    async def drawn(self, then: Callable[[], object] = lambda: None) -> None:
+        """Wait until a frame with all that has changed is drawn, and call `then` before it is shown."""
         for _ in range(3):  # a text that has another size moves what is below it in the next frame
             await self.frame()
         flipped = asyncio.Event()
-        self._window.bind(on_flip=lambda _: flipped.set())
+
+        def flip(_: object) -> None:
+            self._window.unbind(on_flip=flip)
+            then()
+            flipped.set()
+
+        self._window.bind(on_flip=flip)
         self._window.canvas.ask_update()
         async with asyncio.timeout(SECONDS):
             await flipped.wait()
 
     async def screenshot(self, name: str) -> Path:
         """Write what is drawn into the folder EDGELOOP_SCREENSHOTS, or else beside the state; see that it is a picture."""
-        await self.drawn()
         folder = Path(os.environ.get("EDGELOOP_SCREENSHOTS") or self.parts.state_folder.path.parent / "screenshots")
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.png"
-        written = Path(self._window.screenshot(str(folder / "screenshot.png")))
-        written.replace(path)
+        # Afterwards another buffer would be read, which may hold an earlier frame.
+        await self.drawn(lambda: Path(self._window.screenshot(str(folder / "screenshot.png"))).replace(path))
         with Image.open(path) as image:
             colours = image.convert("RGB").getcolors(maxcolors=1 << 24) or []
             most = max(count for count, _ in colours)
@@ -145,6 +152,12 @@ class ShownApp:
         return path
 
     # what is done
+
+    async def goes(self, place: str) -> None:
+        """Touch a place of the bar."""
+        bar = self.app.root.ids.bar
+        await self.tap(next(item for item in bar.children if item.place.name == place))
+        await self.until(lambda: bool(self.app.root.navigation.current == place), f"{place} is not shown")
 
     async def tap(self, what: str | Widget) -> None:
         """Touch a widget, or what shows a text, in its middle; it is scrolled into view first."""

@@ -11,6 +11,7 @@ from .shown_app import ShownApp, shown_app
 
 
 async def test_another_language_and_another_theme_are_seen_at_once(phone: ShownApp) -> None:
+    await phone.goes("settings")
     await phone.sees("Keep the screen on")
     await phone.tap("简体中文")
     await phone.sees("保持屏幕常亮")
@@ -22,6 +23,7 @@ async def test_another_language_and_another_theme_are_seen_at_once(phone: ShownA
 
 async def test_what_was_chosen_is_there_when_the_app_is_started_again(kivy_home: Path, tmp_path: Path) -> None:
     async with shown_app(kivy_home, tmp_path) as phone:
+        await phone.goes("settings")
         await phone.tap("Dark")
         await phone.tap("Keep the screen on")
         await phone.until(lambda: phone.settings.keeps_screen_on, "the screen is not kept on")
@@ -32,6 +34,7 @@ async def test_what_was_chosen_is_there_when_the_app_is_started_again(kivy_home:
 
 
 async def test_a_device_is_renamed_by_typing(phone: ShownApp) -> None:
+    await phone.goes("settings")
     name = "Name, as computers see it"
     await phone.fill(name, "")
     await phone.sees("A name has 1 to 64 characters")
@@ -43,7 +46,20 @@ async def test_a_device_is_renamed_by_typing(phone: ShownApp) -> None:
 
 async def test_the_keyboard_alone_will_do(phone: ShownApp) -> None:
     await phone.press("tab")
-    assert phone.focus() == "phone"
-    await phone.press("tab")
+    while phone.focus() != "Settings":
+        await phone.press("tab")
+    await phone.press("enter")
+    await phone.sees("Let computers find this device")
+    while phone.focus() != "Let computers find this device":
+        await phone.press("tab")
     await phone.press("space")
     await phone.until(lambda: not phone.settings.is_announced, "the switch was not pressed")
+
+
+async def test_a_damaged_file_of_settings_is_told(kivy_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text("{")
+    async with shown_app(kivy_home, tmp_path) as phone:
+        await phone.goes("settings")
+        await phone.sees("cannot be read")
+        await phone.sees("settings.json.damaged")
+        await phone.screenshot("settings-damaged")

@@ -17,7 +17,7 @@ load_rules(__file__)
 class SettingsScreen(Page):
     """The choices of `Settings`, each of which holds at once."""
 
-    settings = ObjectProperty()
+    settings = ObjectProperty(rebind=True)
     is_name_refused = BooleanProperty(False)
     draws_chinese = BooleanProperty(True)
 
@@ -29,7 +29,7 @@ class SettingsScreen(Page):
     def enter(self) -> None:
         """Follow the settings."""
         self.ids.name.text = self._store.settings.value.name
-        self._stops = self._store.settings.watch(self._show), self._store.problem.watch(self.ids.problem.show)
+        self._stops = self._store.settings.watch(self._show), self._store.problem.watch(self.banner.show)
 
     def leave(self) -> None:
         """Take the name as it was typed, and follow the settings no longer."""

@@ -10,6 +10,7 @@ from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 
 from edgeloop_companion.ui.rules import load_rules
+from edgeloop_companion.ui.widgets.banner import Banner
 from edgeloop_companion.ui.widgets.pressable import Pressable
 
 load_rules(__file__)
@@ -40,6 +41,8 @@ class Page(BoxLayout):
         self._frame: Any = None
         frame = PageFrame()
         self.column = frame.ids.column
+        self.banner: Banner = frame.ids.banner
+        """Below the title, wherever the column is scrolled to."""
         super().__init__(**values)
         self.bind(title=frame.setter("title"), go_back=frame.setter("go_back"))
         frame.title, frame.go_back = self.title, self.go_back
