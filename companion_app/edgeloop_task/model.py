@@ -20,6 +20,7 @@ from edgeloop_task.model_file import read_model_file
 from edgeloop_task.module_session import ModuleSession
 from edgeloop_task.operator_observer import Observer
 from edgeloop_task.session import Precision, Session
+from edgeloop_task.source_nodes import SourceNodes
 from edgeloop_task.spans import LoadSpan, RunSpan
 from edgeloop_task.tensors import TensorInfo, fitting_arrays
 from edgeloop_task.timing import Timing
@@ -74,8 +75,9 @@ class Model:
         self._session: Session | None = session
         self._lock = threading.Lock()
         self._runner: int | None = None  # the thread whose turn it is
-        self._tracer = tracing.Tracer(path.name, backend, threads=threads, precision=precision)
-        self._observer = Observer(path.name)
+        nodes = SourceNodes(path)
+        self._tracer = tracing.Tracer(path.name, backend, nodes=nodes, threads=threads, precision=precision)
+        self._observer = Observer(path.name, nodes)
         self._inputs = session.inputs
 
     @property

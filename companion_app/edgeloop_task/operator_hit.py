@@ -113,10 +113,13 @@ class Place:
     occurrence: int
     iteration: int
     phase: Phase
+    source: str | None = None
 
 
 class OperatorHit:
     """An operator at which a breakpoint hit. Its action reads from it and answers with at most one of its methods.
+
+    `source` is the node of the source model that it comes from, with its type, or None where that is not known.
 
     `inputs` are there before and after the operator, `outputs` after it. `tensor` is the one for which the condition held (the
     first one without a condition), `number` counts the hits of this breakpoint from 1.
@@ -138,6 +141,7 @@ class OperatorHit:
         self.occurrence = place.occurrence
         self.iteration = place.iteration
         self.phase = place.phase
+        self.source = place.source
         self.breakpoint = breakpoint_text
         self.number = number
         self.tensor_index = tensor_index
@@ -205,6 +209,7 @@ class OperatorHit:
             tensor=self.tensor_index,
             tensors=tensors,
             is_last=is_last,
+            source=self.source and self.source[:1024],
         )
 
     def dump(self) -> None:

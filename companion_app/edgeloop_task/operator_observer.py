@@ -11,6 +11,7 @@ from edgeloop_task.callbacks import Callback, Execute, name_and_type
 from edgeloop_task.native_tensors import HostMemory
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint, are_any_on, breakpoints_of
 from edgeloop_task.operator_stops import Operator, Site, Stops
+from edgeloop_task.source_nodes import SourceNodes
 
 _MAX_PLANS = 16  # kept per shapes of the inputs: one for each set of breakpoints
 
@@ -21,8 +22,9 @@ Breakpoints: TypeAlias = tuple[OperatorBreakpoint, ...]
 class Observer:
     """Observes the runs of one model, one at a time."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, nodes: SourceNodes) -> None:
         self._model = model
+        self._nodes = nodes
         self._iteration = -1
         self._breakpoints: Breakpoints = ()
         self._shapes: object = None
@@ -99,7 +101,7 @@ class Observer:
         def at_begin(tensors: Sequence[Any], operator: Any) -> bool:
             name, kind = name_and_type(operator)
             names[name] += 1
-            operators.append(Operator(name, kind, len(operators), names[name]))
+            operators.append(Operator(name, kind, len(operators), names[name], self._nodes.find(name)))
             site = self._site(operators[-1])
             goes_on = site is None or stops.before(site, tensors)
             resume()
@@ -130,10 +132,11 @@ class Observer:
         return plan
 
     def _site(self, operator: Operator) -> Site | None:
+        node = None if operator.node is None else operator.node.name
         matched = [
             one
             for one in self._breakpoints
-            if one.selector.operator_matches(operator.name, operator.type, operator.index)
+            if one.selector.operator_matches(operator.name, operator.type, operator.index, node)
         ]
         if not matched:
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeloop_shared.conversions import Node
 from edgeloop_shared.operator_conditions import COMPARISONS
 from edgeloop_shared.operator_hits import Phase
 from edgeloop_task import native_tensors, reporting
@@ -23,12 +24,13 @@ from edgeloop_task.tensor_comparison import TensorComparison
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator of the model, as the first observed run has shown it."""
+    """An operator of the model, as the first observed run has shown it; `node` is that of the source model, if it is known."""
 
     name: str
     type: str
     index: int
     occurrence: int
+    node: Node | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,14 @@ class Stops:
         hit_inputs = [HitTensor(one, f"input {n} of {name}", self._memory) for n, one in enumerate(inputs)]
         hit_outputs = [HitTensor(one, f"output {n} of {name}", self._memory) for n, one in enumerate(outputs)]
         place = Place(
-            self._model, name, site.operator.type, site.operator.index, site.operator.occurrence, self._iteration, phase
+            self._model,
+            name,
+            site.operator.type,
+            site.operator.index,
+            site.operator.occurrence,
+            self._iteration,
+            phase,
+            None if site.operator.node is None else str(site.operator.node),
         )
         try:
             for one in site.before if phase == "before" else site.after:

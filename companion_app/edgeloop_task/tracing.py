@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from edgeloop_shared.traces import MAX_BATCH_EVENTS, Operator, OperatorTable, TraceBatch, pack_batch
 from edgeloop_task import reporting
 from edgeloop_task.callbacks import Callback, name_and_type
+from edgeloop_task.source_nodes import SourceNodes
 from edgeloop_task.trace_sampler import SAMPLER
 from edgeloop_task.trace_switch import Switch
 
@@ -70,8 +71,17 @@ class Tracer:
     listens.
     """
 
-    def __init__(self, model: str, backend: str, *, threads: int | None = None, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        model: str,
+        backend: str,
+        *,
+        nodes: SourceNodes,
+        threads: int | None = None,
+        precision: str | None = None,
+    ) -> None:
         self._model = model
+        self._nodes = nodes
         self._backend = backend
         self._threads = threads
         self._precision = precision
@@ -132,7 +142,7 @@ class Tracer:
 
         def end(tensors: Sequence[Any], operator: Any) -> bool:
             times.append(now())
-            operators.append(_described(operator, inputs, _shapes(tensors)))
+            operators.append(self._described(operator, inputs, _shapes(tensors)))
             return True
 
         code = run_with(begin, end, lambda: None)
@@ -141,6 +151,21 @@ class Tracer:
             self._reporter = None
         self._send(reporter, times)
         return code
+
+    def _described(
+        self, operator: Any, inputs: tuple[tuple[int, ...], ...], outputs: tuple[tuple[int, ...], ...]
+    ) -> Operator:
+        name, kind = name_and_type(operator)
+        flops = float(operator.getFlops())
+        node = self._nodes.find(name)
+        return Operator(
+            name[:_MAX_NAME],
+            kind[:_MAX_TYPE],
+            inputs,
+            outputs,
+            flops if math.isfinite(flops) else 0.0,
+            None if node is None else str(node)[:_MAX_NAME],
+        )
 
     def _begin_session(
         self, reporter: reporting.Reporter, input_shapes: object, operators: tuple[Operator, ...]
@@ -167,12 +192,6 @@ class Tracer:
                 duration_ns=[end - begin for begin, end in zip(begins[part], ends[part], strict=True)],
             )
             reporter.trace_batch(pack_batch(batch))
-
-
-def _described(operator: Any, inputs: tuple[tuple[int, ...], ...], outputs: tuple[tuple[int, ...], ...]) -> Operator:
-    name, kind = name_and_type(operator)
-    flops = float(operator.getFlops())
-    return Operator(name[:_MAX_NAME], kind[:_MAX_TYPE], inputs, outputs, flops if math.isfinite(flops) else 0.0)
 
 
 def _shapes(tensors: Sequence[Any]) -> tuple[tuple[int, ...], ...]:

@@ -178,6 +178,8 @@ def _beginning(table: OperatorTable, index: int) -> str:
         "outputs": operator.output_shapes,
         "mflops": operator.flops,
     }
+    if operator.source is not None:
+        arguments["source"] = operator.source
     if not table.has_valid_times:
         arguments["note"] = _INVALID
     head = {

@@ -46,7 +46,8 @@ class OperatorHitReported:
 
     `breakpoint` is its selector, and its condition behind ` when `. `iteration` counts the model's runs from 0, `index` its
     operators in the order of execution. `tensor` is the one for which the condition held. `hit` counts the hits of this breakpoint
-    from 1; when `is_last` is set, later ones are counted but no longer reported.
+    from 1; when `is_last` is set, later ones are counted but no longer reported. `source` is the node of the source model, with its
+    type, where that is known.
     """
 
     time_ns: int
@@ -62,17 +63,24 @@ class OperatorHitReported:
     tensor: int = field(metadata=_COUNT)
     tensors: tuple[TensorSummary, ...] = field(metadata={"max_length": MAX_HIT_TENSORS})
     is_last: bool = False
+    source: str | None = field(default=None, metadata={"max_length": 1024, "is_later": True})
 
 
 def hit_lines(hit: OperatorHitReported) -> tuple[str, ...]:
     """Return a hit in a line for a reader, and a second one where it was the last to be told."""
     answer = "" if hit.answer == "continue" else f" -> {hit.answer}"
-    where = f"{printable(hit.operator, 60)} ({printable(hit.operator_type, 30)} #{hit.index}), run {hit.iteration}"
+    where = f"{printable(hit.operator, 60)} ({type_words(hit)}), run {hit.iteration}"
     number = min(hit.tensor, len(hit.tensors) - 1)
     found = f": {_summary_words(hit.phase, number, hit.tensors[number])}" if hit.tensors else f", {hit.phase}"
     line = f"{printable(hit.breakpoint, 80)}: {where}{found}{answer}"
     last = f"{printable(hit.breakpoint, 80)}: {hit.hit} hits; further ones are counted, not told"
     return (line, last) if hit.is_last else (line,)
+
+
+def type_words(hit: OperatorHitReported) -> str:
+    """Return for a reader what kind of an operator it is, and which node of the source model: `Convolution #3, node c3 (Conv)`."""
+    node = f", node {printable(hit.source, 60)}" if hit.source else ""
+    return f"{printable(hit.operator_type, 30)} #{hit.index}{node}"
 
 
 def _summary_words(phase: Phase, number: int, tensor: TensorSummary) -> str:

@@ -21,7 +21,8 @@ MAX_CHARACTERS = 512
 MAX_NUMBER = 2**31 - 1
 
 SYNTAX: dict[str, str] = {
-    "`op:conv*`": "operators whose name matches: `*` any letters, `?` one, `[ab]` one of these; `op:` may be left out",
+    "`op:conv*`": "operators whose name matches, or that of their node in the source model: `*` any letters, `?` one, "
+    "`[ab]` one of these; `op:` may be left out",
     '`op:"a name"`': 'the same for a name with spaces, or one that begins like the next two; `\\` stands before `"` and `\\`',
     "`op:type:Conv*`": "operators whose type matches",
     "`op:#12`": "the operator with this number, from 0 in the order of execution",
@@ -79,13 +80,16 @@ class Selector:
         if len(str(self)) > MAX_CHARACTERS:
             raise _refusal(self.pattern, f"it has more than {MAX_CHARACTERS} characters")
 
-    def operator_matches(self, name: str, kind: str, index: int) -> bool:
-        """Return whether this operator is meant. `kind` is its type; what MNN adds to it in brackets may be left out."""
+    def operator_matches(self, name: str, kind: str, index: int, node: str | None = None) -> bool:
+        """Return whether this operator is meant. `kind` is its type; what MNN adds to it in brackets may be left out.
+
+        `node` is the name of the source model's node that it comes from, if that is known: it counts as a name of the operator.
+        """
         if self.kind == "index":
             return index == int(self.pattern)
         matches = _matcher(self.pattern)
         if self.kind == "name":
-            return bool(matches(name))
+            return bool(matches(name) or (node is not None and matches(node)))
         return bool(matches(kind) or matches(kind.partition(" [")[0]))
 
     def model_matches(self, name: str) -> bool:

@@ -11,6 +11,7 @@ from edgeloop_shared.operator_hits import (
     Answer,
     OperatorHitReported,
     TensorSummary,
+    type_words,
 )
 
 SHOWN_NAMES = 20  # of the operators that a breakpoint matches
@@ -70,5 +71,5 @@ def matched_words(matched: OperatorsMatched) -> str:
 def stopped_line(stopped: OperatorStopped) -> str:
     """Return a stop in a line for a reader."""
     hit = stopped.hit
-    where = f"{hit.phase} the operator {printable(hit.operator, 60)} ({printable(hit.operator_type, 30)})"
+    where = f"{hit.phase} the operator {printable(hit.operator, 60)} ({type_words(hit)})"
     return f"stop {stopped.stop}: the run waits {where}"

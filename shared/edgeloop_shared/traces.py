@@ -33,7 +33,8 @@ MAX_OPERATORS = 10_000
 class Operator:
     """One operator of a model as the runtime executes it (after its own graph optimisation).
 
-    `flops` counts floating point operations in millions, as MNN reports them. Shapes are the runtime's own order.
+    `flops` counts floating point operations in millions, as MNN reports them. Shapes are the runtime's own order. `source` is the
+    node of the source model, with its type, where that is known.
     """
 
     name: str = field(metadata={"max_length": 1024})
@@ -41,6 +42,7 @@ class Operator:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     flops: float = 0.0
+    source: str | None = field(default=None, metadata={"max_length": 1024, "is_later": True})
 
 
 @dataclass(frozen=True)

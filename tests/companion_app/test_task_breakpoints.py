@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 import edgeloop_task
 from edgeloop_companion.runtime.reports import read_report
+from edgeloop_shared.conversions import Node, write_conversion
 from edgeloop_shared.errors import InvalidInputError, ModelError
+from edgeloop_shared.operator_hits import hit_lines
 from edgeloop_task import OperatorHit, native_tensors
 from edgeloop_task.reporting import ChannelReporter, ConsoleReporter
 
@@ -38,6 +41,24 @@ def test_a_planted_nan_is_found_where_it_is_made(planted: edgeloop_task.Model, r
     assert hit.tensors[0].max == pytest.approx(np.sqrt(np.sin(1.5)), rel=1e-4)
     assert hit.tensors[0].first[4] == "nan"
     assert reported.hits == [hit]
+
+
+def test_an_operator_may_be_called_by_its_node_and_a_hit_names_that(
+    models: Path, tmp_path: Path, reported: Remembered
+) -> None:
+    copy = Path(shutil.copy(models / "planted.mnn", tmp_path))
+    write_conversion(copy, "planted.onnx", {"root": Node("/head/Sqrt_1", "Sqrt")})
+    with edgeloop_task.load_model(copy) as model:
+        with edgeloop_task.break_on("op:/head/*", action=lambda hit: seen.append(hit.source)) as found:
+            seen: list[str | None] = []
+            model(WAVE)
+        with edgeloop_task.trace():
+            model(WAVE)
+
+    assert [(hit.operator, hit.source) for hit in found.hits] == [("root", "/head/Sqrt_1 (Sqrt)")]
+    assert seen == ["/head/Sqrt_1 (Sqrt)"]
+    assert "root (UnaryOp #1, node /head/Sqrt_1 (Sqrt)), run 0" in hit_lines(found.hits[0])[0]
+    assert [operator.source for operator in reported.tables[0].operators] == [None, "/head/Sqrt_1 (Sqrt)", None, None]
 
 
 def test_a_condition_may_compare_an_operators_two_sides(planted: edgeloop_task.Model, reported: Remembered) -> None:

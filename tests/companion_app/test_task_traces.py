@@ -21,6 +21,7 @@ from edgeloop_shared.traces import MAX_BATCH_EVENTS
 from edgeloop_task import reporting, tracing
 from edgeloop_task.engine import mnn_modules
 from edgeloop_task.native_output import capture
+from edgeloop_task.source_nodes import SourceNodes
 
 IMAGE = random(1, 3, 8, 8)
 
@@ -185,7 +186,7 @@ def test_a_name_that_is_no_text_does_not_end_the_run(reported: Remembered) -> No
     def run_with(begin: Any, end: Any, _resume: Any) -> int:
         return 0 if begin([OddTensor()], OddOperator()) and end([OddTensor()], OddOperator()) else 11
 
-    assert tracing.Tracer("odd.mnn", "cpu").run((), run_with) == 0
+    assert tracing.Tracer("odd.mnn", "cpu", nodes=SourceNodes(Path("odd.mnn"))).run((), run_with) == 0
     assert reported.tables[0].operators[0].name == "(unreadable)"
     assert reported.tables[0].operators[0].flops == 0
 

@@ -47,6 +47,12 @@ async def test_the_script_and_all_python_files_travel(workspace: Workspace) -> N
     assert await workspace.paths() == ["helpers.py", "package/module.py", "task.py"]
 
 
+async def test_the_record_of_a_conversion_travels_with_its_model(workspace: Workspace) -> None:
+    for path in ("a.mnn", "a.mnn.nodes.json", "b.mnn", "c.mnn.nodes.json"):
+        workspace.write(path)
+    assert await workspace.paths("a.mnn", "b.mnn") == ["a.mnn", "a.mnn.nodes.json", "b.mnn", "task.py"]
+
+
 async def test_hidden_folders_caches_and_environments_stay_here(workspace: Workspace) -> None:
     for path in (".git/hook.py", ".venv/a.py", "__pycache__/b.py", "deep/.cache/c.py", ".hidden.py"):
         workspace.write(path)

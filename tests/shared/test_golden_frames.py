@@ -11,6 +11,7 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -223,9 +224,13 @@ EVENTS: dict[str, Event] = {
     "operator table with its session's options": OperatorTable(
         1, "digits.mnn", "opencl", 0, (Operator("conv1", "Convolution"),), threads=4, precision="low"
     ),
+    "operator table with nodes of the source model": OperatorTable(
+        1, "digits.mnn", "cpu", 0, (Operator("conv1", "Convolution", source="/stem/Conv (Conv)"),)
+    ),
     "trace started": TraceStarted(7, -5, 0.25, ("memory MB",), {"processor MHz": "this system does not tell it"}),
     "clocks compared": ClockCompared(device_ns=7, host_ns=1_700_000_000_000_000_000, error_ns=90_000, round_trips=8),
     "operator hit": HIT,
+    "operator hit at a node of the source model": replace(HIT, source="/stem/Conv (Conv)"),
     "operator stopped": OperatorStopped(stop=1, hit=HIT, inputs=(), outputs=HIT.tensors),
     "operator resumed": OperatorResumed(time_ns=4, stop=1, answer="replace"),
     "operators matched": OperatorsMatched(

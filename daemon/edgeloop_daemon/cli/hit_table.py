@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from edgeloop_daemon.cli.output import clean, print_table
+from edgeloop_daemon.cli.source_nodes import print_sources
 
 _COLUMNS = ("run", "operator", "type", "tensor", "NaN", "inf", "min", "max", "mean")
 _RIGHT = ("run", "NaN", "inf", "min", "max", "mean")
@@ -25,6 +26,7 @@ def print_hits(hits: Sequence[Mapping[str, Any]]) -> None:
             click.echo()
         click.echo(f"{clean(text)}, {mine[0]['phase']} the operator")
         print_table(_COLUMNS, _fitting([_row(hit) for hit in mine]), right=_RIGHT)
+        print_sources((hit["operator"], hit["source"]) for hit in mine)
         for answer, said in _ANSWERS.items():
             if numbers := [hit["number"] for hit in mine if hit["answer"] == answer]:
                 click.echo(f"{said} at {len(numbers)} of {len(mine)}" if len(mine) > 1 else said)

@@ -159,7 +159,8 @@ def _told(value: float | None) -> float | str | None:
 
 def _print_stop(stop: Record) -> None:
     hit = stop["hit"]
-    place = f"{hit['phase']} {clean(hit['operator'])} ({clean(hit['operator_type'])} #{hit['index']})"
+    node = f", node {clean(hit['source'])}" if hit["source"] else ""
+    place = f"{hit['phase']} {clean(hit['operator'])} ({clean(hit['operator_type'])} #{hit['index']}{node})"
     click.echo(f"stop {stop['stop']}: {place}, run {hit['iteration']} of {clean(hit['model'])}")
     click.echo(f"{clean(hit['breakpoint'])}; it waits for {duration(stop['begun_at'], None)}")
     if stop["in_debugger"]:

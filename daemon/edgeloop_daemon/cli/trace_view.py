@@ -11,6 +11,7 @@ import click
 
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import clean, print_table
+from edgeloop_daemon.cli.source_nodes import print_sources
 
 TOP = 10
 _WIDTH = 79
@@ -104,6 +105,7 @@ def print_top(items: Sequence[Record], by: str) -> None:
     titles = (by, *(["type"] if by == "operator" else []), "calls", "total ms", "p50 µs", "share", "")
     click.echo()
     print_table(titles, rows, right=("calls", "total ms", "p50 µs", "share"))
+    print_sources((item["name"], item["source"]) for item in items)
     if not all(item["has_valid_times"] for item in items):
         say(_INVALID)
 
@@ -118,6 +120,7 @@ def print_comparison(found: Record, top: int) -> None:
         click.echo(
             f"all operators: {_ms(whole['reference_ms'])} -> {_ms(whole['ms'])}  {_percent(whole)}  {_verdict(whole)}"
         )
+        telling = _most_telling(session["operators"], top)
         rows = [
             (
                 _cut(row["name"], 24),
@@ -128,11 +131,12 @@ def print_comparison(found: Record, top: int) -> None:
                 f"{row['share']:.0%}",
                 _verdict(row),
             )
-            for row in _most_telling(session["operators"], top)
+            for row in telling
         ]
         click.echo()
         titles = ("operator", "type", "before", "after", "change", "share", "")
         print_table(titles, rows, right=("before", "after", "change", "share"))
+        print_sources((row["name"], row["source"]) for row in telling)
         if len(session["operators"]) > top:
             click.echo(f"... and {len(session['operators']) - top} more (`--top`, `--json`)")
         for names, where in ((session["only_here"], found["run"]), (session["only_there"], found["reference"])):

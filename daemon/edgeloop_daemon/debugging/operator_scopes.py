@@ -291,6 +291,7 @@ def _about(stop: OperatorStop) -> list[dict[str, Any]]:
     return [
         _plain("name", hit.operator),
         _plain("type", hit.operator_type),
+        *([_plain("source", hit.source)] if hit.source else []),
         _plain("index", hit.index),
         _plain("model", hit.model),
         _plain("run", hit.iteration),
@@ -306,7 +307,11 @@ def _statistics(summary: TensorSummary) -> list[tuple[str, Any]]:
 
 
 def _plain(name: str, value: Any) -> dict[str, Any]:
-    text = repr(value) if isinstance(value, str) and name in ("name", "type", "model", "breakpoint") else str(value)
+    text = (
+        repr(value)
+        if isinstance(value, str) and name in ("name", "type", "source", "model", "breakpoint")
+        else str(value)
+    )
     return {"name": name, "value": printable(text, 500), "type": type(value).__name__, "variablesReference": 0}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from edgeloop_shared.bundles import MAX_BUNDLE_BYTES, MAX_FILES, check_bundle_path
+from edgeloop_shared.conversions import record_path
 from edgeloop_shared.errors import BundleError, InvalidInputError, NotFoundError, TooLargeError
 
 _SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
@@ -135,6 +136,8 @@ class Selection:
         if not resolved.is_file():
             return
         self.files[target or path] = resolved
+        if resolved.suffix == ".mnn" and record_path(source).is_file():  # what its operators are called in its source
+            self._add(record_path(Path(path)).as_posix(), record_path(Path(target or path)).as_posix())
         self._bytes += resolved.stat().st_size
         if len(self.files) > MAX_FILES:
             raise too_many(len(self.files))

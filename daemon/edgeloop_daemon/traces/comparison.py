@@ -6,7 +6,7 @@ import asyncio
 import statistics
 from collections import defaultdict, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ class ComparedOperator:
     """An operator in both traces; milliseconds per run of the model, medians over its parts.
 
     `share` is its part of the model's time in the run, `difference_ms` that to the reference; one that `is_noise` means nothing,
-    for the `reason` that is given.
+    for the `reason` that is given. `source` is its node of the source model, with its type, where that is known.
     """
 
     name: str
@@ -40,6 +40,7 @@ class ComparedOperator:
     share: float
     is_noise: bool
     reason: str
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,10 @@ def _session(ours: OperatorTable, theirs: OperatorTable, mine: Rounds, its: Roun
     ]
     total = statistics.median(sums[0]) if sums[0] else 0.0
     rows = [
-        _row(operator.name, operator.type, other.name, mine[index], its[other_index], total)
+        replace(
+            _row(operator.name, operator.type, other.name, mine[index], its[other_index], total),
+            source=operator.source or other.source,
+        )
         for (index, operator), (other_index, other) in matched
     ]
     return ComparedSession(

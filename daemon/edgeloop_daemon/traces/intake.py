@@ -51,7 +51,7 @@ def begin_trace(db: Tables, run_id: str, started: TraceStarted | None = None) ->
 def add_session(db: Tables, run_id: str, table: OperatorTable) -> None:
     """Keep a session with its operators; a session that is told anew takes the place of the earlier one."""
     begin_trace(db, run_id)
-    rows = [[one.name, one.type, one.input_shapes, one.output_shapes, one.flops] for one in table.operators]
+    rows = [[one.name, one.type, one.input_shapes, one.output_shapes, one.flops, one.source] for one in table.operators]
     operators = zlib.compress(json.dumps(encode(rows), separators=(",", ":")).encode("utf-8", "surrogatepass"), 1)
     db.execute(
         "insert or replace into trace_sessions (run, session, model, backend, threads, precision, clock_offset_ns, operators)"

@@ -41,6 +41,7 @@ class TopItem:
     """Operators that took long together. Times are milliseconds; `p50_ms` is the median of the medians of the trace's parts.
 
     `share` is the part of all operators' time. `mflops` are millions of operations per call, as MNN counts them (0: unknown).
+    `source` is the node of the source model, with its type, of an operator where that is known.
     """
 
     name: str
@@ -56,6 +57,7 @@ class TopItem:
     share: float
     mflops: float
     has_valid_times: bool
+    source: str | None
 
 
 @dataclass(frozen=True)
@@ -271,6 +273,7 @@ def _item(by: Group, table: OperatorTable, operator: Operator, found: Iterable[S
         total / everything if everything else 0.0,
         operator.flops if by == "operator" else 0.0,
         table.has_valid_times,
+        operator.source if by == "operator" else None,
     )
 
 

@@ -16,7 +16,7 @@ from edgeloop_plugins.divergence.reference_file import ReferenceFile
 from edgeloop_plugins.divergence.sides import Device, Host, Options, Recorded, Recorder, Work
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.paths import in_workspace
-from edgeloop_plugins.model_tools.source_nodes import SourceNodes, source_nodes
+from edgeloop_plugins.model_tools.source_nodes import SourceNodes, recorded_nodes, source_nodes
 from edgeloop_shared.benchmarks import MAX_THREADS, Backend, Precision
 from edgeloop_shared.errors import InvalidInputError, ModelError, NotFoundError
 from edgeloop_task.model_file import read_model_file
@@ -100,14 +100,14 @@ class Plan:
         return file, words
 
     def nodes(self, model: Path) -> SourceNodes | None:
-        """Return the nodes of a model's source, which is named or stands beside it."""
+        """Return the nodes of a model's source: one that is named or stands beside it, else what its conversion recorded."""
         if self.parameters.source is not None:
             return source_nodes(in_workspace(self.parameters.source, self.context.workspace))
         beside = model.with_suffix(".onnx")
         try:
-            return source_nodes(beside) if beside.is_file() else None
+            return source_nodes(beside) if beside.is_file() else recorded_nodes(model)
         except ModelError:
-            return None
+            return recorded_nodes(model)
 
     def bound(self, model: Path | None, reference: Path | None) -> float:
         """Return the least signal-to-noise ratio in dB that counts as agreement: asked for, or what files and options allow."""

@@ -14,7 +14,9 @@ from edgeloop_plugins.model_tools.onnx_file import OnnxFile, read_onnx
 from edgeloop_plugins.model_tools.parameters import ConvertParameters
 from edgeloop_plugins.model_tools.paths import in_workspace, output_path
 from edgeloop_plugins.model_tools.results import ConvertResult, TensorSummary
+from edgeloop_plugins.model_tools.source_nodes import SourceNodes
 from edgeloop_plugins.model_tools.verification import run_once, written_model
+from edgeloop_shared.conversions import Node, write_conversion
 from edgeloop_shared.errors import ConversionError, ModelError
 
 _UNSUPPORTED = re.compile(r"These Op Not Support:(?P<types>.*)")
@@ -42,6 +44,9 @@ def convert(parameters: ConvertParameters, context: JobContext) -> ConvertResult
             _require_half_precision(model, run)
         context.progress(0.9, "running the result")
         not_run = run_once(model, f"{source} was converted, but MNN cannot run the result")
+        nodes = SourceNodes(onnx.nodes)
+        found = {one.name: node for one in model.operators if (node := nodes.find(one.name)) is not None}
+        write_conversion(draft, source.name, {name: Node(node.name, node.type) for name, node in found.items()})
     context.progress(1.0, f"wrote {output}")
     return ConvertResult(
         output=str(output),

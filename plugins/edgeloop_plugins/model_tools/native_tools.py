@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeloop_shared.conversions import SUFFIX
 from edgeloop_shared.errors import ConversionError, NotFoundError
 
 TIMEOUT_SECONDS = 1800.0
@@ -76,7 +77,7 @@ def written_file(target: Path) -> Iterator[Path]:
     """Yield a path of the same name in a hidden folder beside `target` to write to; at the end the file moves to `target`.
 
     If the block raises, what was written is removed and a file that stood at `target` stays as it was. External weights
-    (`.weight`) move along.
+    (`.weight`) and the record of the conversion move along; those of the file before are gone.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +89,12 @@ def written_file(target: Path) -> Iterator[Path]:
     with folder as name:
         draft = Path(name) / target.name
         yield draft
-        for suffix in (".weight", ""):
+        for suffix in (".weight", SUFFIX, ""):
             written = draft.with_name(draft.name + suffix)
             if written.exists():
                 written.replace(target.with_name(target.name + suffix))
+            elif suffix == SUFFIX:
+                target.with_name(target.name + suffix).unlink(missing_ok=True)
 
 
 def _lines(descriptor: int) -> list[str]:

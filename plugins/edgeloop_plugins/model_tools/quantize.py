@@ -14,6 +14,7 @@ from edgeloop_plugins.model_tools.paths import in_workspace, output_path
 from edgeloop_plugins.model_tools.results import LeftOut, QuantizeResult
 from edgeloop_plugins.model_tools.stored_weights import StoredWeights
 from edgeloop_plugins.model_tools.verification import run_once, written_model
+from edgeloop_shared.conversions import read_conversion, write_conversion
 from edgeloop_shared.errors import ConversionError, InvalidInputError, NotFoundError
 
 LEAST_FRACTION = 0.5  # of the weights must become as asked; with fewer, the model is not what its name says
@@ -53,6 +54,8 @@ def quantize(parameters: QuantizeParameters, context: JobContext) -> QuantizeRes
             )
         context.progress(0.9, "running the result")
         not_run = run_once(after, f"{source} was quantised, but MNN cannot run the result")
+        if (conversion := read_conversion(source)) is not None:  # the operators keep their names
+            write_conversion(draft, conversion.source, conversion.nodes)
     context.progress(1.0, f"wrote {output}")
     source_bytes = before.nbytes + _external_bytes(before)
     return QuantizeResult(

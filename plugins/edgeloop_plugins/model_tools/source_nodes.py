@@ -1,20 +1,18 @@
 """From an operator of MNN back to the node of the ONNX model that it was converted from.
 
-MNN's converter calls an operator like the ONNX tensor that it makes; MNN itself, when it runs a model, adds operators that move
-data and calls them like the operator that needs them, with `_raster_0` behind the name, and the converter adds `__before_tr` or
-`__after_tr` where it changes a layout. An activation that was fused into the operator before it leaves no name.
+How MNN calls its operators stands in `edgeloop_shared.conversions`. An activation that was fused into the operator before it
+leaves no name.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeloop_plugins.model_tools.onnx_file import OnnxNode, read_onnx
+from edgeloop_shared.conversions import names_of, read_conversion
 
 ACTIVATIONS = frozenset({"Relu", "Clip"})  # what MNN's converter fuses into a convolution
-_ADDED = re.compile(r"(_raster_\d+|__(before|after)_tr\w*|__tr\w*)$")
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,8 @@ class SourceNodes:
 
     def find(self, operator: str) -> SourceNode | None:
         """Return the node of an operator; None where its name did not survive."""
-        name = operator
-        while name not in self._by_name:
-            shorter = _ADDED.sub("", name)
-            if shorter == name:
-                return None
-            name = shorter
-        node = self._by_name[name]
-        return SourceNode(node.name, node.type, tuple(self._fused(node)))
+        node = next((self._by_name[name] for name in names_of(operator) if name in self._by_name), None)
+        return None if node is None else SourceNode(node.name, node.type, tuple(self._fused(node)))
 
     def _fused(self, node: OnnxNode) -> list[OnnxNode]:
         found: list[OnnxNode] = []
@@ -73,3 +65,13 @@ class SourceNodes:
 def source_nodes(path: Path) -> SourceNodes:
     """Return the nodes of the ONNX model at `path`. Raises `NotFoundError` and `ModelError`."""
     return SourceNodes(read_onnx(path).nodes)
+
+
+def recorded_nodes(model: Path) -> SourceNodes | None:
+    """Return the nodes that the record of a model's conversion names; None where there is none."""
+    conversion = read_conversion(model)
+    if conversion is None:
+        return None
+    return SourceNodes(
+        tuple(OnnxNode(node.name, node.type, "", outputs=(name,)) for name, node in conversion.nodes.items())
+    )

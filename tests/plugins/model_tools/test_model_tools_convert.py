@@ -13,7 +13,9 @@ import edgeloop_task
 from edgeloop import JobContext, ModelPath
 from edgeloop_plugins.model_tools.convert import convert
 from edgeloop_plugins.model_tools.model_file import read_model
-from edgeloop_plugins.model_tools.parameters import ConvertParameters
+from edgeloop_plugins.model_tools.parameters import ConvertParameters, QuantizeParameters
+from edgeloop_plugins.model_tools.quantize import quantize
+from edgeloop_shared.conversions import read_conversion, record_path
 from edgeloop_shared.errors import ConversionError, InvalidInputError, ModelError, NotFoundError
 
 
@@ -45,8 +47,28 @@ def test_the_output_goes_where_it_is_asked_to_go_and_nothing_else_is_written(
     result = convert(ConvertParameters(ModelPath("small.onnx"), ModelPath("models/new.mnn")), context)
 
     assert result.output == str(context.workspace / "models/new.mnn")
-    assert [path.name for path in (context.workspace / "models").iterdir()] == ["new.mnn"]
+    assert sorted(path.name for path in (context.workspace / "models").iterdir()) == ["new.mnn", "new.mnn.nodes.json"]
     assert sorted(path.name for path in context.workspace.iterdir()) == ["models", "small.onnx"]
+
+
+def test_the_nodes_that_the_operators_come_from_are_recorded_and_outlive_quantising(
+    context: JobContext, onnx_file: Path
+) -> None:
+    converted = convert(ConvertParameters(ModelPath("small.onnx")), context)
+    quantised = quantize(QuantizeParameters(ModelPath("small.mnn")), context)
+
+    for model in (converted.output, quantised.output):
+        conversion = read_conversion(Path(model))
+        assert conversion is not None
+        assert conversion.source == "small.onnx"
+        assert {str(conversion.find(name)) for name in ("d1", "c2", "scores_raster_0")} == {
+            "depthwise (Conv)",
+            "second (Conv)",
+            "classify (Gemm)",
+        }
+    record_path(Path(converted.output)).unlink()
+    quantize(QuantizeParameters(ModelPath("small.mnn")), context)
+    assert not record_path(Path(quantised.output)).exists(), "that of the model before"
 
 
 def test_a_path_may_hold_spaces_commas_and_letters_of_any_language(context: JobContext, onnx_file: Path) -> None:
