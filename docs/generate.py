@@ -19,7 +19,7 @@ import reference
 import edgeloop
 from edgeloop_daemon.http.guards import PREFIX
 from edgeloop_daemon.http.openapi import openapi_document
-from edgeloop_shared import bundles, messages, models, operator_hits, traces
+from edgeloop_shared import bundles, device_states, messages, models, operator_hits, traces
 
 DOCS = Path(__file__).parent
 _REGION = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -27,6 +27,7 @@ _REGION = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re
 _PAIRING = (messages.PairStart, messages.PairStarted, messages.PairFinish, messages.PairFinished)
 _PARTS = (
     models.DeviceInfo,
+    device_states.Vitals,
     traces.Operator,
     operator_hits.TensorSummary,
     messages.LogLine,

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 from edgeloop_companion.events import Forgotten, Listener, Paired, Switched, Unpaired
 from edgeloop_companion.host import Host
-from edgeloop_companion.link.advertising import Advertiser, Advertising
+from edgeloop_companion.link.advertising import Advertising
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
-from edgeloop_companion.phone.phone import zeroconf_advertiser
+from edgeloop_companion.phone.life_cycle import LifeCycle
+from edgeloop_companion.phone.network_watch import NetworkWatch
+from edgeloop_companion.phone.phone import Phone, this_phone
 from edgeloop_companion.runtime.observing import ObserveRun, OnSeen, TakenRun
 from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
-from edgeloop_companion.runtime.workers import ProcessStarter, Workers, WorkerStarter
+from edgeloop_companion.runtime.workers import Workers
+from edgeloop_companion.state_report import StateReport
 from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.messages import HEARTBEAT_SECONDS
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
 
@@ -34,41 +38,50 @@ async def running(
     info: DeviceInfo,
     listener: Listener,
     *,
-    starter: WorkerStarter | None = None,
+    phone: Phone | None = None,
+    life_cycle: LifeCycle | None = None,
     max_workers: int = 8,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
     is_advertised: bool = False,
-    load_advertiser: Callable[[], Advertiser] = zeroconf_advertiser,
     observe: ObserveRunOf | None = None,
 ) -> AsyncIterator[Companion]:
     """Run a companion on a state folder whose lock the caller holds; at the end its runs are cancelled.
 
-    One that `is_advertised` announces itself by mDNS and takes knocks; `Companion.advertising` switches that. `observe` is called
-    with every run that comes. Raises `SettingsError` when the stored pairings cannot be read.
+    `phone` is the platform (None: that of this process; Android's is made by `this_phone` in Python's first thread).
+    `life_cycle` is None for a companion that nobody sees. A link is lost after one and a half times `heartbeat_seconds` of
+    silence. One that `is_advertised` announces itself by mDNS and takes knocks; `Companion.advertising` switches that.
+    `observe` is called with every run that comes.
+
+    Raises `SettingsError` when the stored pairings cannot be read.
     """
     await asyncio.to_thread(state_folder.blobs.prune)
     pairings = await asyncio.to_thread(Pairings, state_folder.pairings)
     for stranger in await asyncio.to_thread(state_folder.strange_hosts, [pairing.device_id for pairing in pairings]):
         await asyncio.to_thread(remove_tree, stranger)  # it was unpaired just before an earlier companion was killed
-    workers = Workers(starter or ProcessStarter(), limit=max_workers)
+    platform = await asyncio.to_thread(this_phone, state_folder.path) if phone is None else phone
     companion = Companion(
         state_folder,
         pairings,
         info,
         listener,
-        workers,
+        platform,
+        life_cycle or LifeCycle(),
+        max_workers=max_workers,
+        heartbeat_seconds=heartbeat_seconds,
         is_advertised=is_advertised,
-        load_advertiser=load_advertiser,
         observe=observe,
     )
     for pairing in pairings:
         if pairing.is_on:
             companion.serve(pairing)
-    advertising = asyncio.create_task(companion.advertising.run())
+    helpers = [asyncio.create_task(work) for work in (companion.advertising.run(), companion.report.run())]
     try:
-        yield companion
+        with companion.following(platform.network):
+            yield companion
     finally:
-        advertising.cancel()
-        await asyncio.gather(companion.close(), asyncio.wait({advertising}))
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(companion.close(), asyncio.wait(helpers))
 
 
 class Companion:
@@ -80,22 +93,30 @@ class Companion:
         pairings: Pairings,
         info: DeviceInfo,
         listener: Listener,
-        workers: Workers,
+        phone: Phone,
+        life_cycle: LifeCycle,
         *,
+        max_workers: int,
+        heartbeat_seconds: float,
         is_advertised: bool,
-        load_advertiser: Callable[[], Advertiser],
         observe: ObserveRunOf | None,
     ) -> None:
         self._state_folder = state_folder
         self._pairings = pairings
         self._info = info
         self._listener = listener
-        self._workers = workers
+        self._workers = Workers(phone.starter, limit=max_workers)
+        self._life_cycle = life_cycle
+        self._heartbeat_seconds = heartbeat_seconds
         self._observe = observe
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
-        self.advertising = Advertising(load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved)
+        self.advertising = Advertising(
+            phone.load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved
+        )
         """Whether this device announces itself, and how that goes."""
+        self.report = StateReport(phone.vitals, life_cycle, self._state_changed)
+        """What its daemons are told of its state."""
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -155,6 +176,28 @@ class Companion:
             self.advertising.refresh()
             self._listener(Forgotten(pairing.host_name, device_id, is_told))
 
+    @contextlib.contextmanager
+    def following(self, network: NetworkWatch) -> Iterator[None]:
+        """Follow the app's life cycle and changes of the network for the block."""
+        cycle = self._life_cycle
+        cycle.on_activity.append(self._activity_changed)
+        cycle.on_low_memory.append(self._use_less_memory)
+        try:
+            with contextlib.ExitStack() as stack:
+                try:
+                    stack.enter_context(network.watching(self.doubt_links))
+                except OSError as error:  # then addresses are looked at now and again
+                    log.warning("changes of the network are not told: %s", error)
+                yield
+        finally:
+            cycle.on_activity.remove(self._activity_changed)
+            cycle.on_low_memory.remove(self._use_less_memory)
+
+    def doubt_links(self) -> None:
+        """Have every link prove that it lives, and dial now where there is none: the network, or the time, may be another."""
+        for host in self.hosts:
+            host.doubt()
+
     def serve(self, pairing: Pairing) -> None:
         """Stay linked to the daemon of `pairing` from now on."""
         host = Host(
@@ -166,6 +209,8 @@ class Companion:
             advertised=lambda: self.advertising.state,
             keep=self._update,
             observe=self._observing(pairing),
+            state=lambda: self.report.state,
+            heartbeat_seconds=self._heartbeat_seconds,
         )
         task = asyncio.create_task(self._serve(host), name=f"host {pairing.host_name}")
         self._hosts[pairing.fingerprint] = (host, task)
@@ -201,6 +246,20 @@ class Companion:
         is_told = host is not None and task is not None and await _end(host, task, unpair=True)
         await asyncio.to_thread(remove_tree, self._state_folder.host(pairing.device_id))
         return is_told
+
+    def _activity_changed(self) -> None:
+        is_in_background = self._life_cycle.activity == "background"
+        self.advertising.pause(is_in_background)
+        if not is_in_background:
+            self.doubt_links()
+
+    def _use_less_memory(self) -> None:
+        for host in self.hosts:
+            host.use_less_memory()
+
+    def _state_changed(self) -> None:
+        for host in self.hosts:
+            host.tell_state()
 
     def _moved(self, addresses: frozenset[str]) -> None:
         for host in self.hosts:

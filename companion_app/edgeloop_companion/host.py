@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
 import aiohttp
@@ -30,6 +30,7 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.tasks import TaskLimits
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.clocks import ClockCompared
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
 from edgeloop_shared.messages import Hello
 from edgeloop_shared.models import DeviceInfo, RunState
@@ -46,7 +47,7 @@ class Host:
     """Stays linked to one daemon and works for it. Its runs go on while the link is down.
 
     `advertised` returns whether this device announces itself. `keep` stores the pairing as it is now: where the daemon is, and
-    when it was there.
+    when it was there. `state` returns what the daemon is told of this device.
     """
 
     def __init__(
@@ -59,11 +60,15 @@ class Host:
         *,
         advertised: Callable[[], AdvertisingState],
         keep: Callable[[Pairing], Coroutine[None, None, None]],
+        state: Callable[[], DeviceState],
+        heartbeat_seconds: float,
         observe: ObserveRun | None = None,
     ) -> None:
         self.pairing = pairing
         self._advertised = advertised
         self._keep = keep
+        self._state = state
+        self._heartbeat_seconds = heartbeat_seconds
         self._info = info
         self._listener = listener
         self.folder = state_folder.host(pairing.device_id)
@@ -151,6 +156,22 @@ class Host:
         elif self._link.own_address not in addresses and not ipaddress.ip_address(self._link.own_address).is_loopback:
             self._link.abort()
 
+    def doubt(self) -> None:
+        """Ask the daemon whether the link lives, or dial now if there is none."""
+        if self._link is None:
+            self._knocked.set()
+        else:
+            self._link.doubt()
+
+    def tell_state(self) -> None:
+        """Tell the daemon this device's state."""
+        if self._link is not None:
+            self._link.tell_state(self._state())
+
+    def use_less_memory(self) -> None:
+        """Keep on disk alone what waits for the daemon."""
+        self._outbox.uncache()
+
     async def close(self, *, unpair: bool = False) -> bool:
         """Cancel the runs, give the daemon a moment to store how they ended, and say goodbye.
 
@@ -217,7 +238,7 @@ class Host:
             self._knocker = None
             try:
                 async with asyncio.timeout(None) as self._dialling:
-                    link = await stack.enter_async_context(open_link(replace(self.pairing, port=port), address))
+                    link = await stack.enter_async_context(self._open(replace(self.pairing, port=port), address))
             except (DaemonUnreachableError, CertificateMismatchError) as error:
                 self._failed.add(address, port, error)
                 failure = failure or error
@@ -231,6 +252,9 @@ class Host:
                 self._dialling = None
         raise failure or DaemonUnreachableError("The pairing names no address.")
 
+    def _open(self, pairing: Pairing, address: str) -> AbstractAsyncContextManager[Link]:
+        return open_link(pairing, address, heartbeat_seconds=self._heartbeat_seconds)
+
     async def _reached(self, address: str, port: int) -> None:
         """Remember where the daemon is. An address that means something on one link alone is not worth it."""
         known = self.pairing
@@ -243,7 +267,9 @@ class Host:
     async def _work_over(self, link: Link) -> LinkEnd:
         network = NetworkReport(time.time_ns(), self._advertised(), self._was_knocked, self._failed.all())
         outbox, runs = self._outbox, self._runs
-        hello = Hello(outbox.epoch, self._info, outbox.streams, runs.ids, self._channels.positions, network)
+        hello = Hello(
+            outbox.epoch, self._info, outbox.streams, runs.ids, self._channels.positions, network, self._state()
+        )
         trust = aiohttp.Fingerprint(self.pairing.pin)
         async with device_port(trust, connections=BLOB_CONNECTIONS) as port:
             client = BlobClient(port, link.address, self.pairing.port, link.bearer)

@@ -81,12 +81,14 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: DeviceInfo) -> None:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     is_advertised = not options.virtual if options.advertise is None else options.advertise
     async with running(
         state_folder, info, show, max_workers=max(1, options.workers), is_advertised=is_advertised
     ) as companion:
+        loop.add_signal_handler(signal.SIGCONT, companion.doubt_links)  # it was suspended, who knows for how long
         pairing = asyncio.create_task(_pair(options, companion))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({pairing, stopping}, return_when=asyncio.FIRST_COMPLETED)

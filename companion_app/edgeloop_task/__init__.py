@@ -9,6 +9,7 @@ A few lines run a model on the real device::
     edgeloop_task.report_result(p50_ms=model.time(image).p50_ms)
 """
 
+from edgeloop_task.images import report_image
 from edgeloop_task.memory_use import MemoryUse, memory
 from edgeloop_task.model import Model, load_model
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint, Recording, break_on, record, watch
@@ -39,6 +40,7 @@ __all__ = [
     "memory",
     "record",
     "report_file",
+    "report_image",
     "report_metric",
     "report_result",
     "span",

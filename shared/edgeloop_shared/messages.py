@@ -16,6 +16,7 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, SHA256_PATTERN, check_bu
 from edgeloop_shared.channels import MAX_LOST_SECONDS
 from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode, encode_json, members, parse_json, printable
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import InvalidInputError, MessageError
 from edgeloop_shared.models import NAME_PATTERN, DeviceInfo, RunState
 from edgeloop_shared.network_reports import NetworkReport
@@ -94,7 +95,7 @@ class Hello:
 
     `runs` are the ids of the runs that it still works on: the daemon ends the others that it thought were there. `channels`
     are its open channels (`edgeloop_shared.channels`) and how much of each has come: the others have ended. `network` is what
-    only the device knows of the way here.
+    only the device knows of the way here, `state` what it would report as `DeviceState`.
     """
 
     epoch: str = field(metadata={"pattern": ID_PATTERN})
@@ -103,6 +104,7 @@ class Hello:
     runs: tuple[str, ...] = field(default=(), metadata={"max_length": 1024})
     channels: Mapping[str, int] | None = field(default=None, metadata={"max_length": MAX_CHANNELS, "is_later": True})
     network: NetworkReport | None = field(default=None, metadata={"is_later": True})
+    state: DeviceState | None = field(default=None, metadata={"is_later": True})
 
     def __post_init__(self) -> None:
         for stream in self.streams:
@@ -227,6 +229,7 @@ Message = (
     | ClockProbe
     | ClockReading
     | Unpair
+    | DeviceState
 )
 
 MESSAGE_KINDS: dict[str, type[Message]] = {
@@ -241,6 +244,7 @@ MESSAGE_KINDS: dict[str, type[Message]] = {
     "clock-probe": ClockProbe,
     "clock-reading": ClockReading,
     "unpair": Unpair,
+    "device-state": DeviceState,
 }
 """The link messages by their `type`."""
 

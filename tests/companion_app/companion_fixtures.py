@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 from blockbuster import blockbuster_ctx
 
-from edgeloop_companion.companion import Companion, ObserveRunOf, running
+from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event
 from edgeloop_companion.link.pairing import Pairing
@@ -52,29 +53,20 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 
 
 @contextlib.asynccontextmanager
-async def companion_at(
-    folder: Path, observer: Observer | None = None, *, max_workers: int = 8, observe: ObserveRunOf | None = None
-) -> AsyncIterator[Companion]:
-    """Run a companion whose state lies in `folder`."""
+async def companion_at(folder: Path, observer: Observer | None = None, **options: Any) -> AsyncIterator[Companion]:
+    """Run a companion whose state lies in `folder`; `options` are those of `running`."""
     state_folder = await asyncio.to_thread(StateFolder, folder)
     with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
-        async with running(
-            state_folder, INFO, observer or Observer(), max_workers=max_workers, observe=observe
-        ) as companion:
+        async with running(state_folder, INFO, observer or Observer(), **options) as companion:
             yield companion
 
 
 @contextlib.asynccontextmanager
 async def linked_companion(
-    folder: Path,
-    peer: LinkPeer,
-    observer: Observer | None = None,
-    *,
-    max_workers: int = 8,
-    observe: ObserveRunOf | None = None,
+    folder: Path, peer: LinkPeer, observer: Observer | None = None, **options: Any
 ) -> AsyncIterator[Companion]:
     """Run a companion that is paired with `peer` and linked to it."""
-    async with companion_at(folder, observer, max_workers=max_workers, observe=observe) as companion:
+    async with companion_at(folder, observer, **options) as companion:
         companion.serve(pairing_with(peer))
         await peer.linked()
         yield companion

@@ -17,6 +17,7 @@ from edgeloop_shared.bundles import BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelEnd, pack_channel_frame, read_ending, unpack_channel_frame
 from edgeloop_shared.clocks import ClockProbe, ClockReading
 from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import (
     BadProofError,
     EdgeloopError,
@@ -68,6 +69,7 @@ class LinkPeer:
         self.infos: dict[str, DeviceInfo] = {}
         self.hellos: list[Hello] = []
         self.results: list[CommandResult] = []
+        self.states: list[DeviceState] = []
         self.runs: dict[str, Run] = {}
         self.blobs = PeerBlobs(self.behaviour, announced=self._announced, on_arrival=self._notify, cut_link=self.cut)
         self.channels: dict[str, ChannelEnd] = {}
@@ -349,6 +351,8 @@ class LinkPeer:
                     if self.behaviour.hears_unpair:
                         del self.devices[message.device_id]
                         await socket.close(code=4001)
+                elif isinstance(message, DeviceState):
+                    self.states.append(message)
                 elif isinstance(message, ClockProbe) and self.behaviour.clock_ahead_ns is not None:
                     host_ns = time.time_ns() + self.behaviour.clock_ahead_ns
                     await socket.send_str(encode_message(ClockReading(message.sent_ns, host_ns)))

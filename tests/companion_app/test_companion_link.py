@@ -9,7 +9,6 @@ import pytest
 from aiohttp import WSMsgType
 
 from edgeloop_companion.events import Linked, LinkLost, Unpaired
-from edgeloop_companion.link import connection
 from edgeloop_shared.errors import error_from_dict
 from edgeloop_shared.messages import Acknowledge, CancelTask, CommandResult, encode_message
 from edgeloop_shared.models import RunState
@@ -116,12 +115,9 @@ async def test_no_more_than_256_records_of_a_stream_wait_for_their_acknowledgeme
         await peer.until(lambda: run.is_complete)
 
 
-async def test_a_daemon_that_answers_no_ping_any_more_is_dialled_anew(
-    peer: LinkPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "HEARTBEAT_SECONDS", 0.6)
+async def test_a_daemon_that_answers_no_ping_any_more_is_dialled_anew(peer: LinkPeer, tmp_path: Path) -> None:
     observer = Observer()
-    async with linked_companion(tmp_path, peer, observer):
+    async with linked_companion(tmp_path, peer, observer, heartbeat_seconds=0.6):
         await peer.ping()
         await peer.until(lambda: WSMsgType.PONG in peer.heartbeats)
         await peer.until(lambda: peer.heartbeats.count(WSMsgType.PING) == 2)  # the first was answered

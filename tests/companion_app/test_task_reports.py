@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from companion_app.task_reporter import Remembered
+from PIL import Image
 
 import edgeloop_task
+from edgeloop_companion.store.images import safe_image
 from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.messages import MetricReported, ResultReported
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
+from edgeloop_task import reporting
 from edgeloop_task.native_output import capture
 from edgeloop_task.reporting import ChannelReporter, ConsoleReporter
 
@@ -39,6 +42,52 @@ def test_numbers_of_numpy_are_numbers(reported: Remembered) -> None:
         "name": "y",
         "nothing": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("array", "first"),
+    [
+        (np.array([[0, 255], [7, 8]], np.uint8), (0, 0, 0, 255)),
+        (np.array([[0.5, 2.0]], np.float64), (128, 128, 128, 255)),
+        (np.array([[True, False]]), (255, 255, 255, 255)),
+        (np.full((2, 3, 3), [9, 8, 7], np.uint8), (9, 8, 7, 255)),
+        (np.full((2, 3, 4), [9, 8, 7, 6], np.uint8), (9, 8, 7, 6)),
+        (np.full((2, 3, 2), [9, 6], np.uint8), (9, 9, 9, 6)),
+    ],
+)
+def test_an_array_is_reported_as_an_image(tmp_path: Path, array: Any, first: tuple[int, ...]) -> None:
+    reporting.use(ConsoleReporter(tmp_path))
+    edgeloop_task.report_image(array, "inputs/7.png")
+    image = safe_image((tmp_path / "inputs" / "7.png").read_bytes())
+    assert (image.height, image.width) == array.shape[:2]
+    with Image.open(tmp_path / "inputs" / "7.png") as opened:
+        assert opened.convert("RGBA").getpixel((0, 0)) == first
+
+
+def test_a_file_is_reported_as_an_image_as_it_is(tmp_path: Path) -> None:
+    reporting.use(ConsoleReporter(tmp_path / "output"))
+    (tmp_path / "photo.jpg").write_bytes(b"a photo")
+    edgeloop_task.report_image(tmp_path / "photo.jpg")
+    assert (tmp_path / "output" / "photo.jpg").read_bytes() == b"a photo"
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "words"),
+    [
+        (np.zeros((1, 3, 8, 8), np.uint8), None, "is no image"),
+        (np.zeros((3, 8, 8), np.uint8), None, "transpose"),
+        (np.zeros((0, 8), np.uint8), None, "is no image"),
+        (np.zeros((8, 8), np.int64), None, "int64"),
+        (np.full((8, 8), np.nan), None, "NaN"),
+        (np.zeros((8, 8)), "image.jpg", ".png"),
+        ("missing.png", None, "does not exist"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_what_to_do(image: Any, name: str | None, words: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        edgeloop_task.report_image(image, name)
+    assert words in str(caught.value)
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

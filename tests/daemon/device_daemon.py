@@ -18,6 +18,7 @@ from edgeloop_daemon.devices.run_events import Quotas
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.messages import HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ async def device_daemon(
     *,
     port: int | None = None,
     vanish_seconds: float = 30.0,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
     include: tuple[str, ...] = (),
@@ -86,6 +88,7 @@ async def device_daemon(
                 host="127.0.0.1",
                 port=port,
                 vanish_seconds=vanish_seconds,
+                heartbeat_seconds=heartbeat_seconds,
                 quotas=quotas,
                 clock=clock,
             ) as services:

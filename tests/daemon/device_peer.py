@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from edgeloop_shared.codec import decode_json, encode_json, parse_json
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import BadProofError, EdgeloopError, error_from_dict
 from edgeloop_shared.messages import (
     Acknowledge,
@@ -277,6 +278,7 @@ async def link(
     runs: tuple[str, ...] = (),
     channels: Mapping[str, int] | None = None,
     last: dict[str, int] | None = None,
+    state: DeviceState | None = None,
     autoping: bool = True,
 ) -> AsyncIterator[Link]:
     """Link a paired device; the daemon has proved who it is and knows the device's streams when this yields."""
@@ -298,6 +300,7 @@ async def link(
             if not matches(bytes.fromhex(welcome.proof), expected):
                 raise BadProofError("the daemon's proof is wrong")
             peer = Link(socket, identity, welcome.bearer, epoch, dict(last or {}))
-            await socket.send_str(encode_message(Hello(epoch, device_info(identity.name), streams, runs, channels)))
+            hello = Hello(epoch, device_info(identity.name), streams, runs, channels, state=state)
+            await socket.send_str(encode_message(hello))
             await peer.receive(Acknowledge)
             yield peer

@@ -15,9 +15,12 @@ from click.testing import CliRunner
 from edgeloop_daemon.cli import output
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands, print_result
+from edgeloop_daemon.cli.device_commands import condition
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
+from edgeloop_shared.codec import encode
+from edgeloop_shared.device_states import DeviceState, Vitals
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,14 @@ def test_what_a_device_says_cannot_steer_the_terminal(capsys: pytest.CaptureFixt
     assert "\x1b[2J" not in printed
     assert "\r" not in printed
     assert "phone" in printed
+
+
+def test_a_devices_condition_names_first_what_keeps_it_from_working_well() -> None:
+    vitals = Vitals(79, True, 31.4, None, "severe", 120 * 10**6)
+    words = "in background, storage low: 120.0 MB, throttles: severe, battery 79% and charging, 31 °C"
+    assert condition(encode(DeviceState("background", vitals))) == words
+    assert condition(encode(DeviceState("foreground", Vitals(throttling="none", free_bytes=10**10)))) == ""
+    assert condition(None) == ""
 
 
 def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ import pytest
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Caller, Identity, Link, RefusedError, call, challenge, link, link_headers
 
-from edgeloop_daemon.devices import connections, links
+from edgeloop_daemon.devices import links
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
 from edgeloop_shared.messages import (
@@ -337,13 +337,12 @@ async def test_a_device_that_reads_nothing_loses_its_link(
         assert await linked.closed() == 1008
 
 
-async def test_a_device_that_answers_no_ping_any_more_loses_its_link(
-    phone: Identity, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connections, "HEARTBEAT_SECONDS", 0.6)
-    async with link(phone, autoping=False) as linked:
-        for _ in range(2):
-            frame = await linked.socket.receive(30)
-            assert frame.type is aiohttp.WSMsgType.PING
-            await linked.socket.pong(frame.data)
-        assert await linked.closed() == aiohttp.WSCloseCode.ABNORMAL_CLOSURE
+async def test_a_device_that_answers_no_ping_any_more_loses_its_link(tmp_path: Path) -> None:
+    async with device_daemon(tmp_path, heartbeat_seconds=0.6) as daemon:
+        phone = await daemon.pair()
+        async with link(phone, autoping=False) as linked:
+            for _ in range(2):
+                frame = await linked.socket.receive(30)
+                assert frame.type is aiohttp.WSMsgType.PING
+                await linked.socket.pong(frame.data)
+            assert await linked.closed() == aiohttp.WSCloseCode.ABNORMAL_CLOSURE

@@ -23,6 +23,7 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleFile, BundleManife
 from edgeloop_shared.channels import ChannelFrame, pack_channel_frame, pack_ending, unpack_channel_frame
 from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.device_states import DeviceState, Vitals
 from edgeloop_shared.errors import ConflictError
 from edgeloop_shared.knocks import pack_knock
 from edgeloop_shared.messages import (
@@ -97,6 +98,18 @@ INFO = DeviceInfo(
 )
 ERROR = {"code": "task-failed", "message": "It raised.", "details": {"file": "task.py", "line": 3}}
 
+STATE = DeviceState(
+    activity="background",
+    vitals=Vitals(
+        battery_percent=83,
+        is_charging=False,
+        battery_celsius=31.5,
+        processor_celsius=None,
+        throttling="light",
+        free_bytes=2**40,
+    ),
+)
+
 PAIRING_MESSAGES: dict[str, Any] = {
     "start": PairStart(versions=(1,)),
     "started": PairStarted(sid="s1", server_nonce=SERVER_NONCE.hex(), host_name="desk", version=1),
@@ -157,6 +170,9 @@ MESSAGES: dict[str, Message] = {
             failed=(DialAttempt(address="192.168.1.5", port=4711, outcome="timeout", times=2),),
         ),
     ),
+    "hello with the device's state": Hello(epoch="e1", info=INFO, state=STATE),
+    "device-state": STATE,
+    "device-state of one that tells nothing": DeviceState(),
     "open-channel": OpenChannel(channel="k1", run_id="r1", purpose="debugger"),
     "open-channel that is kept for an hour": OpenChannel(
         channel="k1", run_id="r1", purpose="debugger", lost_seconds=3600.0

@@ -58,6 +58,7 @@ class Advertising:
         self._load_advertiser = load_advertiser
         self._hosts = hosts
         self._is_on = is_on
+        self._is_paused = False
         self._moved = moved
         self._poll_seconds = poll_seconds
         self._names = names
@@ -70,13 +71,18 @@ class Advertising:
     @property
     def state(self) -> AdvertisingState:
         """Whether this device is announced, or will be in a moment."""
-        if not self._is_on:
+        if not self._is_on or self._is_paused:
             return "off"
         return "failed" if self.problem else "on"
 
     def switch(self, is_on: bool) -> None:
         """Switch it on or off."""
         self._is_on = is_on
+        self._changed.set()
+
+    def pause(self, is_paused: bool) -> None:
+        """Announce nothing for a while although it is switched on, because nobody sees the app."""
+        self._is_paused = is_paused
         self._changed.set()
 
     def refresh(self) -> None:
@@ -88,7 +94,7 @@ class Advertising:
         advertiser: Advertiser | None = None
         while True:
             self._changed.clear()
-            if not self._is_on:
+            if self.state == "off":
                 self.problem = ""
                 await self._changed.wait()
                 continue

@@ -26,6 +26,7 @@ from edgeloop_companion.link.outbox import Outbox
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.clocks import ClockReading
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.eager import begin
 from edgeloop_shared.errors import BadProofError, DaemonUnreachableError, MessageError, VersionMismatchError
 from edgeloop_shared.heartbeat import Heartbeat
@@ -71,7 +72,9 @@ class LinkEnd:
 
 
 @contextlib.asynccontextmanager
-async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
+async def open_link(
+    pairing: Pairing, address: str, *, heartbeat_seconds: float = HEARTBEAT_SECONDS
+) -> AsyncIterator[Link]:
     """Dial the daemon of `pairing` at one of its addresses; both sides have proved who they are when this yields.
 
     Raises `CertificateMismatchError`, `BadProofError`, `NotPairedError`, `VersionMismatchError`, `MessageError`,
@@ -125,7 +128,7 @@ async def open_link(pairing: Pairing, address: str) -> AsyncIterator[Link]:
                     hint="Update the older of the two.",
                     details={"ours": list(LINK_VERSIONS), "theirs": [welcome.version]},
                 )
-            yield Link(socket, connection, welcome, address)
+            yield Link(socket, connection, welcome, address, heartbeat_seconds)
 
 
 async def _receive(socket: aiohttp.ClientWebSocketResponse) -> Message:
@@ -144,11 +147,16 @@ class Link:
     """A link whose two ends have proved who they are."""
 
     def __init__(
-        self, socket: aiohttp.ClientWebSocketResponse, connection: OneConnection, welcome: Welcome, address: str
+        self,
+        socket: aiohttp.ClientWebSocketResponse,
+        connection: OneConnection,
+        welcome: Welcome,
+        address: str,
+        heartbeat_seconds: float,
     ) -> None:
         self._socket = socket
         self._connection = connection
-        self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
+        self._heartbeat = Heartbeat(heartbeat_seconds)
         self._control: deque[Message] = deque()
         self._outbox: Outbox | None = None
         self._is_idle = False  # `_send` waits, and nothing else is to be sent
@@ -195,6 +203,17 @@ class Link:
                 task.cancel()
             await asyncio.gather(sender, receiver, watch, return_exceptions=True)
             self._ended.set()
+
+    def tell_state(self, state: DeviceState) -> None:
+        """Send this device's state, in the place of one that still waits; before `run` it is part of the introduction."""
+        if self._outbox is not None:
+            waiting = [message for message in self._control if not isinstance(message, DeviceState)]
+            self._control = deque(waiting)
+            self._tell(state)
+
+    def doubt(self) -> None:
+        """Ask now whether the daemon is still there."""
+        self._heartbeat.doubt()
 
     def abort(self) -> None:
         """Cut the connection off: the receiving side notices."""

@@ -144,6 +144,12 @@ class Outbox:
             stream.sent = stream.stored
         self.ready.set()
 
+    def uncache(self) -> None:
+        """Keep payloads on disk alone."""
+        for stream in self._streams.values():
+            for record in stream.records:
+                self._uncache(record)
+
     def unlinked(self) -> None:
         """The link has ended: nobody waits for the daemon any more."""
         self.is_linked = False

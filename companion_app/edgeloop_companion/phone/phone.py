@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeloop_companion.link.advertising import Advertiser
 from edgeloop_companion.phone import desktop
 from edgeloop_companion.phone.network_watch import NetworkWatch
 from edgeloop_companion.phone.vitals import VitalsReader
+from edgeloop_companion.runtime.workers import ProcessStarter, WorkerStarter
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Phone:
     vitals: VitalsReader
     network: NetworkWatch
     load_advertiser: Callable[[], Advertiser]
+    starter: WorkerStarter = field(default_factory=ProcessStarter)
 
 
 def this_phone(folder: Path) -> Phone:

@@ -52,7 +52,7 @@ class Connection(web.RequestHandler):
         self.on_lost: list[Callable[[], None]] = []
         """Called when the connection has gone."""
         self._server = server
-        self._heartbeat = Heartbeat(HEARTBEAT_SECONDS)
+        self._heartbeat = Heartbeat(server.heartbeat_seconds)
         self._timer: asyncio.TimerHandle | None = None
         self._received = 0
         self._head = b""
@@ -143,8 +143,14 @@ class Connection(web.RequestHandler):
 class ConnectionServer(web.Server):
     """Makes and counts connections; it is the protocol factory of the listener. `clock` returns monotonic seconds."""
 
-    def __init__(self, handler: Handler, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(handler)
+        self.heartbeat_seconds = heartbeat_seconds
         self.clock = clock
         self._admitted: set[Connection] = set()
 

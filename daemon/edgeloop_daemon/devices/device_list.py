@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from edgeloop_daemon.devices.active_runs import ActiveRuns
 from edgeloop_daemon.devices.device_channels import DeviceChannels
+from edgeloop_daemon.devices.device_states import DeviceStates
 from edgeloop_daemon.devices.discovery import Discovery
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.network_reports import AdvertisingState, DialAttempt
@@ -36,7 +38,8 @@ class DeviceNetwork:
 class Device:
     """A paired device. `info` is its own word; `runs` counts those that it works on. Times are seconds since the epoch.
 
-    One that `is_nearby` announces itself in the network now.
+    One that `is_nearby` announces itself in the network now. `state` is what a linked one reported last, its own word too: null
+    when it is away or reports nothing.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Device:
     last_seen: float | None
     runs: int
     network: DeviceNetwork | None
+    state: DeviceState | None
 
 
 class Devices:
@@ -58,6 +62,7 @@ class Devices:
         registry: Registry,
         listener: Listener,
         links: Links,
+        states: DeviceStates,
         runs: ActiveRuns,
         channels: DeviceChannels,
         discovery: Discovery,
@@ -65,6 +70,7 @@ class Devices:
         self._registry = registry
         self._listener = listener
         self._links = links
+        self._states = states
         self._runs = runs
         self._channels = channels
         self._discovery = discovery
@@ -102,6 +108,7 @@ class Devices:
             last_seen=device.last_seen,
             runs=len(self._runs.on_device(device.id)),
             network=self._network(device.id),
+            state=self._states.get(device.id),
         )
 
     def _network(self, device_id: str) -> DeviceNetwork | None:

@@ -17,6 +17,7 @@ from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.device_list import Devices
 from edgeloop_daemon.devices.device_port import DevicePort
+from edgeloop_daemon.devices.device_states import DeviceStates
 from edgeloop_daemon.devices.discovery import Browser, Discovery, load_zeroconf_browser, reason_against
 from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.listener import Listener
@@ -27,6 +28,7 @@ from edgeloop_daemon.devices.runs import Runs
 from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.messages import HEARTBEAT_SECONDS
 from edgeloop_shared.models import NAME_PATTERN
 
 
@@ -54,6 +56,7 @@ async def open_devices(
     mdns: bool = False,
     load_browser: Callable[[], Browser] = load_zeroconf_browser,
     vanish_seconds: float = VANISH_SECONDS,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
     quotas: Quotas | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[DeviceServices]:
@@ -62,7 +65,8 @@ async def open_devices(
     `host_name` is shown to a phone's user when it pairs (None: this computer's name). `host` is the IP address to listen on
     (None: all interfaces), `port` an explicit device port (None: the remembered one, at first any free one). With `mdns` phones
     are looked for once `DeviceServices.discovery` begins, unless the user has switched that off. A run outlives its device's
-    link for `vanish_seconds`. `clock` (monotonic seconds) times pairing windows and nonces.
+    link for `vanish_seconds`; a link is lost after one and a half times `heartbeat_seconds` of silence. `clock` (monotonic
+    seconds) times pairing windows and nonces.
     Raises `PortInUseError`.
     """
     certificate = await asyncio.to_thread(load_or_create_certificate, folders.certificate, folders.certificate_key)
@@ -72,19 +76,22 @@ async def open_devices(
     active = ActiveRuns(database, blobs, registry, commands, vanish_seconds=vanish_seconds, quotas=quotas or Quotas())
     shown_name = _shown(host_name or platform.node())
     channels = DeviceChannels(active.device_of)
-    links = Links(registry, commands, channels, active, shown_name)
-    listener = Listener(database, certificate.context, host=host, port=port, clock=clock)
+    states = DeviceStates(database)
+    links = Links(registry, commands, channels, states, active, shown_name)
+    listener = Listener(
+        database, certificate.context, host=host, port=port, heartbeat_seconds=heartbeat_seconds, clock=clock
+    )
     forbidden = reason_against(host, mdns)
     discovery = Discovery(database, registry, links, listener, load_browser, host=host, forbidden=forbidden)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active.files))
-    async with active.watching(), listener.serving(device_port.handle), discovery.running():
+    async with active.watching(), states.noting(), listener.serving(device_port.handle), discovery.running():
         try:
             if database.problem is None:  # else nothing that a device says could be stored
                 for device in registry.list():
                     await listener.hold(device.id)
             yield DeviceServices(
-                devices=Devices(registry, listener, links, active, channels, discovery),
+                devices=Devices(registry, listener, links, states, active, channels, discovery),
                 pairing=pairing,
                 runs=Runs(database, blobs, registry, commands, active),
                 channels=channels,

@@ -18,10 +18,12 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from edgeloop_daemon.devices.commands import Command, Commands
 from edgeloop_daemon.devices.connections import Connection
 from edgeloop_daemon.devices.device_channels import DeviceChannels
+from edgeloop_daemon.devices.device_states import DeviceStates
 from edgeloop_daemon.devices.records import Inbox, RecordSink
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_shared.channels import CHANNEL_FRAME, ChannelFrame, pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.clocks import ClockProbe, ClockReading
+from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.eager import begin
 from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
@@ -89,6 +91,7 @@ class Links:
         registry: Registry,
         commands: Commands,
         channels: DeviceChannels,
+        states: DeviceStates,
         user: LinkUser,
         host_name: str,
         wall_ns: Callable[[], int] = time.time_ns,
@@ -96,6 +99,7 @@ class Links:
         self._registry = registry
         self._commands = commands
         self._channels = channels
+        self._states = states
         self._user = user
         self._host_name = host_name
         self._wall_ns = wall_ns
@@ -168,6 +172,7 @@ class Links:
             self._channels.unlink(device_id, link)
             if self._links.get(device_id) is link:
                 del self._links[device_id]
+                self._states.forget(device_id)
                 self._changed()
                 self._user.unlinked(device_id)
                 await self._registry.unlinked(device_id)
@@ -211,6 +216,8 @@ class Links:
         if (report := hello.network) is not None:
             offset = (report.time_ns - self._wall_ns()) / 1e9
             self._networks[device_id] = ToldNetwork(report, proved.address, offset)
+        if self._links.get(device_id) is link and hello.state is not None:
+            self._states.tell(device_id, hello.state)
         positions = await self._user.positions(device_id, hello.epoch, hello.streams)
         inbox = Inbox(self._user, device_id, hello.epoch, positions, link.acknowledge)
         if self._links.get(device_id) is not link:
@@ -247,6 +254,8 @@ class Links:
                 elif isinstance(message, Unpair) and message.device_id == device_id:
                     link.asked_to_unpair = True
                     link.end(CLOSE_REVOKED, "revoked")
+                elif isinstance(message, DeviceState):
+                    self._states.tell(device_id, message)
                 else:
                     raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
 

@@ -34,12 +34,14 @@ class Listener:
         *,
         host: str | None,
         port: int | None,
+        heartbeat_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._context = context
         self._host = host
         self._explicit = port
+        self._heartbeat_seconds = heartbeat_seconds
         self._clock = clock
         self._holders: set[str] = set()
         self._lock = asyncio.Lock()
@@ -58,7 +60,7 @@ class Listener:
         """Answer requests by `handler` for the block, whenever the port is open. Raises `PortInUseError` at once."""
         if self._explicit:
             bind(self._host, self._explicit).close()
-        connections = self._connections = ConnectionServer(handler, self._clock)
+        connections = self._connections = ConnectionServer(handler, self._heartbeat_seconds, self._clock)
         try:
             yield
         finally:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from edgeloop_shared.device_states import Activity
+
 
 @dataclass(frozen=True)
 class Occurrence:
@@ -262,6 +264,20 @@ class DeviceUnlinked(Occurrence):
     kind = "device.unlinked"
     subject = "device"
     device: str
+
+
+@dataclass(frozen=True)
+class DeviceReported(Occurrence):
+    """A linked device says how it is. What it does not tell is null; the device itself says more (`state`)."""
+
+    kind = "device.state"
+    subject = "device"
+    supersedes = True
+    device: str
+    activity: Activity | None
+    battery_percent: int | None
+    celsius: float | None
+    is_storage_low: bool
 
 
 @dataclass(frozen=True)

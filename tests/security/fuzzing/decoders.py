@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from aiohttp import web
 from multidict import CIMultiDict
+from PIL import Image
 from security.fuzzing.decoder import Decoder, golden
 from security.fuzzing.file_decoders import files
 from security.fuzzing.model_decoders import models
@@ -19,6 +22,7 @@ from edgeloop_companion.link.device_port import decode_refusal
 from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.reports import KIND_JSON, KIND_TRACES, read_report
 from edgeloop_companion.runtime.streams import FrameSplitter, LineSplitter
+from edgeloop_companion.store.images import safe_image
 from edgeloop_daemon.debugging import dap
 from edgeloop_daemon.devices import blob_transfers, device_port
 from edgeloop_daemon.http import websocket
@@ -57,6 +61,7 @@ from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
 from edgeloop_shared.spans import SpanBatch, pack_spans, unpack_counters, unpack_spans
 from edgeloop_shared.traces import TraceBatch, joined, pack_batch, unpack_batch
+from edgeloop_task.images import png
 
 T = TypeVar("T")
 
@@ -314,6 +319,22 @@ def _reports() -> Iterator[Decoder]:
     frames = (*(frame(KIND_JSON, event) for event in events), frame(KIND_TRACES, batch), named)
     yield Decoder("reports of a script", (*frames, b"".join(frames)), _read_reports, ())
     yield Decoder("output of a script", ("Grüße\r\nzwei\rdrei\n".encode(), b"x" * 40_000), _lines, ())
+    yield Decoder("image of a script", (png(np.zeros((3, 4, 3), np.uint8)), *_photos()), _safe, (InvalidInputError,))
+
+
+def _photos() -> Iterator[bytes]:
+    for options in ({}, {"progressive": True, "restart_marker_rows": 1}):
+        buffer = io.BytesIO()
+        Image.new("RGB", (20, 9), "red").save(buffer, "JPEG", **options)
+        yield buffer.getvalue()
+
+
+def _safe(data: bytes) -> Any:
+    """What is passed on is safe itself, and no larger picture than it was taken for."""
+    image = safe_image(data)
+    again = safe_image(image.data)
+    assert (again.width, again.height, again.format) == (image.width, image.height, image.format)
+    return image
 
 
 def _read_reports(data: bytes) -> list[Any]:

@@ -16,10 +16,12 @@ from edgeloop_companion.runtime.bundles import read_manifest
 from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.journal import Cursor, JournalReader, Kind, pack_entry
 from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_companion.store.task_history import read_tasks
 from edgeloop_daemon.jobs.log_page import read_log_page
 from edgeloop_daemon.workspaces.settings import load_settings
 from edgeloop_plugins.git_flow.examination import examine
-from edgeloop_shared.errors import InvalidInputError, SettingsError
+from edgeloop_shared.codec import encode_json
+from edgeloop_shared.errors import InvalidInputError, MessageError, SettingsError
 from edgeloop_shared.records import Priority
 
 
@@ -83,6 +85,27 @@ def files(folder: Path) -> Iterator[Decoder]:
         (b'{"code": -11, "last_lines": ["a"], "reason": null, "lost_bytes": 0, "peak_bytes": 5}   ',),
         at("worker/end", lambda path: RunFolder(path.parent).end()),
         (),
+    )
+    task = {
+        "device_id": "d1",
+        "run_id": "r1",
+        "computer": "desk",
+        "workspace": "digits",
+        "script": "task.py",
+        "arguments": "",
+        "phase": "failed",
+        "taken_at": 5.0,
+        "error": {"message": "No.", "hint": "", "trace": ""},
+        "metrics": [{"name": "loss", "value": 0.5, "step": 3, "points": [1.0, 0.5]}],
+        "transfer": [5, 20],
+    }
+    yield Decoder(
+        "tasks that a device remembers",
+        (encode_json({"version": 1, "tasks": [task]}),),
+        read_tasks,
+        (MessageError,),
+        None,
+        True,
     )
     yield Decoder(
         "manifest of a bundle",
