@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-editors check bench chaos docs fuzz fuzz-api format system-packages clean
+.PHONY: demo test test-editors check bench chaos test-arm64 docs fuzz fuzz-api format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    train digits, shrink the model, run every variant on a virtual device, report"
 	@echo "make test    run all tests, on all processors"
 	@echo "make test-editors  real editors debug through edgeloop, on a screen of their own"
+	@echo "make test-arm64  the companion under emulated ARM64 gives the same classes; five minutes, as root"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
@@ -30,6 +31,11 @@ test: .venv/.test system-packages
 test-editors: .venv/.test
 	@tests/install-debian-packages tests/debian-packages-editors.txt
 	$(BIN)/pytest -m editors $(OPTIONS)
+
+# The ARM64 system is kept in ~/.cache/edgeloop/arm64; OPTIONS="--cache FOLDER", or --explicit to do without binfmt_misc.
+test-arm64: .venv/.test
+	@tests/install-debian-packages tests/debian-packages-arm64.txt
+	cd tests && ../$(BIN)/python -m end_to_end.arm64 $(OPTIONS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
