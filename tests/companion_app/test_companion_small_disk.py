@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,24 @@ async def test_a_flood_over_a_link_ends_well_and_the_next_run_as_well(peer: Link
     assert peer.faults == []
 
 
+async def test_a_bundle_for_which_there_is_no_room_is_refused_before_anything_of_it_comes(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    async with small_phone(peer, tmp_path) as state:
+        before = {path.name for path in state.glob("blobs/*")}
+        run = await peer.run({"task.py": "print('never')", "model.mnn": bytes(range(256)) * 8 * 1024})
+        assert run.finished is not None
+        error = run.finished.error
+        assert error is not None
+        assert error["code"] == "storage-full"
+        assert "free" in error["message"]
+        assert error["details"]["needed"] > 2 * 2 * 1024**2 > error["details"]["free"]
+        (manifest,) = {path.name for path in state.glob("blobs/*")} - before
+        assert len(manifest) == 64
+        assert list(state.glob("blobs/partial/*")) == []
+        assert await works(peer)
+
+
 async def test_a_flood_without_a_link_leaves_gaps_and_its_result_comes_later(peer: LinkPeer, tmp_path: Path) -> None:
     async with small_phone(peer, tmp_path) as state:
         run = await peer.start({"task.py": FLOOD})
@@ -98,5 +117,6 @@ async def test_a_flood_without_a_link_leaves_gaps_and_its_result_comes_later(pee
         check_accounted_for(run)
         assert told_missing(run)
         assert await works(peer)
-        assert (state / "pairings.json").read_bytes() == (tmp_path / "paired" / "pairings.json").read_bytes()
+        (kept,), (made,) = Pairings(state / "pairings.json"), Pairings(tmp_path / "paired" / "pairings.json")
+        assert replace(kept, last_seen=None) == made
     assert peer.faults == []

@@ -18,10 +18,12 @@ from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.link.advertising import Advertising
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_daemon.devices.bundles import RunWorkspace
 from edgeloop_daemon.devices.certificate import load_or_create_certificate
 from edgeloop_daemon.devices.device_list import Device
 from edgeloop_daemon.devices.devices import DeviceServices, open_devices
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
+from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.doctor.finding import RunningDaemon, Subject
 from edgeloop_daemon.doctor.network_view import network_view
 from edgeloop_daemon.events.event_log import EventLog, open_event_log
@@ -29,6 +31,7 @@ from edgeloop_daemon.store.blobs import BlobStore
 from edgeloop_daemon.store.database import Database, open_database
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.codec import encode
+from edgeloop_shared.messages import HEARTBEAT_SECONDS
 from edgeloop_shared.models import DeviceInfo
 
 SECONDS = 40.0
@@ -53,6 +56,7 @@ class DaemonThere:
 
     computer: Computer
     folders: Folders
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
     services: DeviceServices | None = None
     database: Database | None = None
     log: EventLog | None = None
@@ -76,6 +80,50 @@ class DaemonThere:
         """Wait until devices are linked and have introduced themselves."""
         self.until(lambda _: all(self.device(name).is_linked and self.device(name).network for name in names))
 
+    def run(self, script: str) -> Run:
+        """Run a script on the only linked device; its workspace is beside the daemon's state."""
+        root = self.folders.root / "workspace"
+        root.mkdir(exist_ok=True)
+        (root / "task.py").write_text(script)
+
+        async def start() -> Run:
+            assert self.database is not None
+            assert self.services is not None
+            await self.database.write(
+                lambda db: db.execute(
+                    "insert or ignore into workspaces (id, path, name, opened_at) values ('w1', ?, 'work', 0)",
+                    [str(root)],
+                )
+            )
+            return await self.services.runs.start(RunWorkspace("w1", root, name="work"), "task.py")
+
+        return self.computer.do(start())
+
+    def lines(self, run: Run) -> list[str]:
+        """Return what a run has printed so far."""
+
+        async def read() -> list[str]:
+            assert self.services is not None
+            found: list[str] = []
+            offset = 0
+            while True:
+                page = await self.services.runs.log(run.id, offset)
+                found += [line.text for line in page.items if line.source == "stdout"]
+                if page.next_offset == offset:
+                    return found
+                offset = page.next_offset
+
+        return self.computer.do(read())
+
+    def ended(self, run: Run) -> Run:
+        """Return a run once it has ended."""
+
+        async def wait() -> Run:
+            assert self.services is not None
+            return await self.services.runs.get(run.id, wait=SECONDS, for_good=True)
+
+        return self.computer.do(wait(), SECONDS + 5)
+
     def happened(self, kind: str) -> list[Any]:
         """Return the data of the events of a kind."""
         assert self.log is not None
@@ -95,7 +143,14 @@ class DaemonThere:
         self.database = await stack.enter_async_context(open_database(self.folders.database))
         self.log = await stack.enter_async_context(open_event_log(self.database))
         self.services = await stack.enter_async_context(
-            open_devices(self.folders, self.database, BlobStore(self.folders.blobs), host_name="desk", mdns=True)
+            open_devices(
+                self.folders,
+                self.database,
+                BlobStore(self.folders.blobs),
+                host_name="desk",
+                mdns=True,
+                heartbeat_seconds=self.heartbeat_seconds,
+            )
         )
         self.services.discovery.begin()
 
@@ -106,6 +161,7 @@ class PhoneThere:
 
     computer: Computer
     folder: Path
+    heartbeat_seconds: float = HEARTBEAT_SECONDS
     observer: Observer = field(default_factory=Observer)
     companion: Companion | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -134,7 +190,7 @@ class PhoneThere:
         self._stack = AsyncExitStack()
         state = await asyncio.to_thread(StateFolder, self.folder)
         self.companion = await self._stack.enter_async_context(
-            running(state, INFO, self.observer, is_advertised=advertised)
+            running(state, INFO, self.observer, is_advertised=advertised, heartbeat_seconds=self.heartbeat_seconds)
         )
         for pairing in pairings:
             self.companion.serve(pairing)

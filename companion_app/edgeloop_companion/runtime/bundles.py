@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.runtime.transfers import BlobTransfers
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.errors import BundleError, EdgeloopError, MessageError, TransferError
+from edgeloop_shared.errors import BundleError, EdgeloopError, MessageError, StorageFullError, TransferError
 from edgeloop_shared.messages import RunTask, TransferProgress
 
 PROGRESS_SECONDS = 0.25
@@ -42,13 +42,15 @@ async def fetch_bundle(
 ) -> BundleManifest:
     """Bring a run's manifest and those of its files into the store that are not there; `on_progress` hears of these.
 
-    Raises `BundleError` for a manifest that is refused, and `EdgeloopError` when a blob cannot be brought.
+    Raises `BundleError` for a manifest that is refused, `StorageFullError` before anything is fetched for which there is no
+    room, and `EdgeloopError` when a blob cannot be brought.
     """
     store = transfers.store
     await transfers.fetch(command.manifest, command.manifest_bytes, lambda _: None)
     data = await asyncio.to_thread(store.path(command.manifest).read_bytes)
     manifest = await asyncio.to_thread(read_manifest, data, command.script)
     missing = await asyncio.to_thread(store.missing, manifest.sizes)
+    await asyncio.to_thread(check_room, manifest, missing, store)
     total, received = sum(missing.values()), 0
     places = asyncio.Semaphore(PARALLEL_TRANSFERS)
 
@@ -80,12 +82,29 @@ async def fetch_bundle(
     return manifest
 
 
+def check_room(manifest: BundleManifest, missing: Mapping[str, int], store: BlobStore) -> None:
+    """Raise `StorageFullError` unless the device has room for the blobs that are missing and for the task's own files."""
+    to_fetch = sum(size - store.partial_bytes(sha256) for sha256, size in missing.items())
+    needed, free = to_fetch + sum(file.size for file in manifest.files), store.free_bytes()
+    if needed > free:
+        raise StorageFullError(
+            f"The device has {_megabytes(free)} free, and this run needs {_megabytes(needed)}: nothing was transferred.",
+            hint="Free some space on the device (the app can clear its blobs), or name fewer or smaller files under "
+            "[run] include in edgeloop.toml.",
+            details={"free": free, "needed": needed},
+        )
+
+
 def lay_out(manifest: BundleManifest, store: BlobStore, folder: Path) -> None:
     """Copy every file of `manifest` from `store` to its place below the fresh `folder`. Blocks; for a worker thread."""
     for file in manifest.files:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
         store.copy_to(file.sha256, target, file.mode)
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
 
 
 def _first(failures: BaseExceptionGroup[EdgeloopError]) -> EdgeloopError:

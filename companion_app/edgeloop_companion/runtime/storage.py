@@ -94,6 +94,14 @@ class BlobStore:
             return False
         return True
 
+    def partial_bytes(self, sha256: str) -> int:
+        """Return how much of a blob that is not here has come already, at most from one daemon."""
+        return max((path.stat().st_size for path in self._partial.glob(f"*-{sha256}")), default=0)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes may still be written."""
+        return shutil.disk_usage(self._folder).free
+
     def missing(self, sizes: Mapping[str, int]) -> dict[str, int]:
         """Return those of the blobs (their sizes by SHA-256) that are not here."""
         return {sha256: size for sha256, size in sizes.items() if not self.has(sha256, size)}
