@@ -20,6 +20,7 @@ from pathlib import Path
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event, Failed
+from edgeloop_companion.link.addresses import parse_address
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_shared.codec import encode
@@ -120,13 +121,11 @@ async def _pair(options: argparse.Namespace, companion: Companion) -> None:
         offer = parse_offer(await asyncio.to_thread(_read_secret, options.pair_offer_file))
         await companion.pair_by_offer(offer, ask_allow)
         return
-    host, _, port = options.pair_address.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidInputError(f"{options.pair_address!r} is no address.", hint="Write it as HOST:PORT.")
+    host, port = parse_address(options.pair_address)
     if options.pair_code_file is None:
         raise InvalidInputError("The pairing code is missing.", hint="Give a file with it by --pair-code-file.")
     code = parse_code((await asyncio.to_thread(_read_secret, options.pair_code_file)).strip())
-    await companion.pair_by_code(host.strip("[]"), int(port), code, ask_allow)
+    await companion.pair_by_code(host, port, code, ask_allow)
 
 
 def _read_secret(name: str) -> str:

@@ -182,6 +182,12 @@ class BadProofError(PairingError):
     code = "bad-proof"
 
 
+class ImpostorError(BadProofError):
+    """Who answered a device does not know the pairing code: somebody stands between it and the computer."""
+
+    code = "impostor"
+
+
 class CertificateMismatchError(PairingError):
     """The peer's certificate is not the one that was scanned or pinned."""
 

@@ -14,7 +14,7 @@ import re
 import secrets
 from dataclasses import dataclass, field
 
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import InvalidInputError, VersionMismatchError
 from edgeloop_shared.proofs import FINGERPRINT_BYTES, keyed_hash, length_prefixed
 
 PAIRING_VERSIONS = (1,)
@@ -26,6 +26,7 @@ MAX_ADDRESSES = 2
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _LOOKALIKES = str.maketrans({"I": "1", "L": "1", "O": "0", "-": None, " ": None})
 _QR_PATTERN = re.compile(r"EDGELOOP://P1/([0-9]{1,5})/([0-9A-F.+-]{1,99})/([A-Z2-7]{52})/([A-Z2-7]{26})")
+_OTHER_VERSION = re.compile(r"EDGELOOP://P([0-9]{1,3})/")
 _NOT_A_QR = "Show the code again with `edgeloop pair` and scan it from the edgeloop app."
 
 
@@ -45,9 +46,19 @@ class PairingOffer:
 
 
 def parse_offer(text: str) -> PairingOffer:
-    """Return the offer in a QR text. Raises `InvalidInputError` for anything that `PairingOffer.text` cannot have written."""
+    """Return the offer in a QR text.
+
+    Raises `VersionMismatchError` for the code of another version, `InvalidInputError` for anything else that
+    `PairingOffer.text` cannot have written.
+    """
     match = _QR_PATTERN.fullmatch(text.strip())
     if match is None:
+        if (other := _OTHER_VERSION.match(text.strip())) is not None and other[1] != "1":
+            raise VersionMismatchError(
+                f"The pairing code is of version {other[1]}, which this edgeloop does not know.",
+                hint="Update the older of the two.",
+                details={"ours": [1], "theirs": [int(other[1])]},
+            )
         raise InvalidInputError("The scanned text is not an edgeloop pairing code.", hint=_NOT_A_QR)
     port_text, hosts, certificate, secret = match.groups()
     port = int(port_text)

@@ -107,9 +107,9 @@ class AndroidWorld:
         def broadcast_receiver(callback: Callable[..., None], actions: list[str]) -> BroadcastReceiver:
             return BroadcastReceiver(self, callback, tuple(actions))
 
-        _module(patch, "jnius", autoclass=autoclass, detach=detach, JavaException=JavaException)
-        _module(patch, "android")
-        _module(patch, "android.broadcast", BroadcastReceiver=broadcast_receiver)
+        add_module(patch, "jnius", autoclass=autoclass, detach=detach, JavaException=JavaException)
+        add_module(patch, "android")
+        add_module(patch, "android.broadcast", BroadcastReceiver=broadcast_receiver)
 
     def _create_lock(self, tag: str) -> MulticastLock:
         assert tag
@@ -135,7 +135,8 @@ class BroadcastReceiver:
         self.world.receivers.remove(self)
 
 
-def _module(patch: pytest.MonkeyPatch, name: str, **members: Any) -> None:
+def add_module(patch: pytest.MonkeyPatch, name: str, **members: Any) -> None:
+    """Be what `import name` finds."""
     module = ModuleType(name)
     for member, value in members.items():
         setattr(module, member, value)

@@ -12,7 +12,7 @@ from blockbuster import blockbuster_ctx
 
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
-from edgeloop_companion.events import Event
+from edgeloop_companion.events import Event, Listener
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import StateFolder
 
@@ -53,11 +53,11 @@ def pairing_with(peer: LinkPeer) -> Pairing:
 
 
 @contextlib.asynccontextmanager
-async def companion_at(folder: Path, observer: Observer | None = None, **options: Any) -> AsyncIterator[Companion]:
+async def companion_at(folder: Path, listener: Listener | None = None, **options: Any) -> AsyncIterator[Companion]:
     """Run a companion whose state lies in `folder`; `options` are those of `running`."""
     state_folder = await asyncio.to_thread(StateFolder, folder)
     with blockbuster_ctx("edgeloop_companion"):  # a call of the companion that blocks the event loop fails
-        async with running(state_folder, INFO, observer or Observer(), **options) as companion:
+        async with running(state_folder, INFO, listener or Observer(), **options) as companion:
             yield companion
 
 

@@ -14,10 +14,10 @@ from typing import Literal
 from edgeloop_companion.link.device_port import DevicePort, OneConnection, device_port, device_url, read_body
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import (
-    BadProofError,
     CertificateMismatchError,
     DaemonUnreachableError,
     EdgeloopError,
+    ImpostorError,
     PairingError,
     VersionMismatchError,
 )
@@ -102,7 +102,8 @@ async def pair_by_offer(
 async def pair_by_code(host: str, port: int, code: str, info: DeviceInfo, ask_allow: AskAllow) -> Pairing:
     """Pair with the daemon at `host:port` by the code that its screen shows, as a person typed it.
 
-    The certificate met is bound into the proofs: somebody in between fails as a wrong code does, with `BadProofError`.
+    The certificate met is bound into the proofs: somebody in between fails as a wrong code does, with `BadProofError`, or
+    with `ImpostorError`, which is one.
     Raises what `pair_by_offer` raises, and `InvalidInputError` for what is no code.
     """
     secret = parse_code(code).encode()
@@ -141,7 +142,7 @@ class _Attempt:
             answer, proof = await self._post(port, "finish", body, {PROOF_HEADER: transcript.device_proof(key).hex()})
             transcript.add(answer)
         if not matches(proof.encode(), transcript.daemon_proof(key).hex().encode()):
-            raise BadProofError(
+            raise ImpostorError(
                 "Who answered does not know the pairing code: somebody stands between this device and the computer.",
                 hint="Nothing was stored. Pair again in a network that you trust.",
             )

@@ -42,7 +42,7 @@ from edgeloop_shared.announcements import new_announcement, read_txt
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.channels import pack_channel_frame, pack_ending, read_ending, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import InvalidInputError, MessageError, error_from_dict
+from edgeloop_shared.errors import InvalidInputError, MessageError, VersionMismatchError, error_from_dict
 from edgeloop_shared.knocks import pack_knock, unpack_knock
 from edgeloop_shared.messages import (
     MAX_EVENT_BYTES,
@@ -256,7 +256,7 @@ def _typed() -> Iterator[Decoder]:
         "offer",
         golden("offers.json"),
         lambda data: parse_offer(text(data)),
-        (InvalidInputError,),
+        (InvalidInputError, VersionMismatchError),
         lambda offer: offer.text().encode(),
     )
     yield Decoder(

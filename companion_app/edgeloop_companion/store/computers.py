@@ -1,0 +1,157 @@
+"""The computers that this device is paired with, as their user sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from edgeloop_companion.companion import Companion
+from edgeloop_companion.events import Event, Paired, Unpaired
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_companion.store.event_feed import EventFeed
+from edgeloop_companion.store.observable import Observable
+from edgeloop_shared.errors import EdgeloopError
+
+NEARBY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Computer:
+    """One computer; `device_id` is the identity that this device has there.
+
+    `address` is where it is linked, else where it was last. While it is away, `reason` says in English why the last attempt
+    failed or the link ended, and `next_attempt` when the next one is due (monotonic seconds; None: it is dialled now).
+    `knocked_at` is when it knocked last (monotonic seconds, or None), `last_seen` when there was a link (seconds since the
+    UNIX epoch). One that is `revoked` has unpaired this device.
+    """
+
+    device_id: str
+    name: str
+    state: Literal["linked", "away", "off", "revoked"]
+    address: str
+    last_seen: float | None
+    reason: str = ""
+    next_attempt: float | None = None
+    knocked_at: float | None = None
+    run_count: int = 0
+    is_changing: bool = False
+    """It is switched or forgotten just now."""
+
+    def is_nearby(self, now: float | None = None) -> bool:
+        """Return whether it has knocked within `NEARBY_SECONDS`: it is in this network, though there is no link."""
+        if self.knocked_at is None or self.state == "linked":
+            return False
+        return (time.monotonic() if now is None else now) - self.knocked_at < NEARBY_SECONDS
+
+    def wait_seconds(self, now: float | None = None) -> int:
+        """Return the whole seconds until it is dialled again, 0 when it is dialled now."""
+        if self.next_attempt is None:
+            return 0
+        return max(0, math.ceil(self.next_attempt - (time.monotonic() if now is None else now)))
+
+
+class Computers:
+    """All computers, the first paired one first; those that have unpaired this device last, until they are dismissed.
+
+    What is asked for happens in the background; `problem` tells what could not be done.
+    """
+
+    def __init__(self, companion: Companion, feed: EventFeed) -> None:
+        self._companion = companion
+        self._known: dict[str, Pairing] = {}
+        self._revoked: dict[str, Pairing] = {}
+        self._reasons: dict[str, str] = {}
+        self._changing: dict[str, asyncio.Task[None]] = {}
+        self.computers = Observable[tuple[Computer, ...]](())
+        self.problem = Observable[EdgeloopError | None](None)
+        self._refresh()
+        self._stop = feed.listen(self._hear)
+
+    def switch(self, device_id: str, *, is_on: bool) -> None:
+        """Stay linked to a computer from now on, or do not: its runs here are cancelled then."""
+        self._change(device_id, self._companion.switch(device_id, is_on=is_on))
+
+    def forget(self, device_id: str) -> None:
+        """Unpair from a computer; its runs here are cancelled. One that has unpaired this device is not shown any more."""
+        if self._revoked.pop(device_id, None) is not None:
+            self._refresh()
+        else:
+            self._change(device_id, self._companion.forget(device_id))
+
+    async def close(self) -> None:
+        """Listen no more, and finish what was begun."""
+        self._stop()
+        if self._changing:
+            await asyncio.wait(self._changing.values())
+
+    def _change(self, device_id: str, change: Coroutine[None, None, None]) -> None:
+        if device_id in self._changing:
+            change.close()  # one at a time: the screen shows that it is at work
+            return
+
+        async def run() -> None:
+            try:
+                await change
+            except EdgeloopError as error:
+                self.problem.set(error)
+            except OSError as error:
+                self.problem.set(EdgeloopError(f"It cannot be kept: {error.strerror}.", hint="Free some storage."))
+            else:
+                self.problem.set(None)
+
+        task = self._changing[device_id] = asyncio.create_task(run(), name=f"change of computer {device_id}")
+
+        def finished(_: asyncio.Task[None]) -> None:
+            del self._changing[device_id]
+            self._refresh()
+
+        task.add_done_callback(finished)
+        self._refresh()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, Unpaired) and event.device_id in self._known:
+            self._revoked[event.device_id] = self._known[event.device_id]
+            self._reasons[event.device_id] = event.reason
+        elif isinstance(event, Paired):
+            paired = {pairing.fingerprint for pairing in self._companion.pairings}
+            self._revoked = {key: one for key, one in self._revoked.items() if one.fingerprint not in paired}
+        self._refresh()
+
+    def _refresh(self) -> None:
+        pairings = [pairing for pairing in self._companion.pairings if pairing.device_id not in self._revoked]
+        self._known = {pairing.device_id: pairing for pairing in pairings}
+        computers = [self._computer(pairing) for pairing in pairings]
+        for device_id, pairing in self._revoked.items():
+            computers.append(replace(_resting(pairing), state="revoked", reason=self._reasons[device_id]))
+        self.computers.set(tuple(computers))
+
+    def _computer(self, pairing: Pairing) -> Computer:
+        host = self._companion.host(pairing)
+        is_changing = pairing.device_id in self._changing
+        if host is None:
+            return replace(_resting(pairing), is_changing=is_changing)
+        return Computer(
+            device_id=pairing.device_id,
+            name=host.pairing.host_name,
+            state="away" if host.address is None else "linked",
+            address=_address(host.pairing, host.address),
+            last_seen=host.pairing.last_seen,
+            reason=host.failure,
+            next_attempt=host.next_attempt,
+            knocked_at=host.knocked_at if math.isfinite(host.knocked_at) else None,
+            run_count=host.run_count,
+            is_changing=is_changing,
+        )
+
+
+def _resting(pairing: Pairing) -> Computer:
+    return Computer(pairing.device_id, pairing.host_name, "off", _address(pairing), pairing.last_seen)
+
+
+def _address(pairing: Pairing, host: str | None = None) -> str:
+    host = host or pairing.addresses[0]
+    return f"[{host}]:{pairing.port}" if ":" in host else f"{host}:{pairing.port}"
