@@ -9,15 +9,18 @@ import argparse
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgeloop_companion.companion import Companion, running
+from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.link.addresses import parse_address
@@ -36,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     try:
+        if options.request is not None:
+            _show_computers(request_of(options.state, options.request))
+            return 0
         with locked_state_folder(options.state) as state_folder:
             info = device_info(options.name, is_virtual=options.virtual)
             asyncio.run(_serve(options, state_folder, info))
@@ -55,15 +61,19 @@ def show(event: Event) -> None:
         values = {"error": event.error.as_dict()}
     else:
         values = {field.name: encode(getattr(event, field.name)) for field in dataclasses.fields(event)}
+    _print({"event": name, **values})
+
+
+def _print(record: Mapping[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):  # whoever started the companion has stopped reading
-        sys.stdout.write(json.dumps({"event": name, **values}) + "\n")
+        sys.stdout.write(json.dumps(record) + "\n")
         sys.stdout.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgeloop_companion", description="Run tasks of paired edgeloop daemons.")
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where pairings and blobs are kept")
-    parser.add_argument("--name", required=True, help="what the daemon calls this device")
+    parser.add_argument("--name", default="device", help="what the daemon calls this device (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=8, help="how many tasks run at a time (default: %(default)s)")
     parser.add_argument("--virtual", action="store_true", help="say that this is no phone but a process on a computer")
     parser.add_argument(
@@ -77,7 +87,32 @@ def _parser() -> argparse.ArgumentParser:
     offer.add_argument("--pair-offer-file", metavar="FILE", help="pair first, by the text of a QR code")
     offer.add_argument("--pair-address", metavar="HOST:PORT", help="pair first, by a typed code")
     parser.add_argument("--pair-code-file", metavar="FILE", help="holds the code for --pair-address")
+    _add_requests(parser.add_argument_group("the computers of this device, also while its companion runs"))
     return parser
+
+
+def _add_requests(group: argparse._ArgumentGroup) -> None:
+    actions: dict[Action, str] = {
+        "on": "stay linked to a computer again",
+        "off": "have no link to a computer: its runs here are cancelled",
+        "forget": "unpair from a computer: its runs here are cancelled, and it is told if it is linked",
+    }
+    group.add_argument(
+        "--computers", dest="request", action="store_const", const=Request("list"), help="list them and end"
+    )
+    for action, what in actions.items():
+        group.add_argument(
+            f"--{action}" if action == "forget" else f"--switch-{action}",
+            dest="request",
+            metavar="COMPUTER",
+            type=functools.partial(Request, action),
+            help=f"{what}; then list them and end",
+        )
+
+
+def _show_computers(computers: tuple[PairedComputer, ...]) -> None:
+    for computer in computers:
+        _print({"computer": encode(computer)})
 
 
 async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: DeviceInfo) -> None:
@@ -86,9 +121,12 @@ async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: D
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     is_advertised = not options.virtual if options.advertise is None else options.advertise
-    async with running(
-        state_folder, info, show, max_workers=max(1, options.workers), is_advertised=is_advertised
-    ) as companion:
+    async with (
+        running(
+            state_folder, info, show, max_workers=max(1, options.workers), is_advertised=is_advertised
+        ) as companion,
+        controlled(companion, state_folder.control),
+    ):
         loop.add_signal_handler(signal.SIGCONT, companion.doubt_links)  # it was suspended, who knows for how long
         pairing = asyncio.create_task(_pair(options, companion))
         stopping = asyncio.create_task(stop.wait())
@@ -97,7 +135,7 @@ async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: D
             pairing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await pairing
-        if not companion.hosts and not stop.is_set():
+        if not companion.pairings and not stop.is_set():
             raise NotPairedError(
                 "This device is not paired with any computer.",
                 hint="Run `edgeloop pair` on the computer, and give its offer with --pair-offer-file or its code "

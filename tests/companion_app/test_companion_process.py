@@ -150,3 +150,18 @@ async def test_what_a_virtual_device_prints_into_its_folder_stays_short(peer: Li
     events = [json.loads(line)["event"] for line in printed[0].read_text().splitlines()]
     assert events[0] == "earlier"
     assert [event for event in events if event in ("paired", "linked")] == ["paired", "linked"]
+
+
+async def test_another_process_lists_and_forgets_the_computers_of_one_that_runs(peer: LinkPeer, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    async with companion(state, "--allow", "--pair-offer-file", "-", secret=peer.offer().text()) as process:
+        linked = await event(process, "linked")
+        async with companion(state, "--computers") as asking:
+            assert asking.stdout is not None
+            listed = json.loads(await asking.stdout.readline())["computer"]
+            assert await asking.wait() == 0
+        assert (listed["device_id"], listed["name"], listed["state"]) == (linked["device_id"], "laptop", "linked")
+        async with companion(state, "--forget", "laptop") as asking:
+            assert await asking.wait() == 0
+        assert (await event(process, "forgotten"))["is_told"] is True
+        assert process.returncode is None  # it can be paired anew

@@ -56,6 +56,11 @@ class StateFolder:
         """The file of what the user of the screens has chosen."""
         return self.path / "settings.json"
 
+    @property
+    def control(self) -> Path:
+        """The socket at which the companion that uses this folder is controlled."""
+        return self.path / "control"
+
     def host(self, device_id: str) -> Path:
         """Return the folder for what concerns one daemon: the one that knows this device as `device_id`."""
         return self.path / "hosts" / device_id

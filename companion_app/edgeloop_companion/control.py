@@ -1,0 +1,181 @@
+"""Controlling a companion that has no screen: another process of the same user lists, switches and forgets its computers.
+
+Over a UNIX socket in the state folder goes one line of JSON each way: a `Request`, and its answer, `{"computers": [...]}` or
+`{"error": {...}}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from edgeloop_companion.companion import Companion
+from edgeloop_companion.host import Host
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.runtime.control_socket import peer_uid, short_path
+from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_shared.codec import decode, decode_json, encode_json, parse_json, printable
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotFoundError, error_from_dict
+from edgeloop_shared.messages import ID_PATTERN
+from edgeloop_shared.models import NAME_PATTERN
+from edgeloop_shared.process_lock import held
+
+MAX_REQUEST_BYTES = 4096
+MAX_ANSWER_BYTES = 1024 * 1024
+ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
+
+Action = Literal["list", "on", "off", "forget"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. `computer` is the name or the `device_id` of one."""
+
+    action: Action
+    computer: str = field(default="", metadata={"max_length": 64})
+
+
+@dataclass(frozen=True)
+class PairedComputer:
+    """A computer that this device is paired with. `last_seen` is in seconds since the UNIX epoch."""
+
+    device_id: str = field(metadata={"pattern": ID_PATTERN})
+    name: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    state: Literal["linked", "away", "off"]
+    addresses: tuple[str, ...] = field(metadata={"max_length": 8})
+    port: int
+    last_seen: float | None
+    runs: int
+
+
+async def carry_out(companion: Companion, request: Request) -> tuple[PairedComputer, ...]:
+    """Do what is asked for, and return the computers as they are then. Raises `NotFoundError`, `InvalidInputError`."""
+    if request.action != "list":
+        device_id = _find(companion.pairings, request.computer).device_id
+        if request.action == "forget":
+            await companion.forget(device_id)
+        else:
+            await companion.switch(device_id, is_on=request.action == "on")
+    return tuple(_paired(pairing, companion.host(pairing)) for pairing in companion.pairings)
+
+
+def carry_out_at_rest(pairings: Pairings, request: Request) -> tuple[PairedComputer, ...]:
+    """Do the same where no companion runs: no computer is told of it, and runs are cancelled by the next companion. Blocks."""
+    if request.action != "list":
+        pairing = _find(tuple(pairings), request.computer)
+        if request.action == "forget":
+            pairings.remove(pairing)
+        else:
+            pairings.update(replace(pairing, is_on=request.action == "on"))
+    return tuple(_paired(pairing, None) for pairing in pairings)
+
+
+@contextlib.asynccontextmanager
+async def controlled(companion: Companion, path: Path) -> AsyncIterator[None]:
+    """Take requests at the socket `path` for the block; the caller holds the lock of the folder that it lies in."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):  # whoever asked has gone
+            writer.write(await _answer(companion, reader, writer.get_extra_info("socket")) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    listening = await asyncio.to_thread(_bound, path)
+    async with await asyncio.start_unix_server(serve, sock=listening, limit=MAX_REQUEST_BYTES):
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def request_of(folder: Path, request: Request) -> tuple[PairedComputer, ...]:
+    """Have a request carried out for the state folder, by the companion that uses it or else here. Blocks.
+
+    Raises what `carry_out` raises, `SettingsError`, and `EdgeloopError` when there is no answer.
+    """
+    state_folder = StateFolder(folder)
+    with held(state_folder.lock) as is_ours:
+        if is_ours:
+            return carry_out_at_rest(Pairings(state_folder.pairings), request)
+        return _ask(state_folder.control, request)
+
+
+def _ask(path: Path, request: Request) -> tuple[PairedComputer, ...]:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(ANSWER_SECONDS)
+            with short_path(path) as short:
+                connection.connect(short)
+            connection.sendall(encode_json(request) + b"\n")
+            with connection.makefile("rb") as answers:
+                line = answers.readline(MAX_ANSWER_BYTES)
+    except OSError as error:
+        raise EdgeloopError(
+            f"The companion that uses this state folder does not answer: {error.strerror or 'it takes too long'}.",
+            hint="Its log may say why; stop it, and try again.",
+        ) from None
+    answer = parse_json(line, max_bytes=MAX_ANSWER_BYTES)
+    if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
+        raise error_from_dict(answer["error"])
+    return decode(_Answer, answer).computers
+
+
+@dataclass(frozen=True)
+class _Answer:
+    computers: tuple[PairedComputer, ...]
+
+
+async def _answer(companion: Companion, reader: asyncio.StreamReader, connection: Any) -> bytes:
+    try:
+        if peer_uid(connection) != os.getuid():
+            raise InvalidInputError("Only the user of this device controls it.")
+        try:
+            line = await reader.readline()
+        except ValueError:
+            raise InvalidInputError("The request is too long.") from None
+        request = decode_json(Request, line, max_bytes=MAX_REQUEST_BYTES)
+        return encode_json(_Answer(await carry_out(companion, request)))
+    except EdgeloopError as error:
+        return encode_json({"error": error.as_dict()})
+
+
+def _bound(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)  # of a companion that was killed
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with short_path(path) as short:
+        listening.bind(short)
+    return listening
+
+
+def _find(pairings: tuple[Pairing, ...], wanted: str) -> Pairing:
+    found = [pairing for pairing in pairings if wanted in (pairing.device_id, pairing.host_name)]
+    if len(found) > 1:
+        raise InvalidInputError(
+            f"{len(found)} computers are called {printable(wanted)!r}.",
+            hint=f"Name one by its device_id: {', '.join(pairing.device_id for pairing in found)}.",
+        )
+    if not found:
+        raise NotFoundError(
+            f"This device is not paired with a computer {printable(wanted)!r}.", hint="`--computers` lists them."
+        )
+    return found[0]
+
+
+def _paired(pairing: Pairing, host: Host | None) -> PairedComputer:
+    is_linked = host is not None and host.address is not None
+    return PairedComputer(
+        device_id=pairing.device_id,
+        name=pairing.host_name,
+        state="linked" if is_linked else "away" if pairing.is_on else "off",
+        addresses=pairing.addresses,
+        port=pairing.port,
+        last_seen=pairing.last_seen,
+        runs=0 if host is None else host.run_count,
+    )

@@ -1,0 +1,112 @@
+"""A companion without a screen is controlled by other processes of its user."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from edgeloop_companion import control
+from edgeloop_companion.companion import Companion
+from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
+from edgeloop_companion.events import Forgotten, Linked
+from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotFoundError
+from edgeloop_shared.process_lock import held
+
+from .companion_fixtures import Observer, allow, companion_at, pairing_with
+from .link_peer import LinkPeer
+
+
+@pytest.fixture
+async def peer() -> AsyncIterator[LinkPeer]:
+    async with LinkPeer(host_name="laptop").serving() as peer:
+        yield peer
+
+
+@contextlib.asynccontextmanager
+async def controlled_at(folder: Path, observer: Observer) -> AsyncIterator[Companion]:
+    """Run a companion that takes requests and holds the lock of its folder."""
+    state_folder = await asyncio.to_thread(StateFolder, folder)
+    with held(state_folder.lock) as is_ours:
+        assert is_ours
+        async with companion_at(folder, observer) as companion, controlled(companion, state_folder.control):
+            yield companion
+
+
+async def ask(folder: Path, action: Action, computer: str = "") -> tuple[PairedComputer, ...]:
+    return await asyncio.to_thread(request_of, folder, Request(action, computer))
+
+
+async def test_computers_are_listed_switched_and_forgotten(peer: LinkPeer, tmp_path: Path) -> None:
+    observer = Observer()
+    async with controlled_at(tmp_path, observer) as companion:
+        assert await ask(tmp_path, "list") == ()
+        pairing = await companion.pair_by_offer(peer.offer(), allow)
+        await observer.until(lambda: bool(observer.of(Linked)))
+        (linked,) = await ask(tmp_path, "list")
+        assert (linked.device_id, linked.name, linked.state) == (pairing.device_id, "laptop", "linked")
+        assert (linked.addresses, linked.port, linked.runs) == (("127.0.0.1",), peer.port, 0)
+        (off,) = await ask(tmp_path, "off", "laptop")
+        assert off.state == "off"
+        assert off.last_seen is not None
+        await ask(tmp_path, "on", pairing.device_id)
+        await peer.linked(times=2)
+        await observer.until(lambda: len(observer.of(Linked)) == 2)
+        assert await ask(tmp_path, "forget", "laptop") == ()
+        assert observer.events[-1] == Forgotten("laptop", pairing.device_id, is_told=True)
+    assert not (tmp_path / "control").exists()
+
+
+async def test_where_no_companion_runs_it_is_done_all_the_same(peer: LinkPeer, tmp_path: Path) -> None:
+    async with companion_at(tmp_path) as companion:
+        await companion.pair_by_offer(peer.offer(), allow)
+    assert [one.state for one in await ask(tmp_path, "list")] == ["away"]
+    assert [one.state for one in await ask(tmp_path, "off", "laptop")] == ["off"]
+    async with companion_at(tmp_path) as companion:
+        assert companion.hosts == ()
+    assert await ask(tmp_path, "forget", "laptop") == ()
+    assert not (tmp_path / "pairings.json").exists()
+
+
+async def test_a_computer_that_is_not_there_and_a_name_that_two_have_are_refused(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    async with LinkPeer(host_name="laptop").serving() as other, controlled_at(tmp_path, Observer()) as companion:
+        await companion.pair_by_offer(peer.offer(), allow)
+        await companion.pair_by_offer(other.offer(), allow)
+        with pytest.raises(NotFoundError, match="'desk'"):
+            await ask(tmp_path, "forget", "desk")
+        with pytest.raises(InvalidInputError, match="2 computers") as refused:
+            await ask(tmp_path, "forget", "laptop")
+        assert companion.pairings[0].device_id in refused.value.hint
+
+
+@pytest.mark.parametrize("request_line", [b"\n", b"{}\n", b'{"action": "destroy"}\n', b"x" * 10_000 + b"\n"])
+async def test_what_is_no_request_is_refused(tmp_path: Path, request_line: bytes) -> None:
+    async with controlled_at(tmp_path, Observer()):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "control")
+        writer.write(request_line)
+        answer = json.loads(await reader.readline())
+        assert answer["error"]["code"] in ("invalid-message", "invalid-input")
+        writer.close()
+        assert await ask(tmp_path, "list") == ()
+
+
+async def test_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with controlled_at(tmp_path, Observer()) as companion:
+        companion.serve(pairing_with(LinkPeer()))
+        monkeypatch.setattr(control, "peer_uid", lambda _: os.getuid() + 1)
+        with pytest.raises(InvalidInputError, match="Only the user"):
+            await ask(tmp_path, "list")
+
+
+async def test_a_companion_that_does_not_answer_is_said(tmp_path: Path) -> None:
+    state_folder = await asyncio.to_thread(StateFolder, tmp_path)
+    with held(state_folder.lock), pytest.raises(EdgeloopError, match="does not answer"):
+        await ask(tmp_path, "list")
