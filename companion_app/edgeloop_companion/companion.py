@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
@@ -219,6 +220,23 @@ class Companion:
     def _observing(self, pairing: Pairing) -> ObserveRun | None:
         observe = self._observe
         return None if observe is None else lambda run: observe(pairing, run)
+
+    def rename(self, name: str) -> None:
+        """Call this device `name`, as `DeviceInfo.name` may be; a daemon learns of it with the next link."""
+        self._info = replace(self._info, name=name)
+        for host in self.hosts:
+            host.rename(name)
+
+    async def clear_blobs(self) -> int:
+        """Remove the blobs that no run needs that is not over; return how many bytes that was."""
+        hosts = self.hosts
+
+        def clear() -> int:
+            # The file system's clock is some milliseconds behind.
+            since = min((time.time() - 1, *(host.oldest_run() for host in hosts)))
+            return self._state_folder.blobs.clear(since)
+
+        return await asyncio.to_thread(clear)
 
     async def close(self) -> None:
         """Cancel all runs and end all links."""

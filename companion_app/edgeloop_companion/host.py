@@ -115,6 +115,14 @@ class Host:
         """How many of its runs are at work here, or wait for a worker."""
         return self._runs.count
 
+    def oldest_run(self) -> float:
+        """Return when the oldest of these runs came here, seconds of the epoch; infinity without any. Blocks."""
+        return self._runs.oldest()
+
+    def rename(self, name: str) -> None:
+        """Call this device `name` from the next link on."""
+        self._info = replace(self._info, name=name)
+
     async def serve(self) -> str:
         """Link, work and link again, until the daemon unpairs this device; return its words for that.
 

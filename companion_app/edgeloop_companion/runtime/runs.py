@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,6 +69,15 @@ class Runs:
     def count(self) -> int:
         """How many runs are not over."""
         return len(self._running)
+
+    def oldest(self) -> float:
+        """Return when the oldest of those that are not over came here, seconds of the epoch; infinity without any. Blocks."""
+        commands = [RunFolder(self._folder / run_id).command for run_id in tuple(self._running)]
+        times = []
+        for command in commands:
+            with contextlib.suppress(FileNotFoundError):  # it is over
+                times.append(command.stat().st_mtime)
+        return min(times, default=math.inf)
 
     async def open(self) -> None:
         """Go on with the runs that an earlier companion left."""

@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -78,6 +79,8 @@ class BlobStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._partial = folder / "partial"
+        self._clearing = threading.Lock()
+        """What is found to be here is not removed in the same moment."""
         self._partial.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
@@ -91,12 +94,13 @@ class BlobStore:
     def has(self, sha256: str, size: int) -> bool:
         """Return whether the blob is here with this size; if so it is wanted, and `prune` keeps it for longer."""
         path = self.path(sha256)
-        try:
-            if path.stat().st_size != size:
+        with self._clearing:
+            try:
+                if path.stat().st_size != size:
+                    return False
+                os.utime(path)
+            except FileNotFoundError:
                 return False
-            os.utime(path)
-        except FileNotFoundError:
-            return False
         return True
 
     def partial_bytes(self, sha256: str) -> int:
@@ -132,6 +136,27 @@ class BlobStore:
                 break
             path.unlink()
             total -= status.st_size
+
+    def used_bytes(self) -> int:
+        """Return how many bytes lie here, parts of blobs among them. Blocks."""
+        return sum(size for _, size in self._files())
+
+    def clear(self, since: float) -> int:
+        """Remove what was wanted last before `since`, seconds of the epoch; return how many bytes that was. Blocks."""
+        freed = 0
+        for path, size in self._files():
+            with self._clearing, contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < since:
+                    path.unlink()
+                    freed += size
+        return freed
+
+    def _files(self) -> Iterator[tuple[Path, int]]:
+        """All blobs and parts of blobs, with their sizes in bytes."""
+        for path in (*self._folder.iterdir(), *self._partial.iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # it has become whole just now
+                if path.is_file():
+                    yield path, path.stat().st_size
 
     def take(self, file: Path) -> tuple[str, int]:
         """Copy `file` into the store; return its SHA-256 and size in bytes. Raises `OSError` when it cannot be read."""

@@ -12,9 +12,12 @@ from kivy.app import App
 from kivy.core.window import Window
 from kivy.properties import ObjectProperty
 
-from edgeloop_companion.companion import running
+from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.device_info import device_info
+from edgeloop_companion.phone.life_cycle import LifeCycle
+from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.store.device_facts import DeviceFactsStore, ask_engine
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.settings import Language, Settings, SettingsStore, opened_settings
 from edgeloop_companion.ui.destinations import Parts, destinations
@@ -33,10 +36,13 @@ class CompanionApp(App):
     palette = ObjectProperty(LIGHT, rebind=True)  # rules that name one of its colours follow it
     words = ObjectProperty(Words(Language.ENGLISH))
 
-    def __init__(self, settings: SettingsStore, fonts: Fonts, places: tuple[Destination, ...]) -> None:
+    def __init__(
+        self, settings: SettingsStore, fonts: Fonts, life_cycle: LifeCycle, places: tuple[Destination, ...]
+    ) -> None:
         super().__init__()
         self.fonts = fonts
         self._settings = settings
+        self._life_cycle = life_cycle
         self._places = places
         self._stop_watching: Callable[[], None] = lambda: None
 
@@ -44,6 +50,15 @@ class CompanionApp(App):
         """Return the root of all widgets."""
         self._stop_watching = self._settings.settings.watch(self._choose)
         return Shell(self._places)
+
+    def on_pause(self) -> bool:
+        """Go to the background, where the companion serves on as long as the system lets it."""
+        self._life_cycle.paused()
+        return True
+
+    def on_resume(self) -> None:
+        """Come back from there."""
+        self._life_cycle.resumed()
 
     def on_stop(self) -> None:
         """Let go of the settings, which live on."""
@@ -73,19 +88,31 @@ async def opened(
         )
     fonts = await asyncio.to_thread(find_fonts)
     defaults = Settings(device_info(name or platform.node()).name, language=system_language())
-    events = EventFeed()
+    events, life_cycle, phone = EventFeed(), LifeCycle("foreground"), this_phone(state_folder.path)
     async with opened_settings(state_folder.settings, defaults) as settings:
         chosen = settings.settings.value
         info = await asyncio.to_thread(device_info, chosen.name)
         async with running(
-            state_folder, info, events, max_workers=max_workers, is_advertised=chosen.is_announced
+            state_folder,
+            info,
+            events,
+            max_workers=max_workers,
+            is_advertised=chosen.is_announced,
+            phone=phone,
+            life_cycle=life_cycle,
         ) as companion:
-            parts = Parts(companion, events, state_folder, settings, fonts)
-            stop = settings.settings.watch(lambda new: companion.advertising.switch(new.is_announced))
+            facts = DeviceFactsStore(phone.vitals, state_folder.blobs, companion.clear_blobs, ask_engine)
+            parts = Parts(info, companion, events, state_folder, settings, facts, fonts)
+            stop = settings.settings.watch(lambda new: _obey(companion, new))
             try:
-                yield CompanionApp(settings, fonts, destinations(parts)), parts
+                yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
             finally:
                 stop()
+
+
+def _obey(companion: Companion, settings: Settings) -> None:
+    companion.advertising.switch(settings.is_announced)
+    companion.rename(settings.name)
 
 
 async def serve(state_folder: StateFolder, *, name: str = "", max_workers: int = 8) -> None:

@@ -6,24 +6,32 @@ from dataclasses import dataclass
 
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.store.device_facts import DeviceFactsStore
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.settings import SettingsStore
 from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.navigation import Destination
+from edgeloop_companion.ui.screens.device import DeviceScreen
 from edgeloop_companion.ui.screens.settings import SettingsScreen
+from edgeloop_shared.models import DeviceInfo
 
 
 @dataclass(frozen=True)
 class Parts:
     """What the screens are built from."""
 
+    info: DeviceInfo
     companion: Companion
     events: EventFeed
     state_folder: StateFolder
     settings: SettingsStore
+    device_facts: DeviceFactsStore
     fonts: Fonts
 
 
 def destinations(parts: Parts) -> tuple[Destination, ...]:
     """Return the places of the bar in their order."""
-    return (Destination("settings", "sliders", lambda _: SettingsScreen(parts.settings, parts.fonts)),)
+    return (
+        Destination("device", "chip", lambda _: DeviceScreen(parts.info, parts.device_facts)),
+        Destination("settings", "sliders", lambda _: SettingsScreen(parts.settings, parts.fonts)),
+    )

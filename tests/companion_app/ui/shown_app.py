@@ -174,12 +174,16 @@ class ShownApp:
         await self.drawn()
 
     async def reaches(self, text: str) -> Widget:
-        """Scroll down, and from the top if need be, until `text` can be read; return the widget that shows it."""
+        """Scroll down, and from the top if need be, until `text` can be read; return the widget that shows it.
+
+        Where a widget of exactly this text is, another one that holds it within more is not meant.
+        """
         await self.until(lambda: self._anywhere(text), f"{text!r} is nowhere on the screen")
+        is_exact = any(getattr(widget, "text", "") == text for widget in self._window.children[0].walk())
         x, y = self._window.width / 2, self._window.height / 2
         for wheel in ("scrolldown", "scrollup"):
             for _ in range(60):
-                if self.shows(text):
+                if text in self.texts() or (not is_exact and self.shows(text)):
                     return self._find(text)
                 self._window.dispatch("on_mouse_down", x, y, wheel, [])
                 self._window.dispatch("on_mouse_up", x, y, wheel, [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from kivy.properties import BooleanProperty, ObjectProperty
 
-from edgeloop_companion.store.observable import Stop
 from edgeloop_companion.store.settings import Appearance, Language, Settings, SettingsStore
 from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.rules import load_rules
@@ -23,19 +22,17 @@ class SettingsScreen(Page):
 
     def __init__(self, store: SettingsStore, fonts: Fonts) -> None:
         self._store = store
-        self._stops: tuple[Stop, ...] = ()
         super().__init__(settings=store.settings.value, draws_chinese=fonts.chinese is not None)
 
     def enter(self) -> None:
         """Follow the settings."""
         self.ids.name.text = self._store.settings.value.name
-        self._stops = self._store.settings.watch(self._show), self._store.problem.watch(self.banner.show)
+        self.while_seen(self._store.settings.watch(self._show), self._store.problem.watch(self.banner.show))
 
     def leave(self) -> None:
         """Take the name as it was typed, and follow the settings no longer."""
         self.rename(self.ids.name.text)
-        for stop in self._stops:
-            stop()
+        super().leave()
 
     def rename(self, name: str) -> None:
         """Call this device `name`, if a device may be called so."""

@@ -4,7 +4,6 @@ Rules name widgets by their classes, which Kivy knows once they are imported: wh
 """
 
 from edgeloop_companion.ui.widgets import (
-    action_button,
     banner,
     card,
     icon,
@@ -14,11 +13,11 @@ from edgeloop_companion.ui.widgets import (
     sheet,
     status,
     text,
+    text_button,
     text_field,
 )
 
 __all__ = [
-    "action_button",
     "banner",
     "card",
     "icon",
@@ -28,5 +27,6 @@ __all__ = [
     "sheet",
     "status",
     "text",
+    "text_button",
     "text_field",
 ]

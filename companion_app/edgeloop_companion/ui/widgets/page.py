@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from kivy.properties import ObjectProperty, StringProperty
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
 
+from edgeloop_companion.store.observable import Stop
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.widgets.banner import Banner
 from edgeloop_companion.ui.widgets.pressable import Pressable
+
+log = logging.getLogger(__name__)
 
 load_rules(__file__)
 
@@ -38,7 +43,8 @@ class Page(BoxLayout):
     """Set by who opens it; None where there is no way back."""
 
     def __init__(self, **values: Any) -> None:
-        self._frame: Any = None
+        self._stops: list[Stop] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         frame = PageFrame()
         self.column = frame.ids.column
         self.banner: Banner = frame.ids.banner
@@ -60,4 +66,24 @@ class Page(BoxLayout):
         """Be told that this screen is seen from now on: what it watches begins here."""
 
     def leave(self) -> None:
-        """Be told that this screen is not seen any more: what `enter` began ends."""
+        """Be told that this screen is not seen any more: what it watches and what it has begun ends."""
+        for stop in self._stops:
+            stop()
+        self._stops.clear()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def while_seen(self, *stops: Stop) -> None:
+        """Have these called when this screen is left."""
+        self._stops.extend(stops)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` as long as this screen is seen. What it raises is a fault in the app, and written to its log."""
+        task = asyncio.create_task(work, name=type(self).__name__)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("%s", task.get_name(), exc_info=error)

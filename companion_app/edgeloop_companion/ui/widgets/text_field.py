@@ -23,12 +23,17 @@ class LineInput(TextInput):
 
 
 class TextField(BoxLayout):
-    """A line with its name above and, if it was refused, why below. Emits `on_submit` with the text when Enter is pressed."""
+    """A line with its name above; below stands what else is to be known, or why it was refused.
+
+    Emits `on_submit` with the text when Enter is pressed.
+    """
 
     name = StringProperty()
     text = StringProperty()
     hint = StringProperty()
     """An example, seen as long as nothing is typed."""
+    detail = StringProperty()
+    """What else is to be known, said below as long as there is no problem."""
     problem = StringProperty()
 
     __events__ = ("on_submit",)

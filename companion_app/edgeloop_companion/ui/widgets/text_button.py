@@ -11,7 +11,7 @@ from edgeloop_companion.ui.widgets.pressable import Pressable
 load_rules(__file__)
 
 
-class ActionButton(Pressable, AnchorLayout):
+class TextButton(Pressable, AnchorLayout):
     """Emits `on_release`. `filled` is for what a screen is for, once; `danger` for what cannot be undone; others are `tonal`."""
 
     text = StringProperty()
