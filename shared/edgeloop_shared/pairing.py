@@ -21,11 +21,11 @@ PAIRING_VERSIONS = (1,)
 PROOF_HEADER = "Edgeloop-Proof"
 SECRET_BYTES = 16
 CODE_CHARACTERS = 12
-MAX_ADDRESSES = 2
+MAX_ADDRESSES = 4
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _LOOKALIKES = str.maketrans({"I": "1", "L": "1", "O": "0", "-": None, " ": None})
-_QR_PATTERN = re.compile(r"EDGELOOP://P1/([0-9]{1,5})/([0-9A-F.+-]{1,99})/([A-Z2-7]{52})/([A-Z2-7]{26})")
+_QR_PATTERN = re.compile(r"EDGELOOP://P1/([0-9]{1,5})/([0-9A-F.+-]{1,159})/([A-Z2-7]{52})/([A-Z2-7]{26})")
 _OTHER_VERSION = re.compile(r"EDGELOOP://P([0-9]{1,3})/")
 _NOT_A_QR = "Show the code again with `edgeloop pair` and scan it from the edgeloop app."
 

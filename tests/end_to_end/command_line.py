@@ -48,15 +48,15 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a command whose output nobody reads."""
+    def start(self, *arguments: str, errors: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start a command whose output nobody reads; `errors` says where its standard error goes."""
         return subprocess.Popen(
             [str(self.command), *arguments],
             cwd=self.folder,
             env={**os.environ, **self.variables, "EDGELOOP_HOME": str(self.home)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=errors,
         )
 
     def wait_for_run(self, state: str, seconds: float = 60) -> dict[str, Any]:

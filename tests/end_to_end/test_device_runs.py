@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,3 +97,15 @@ def test_the_same_script_runs_with_plain_python_and_on_the_device(project: Comma
     here = subprocess.run([sys.executable, "metric.py"], cwd=project.folder, capture_output=True, text=True, check=True)
     assert here.stdout.strip() == '{"answer": 42}'
     assert project.json("run", "metric.py")["result"] == {"answer": 42}
+
+
+def test_a_code_that_only_this_computer_could_use_says_so(user: CommandLine) -> None:
+    showing = user.start("pair", errors=subprocess.PIPE)
+    assert showing.stderr is not None
+    try:
+        assert showing.stderr.readline() == (
+            b"Only this computer reaches that address. Connect it to the phone's network and pair again.\n"
+        )
+    finally:
+        showing.send_signal(signal.SIGINT)
+        showing.communicate(timeout=60)

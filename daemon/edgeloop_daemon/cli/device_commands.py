@@ -126,6 +126,10 @@ def pair(session: Session, timeout: int) -> None:
         for address in window["addresses"]:
             click.echo(f"  address  {address}:{window['port']}")
         click.echo(f"  code     {click.style(show_code(window['code']), bold=True)}")
+        if all(address.startswith("127.") or address == "::1" for address in window["addresses"]):
+            click.echo(
+                "Only this computer reaches that address. Connect it to the phone's network and pair again.", err=True
+            )
     try:
         window = _wait_for_pairing(client, window, quiet=session.as_json)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ import errno
 import ipaddress
 import socket
 
+from edgeloop_daemon.devices.interfaces import reachable_addresses
 from edgeloop_daemon.http.server import port_in_use
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.pairing import MAX_ADDRESSES
@@ -50,11 +51,15 @@ def bind(host: str | None, port: int) -> socket.socket:
 
 
 def offered_addresses(host: str | None) -> tuple[str, ...]:
-    """Return the one or two addresses at which a phone finds a socket that is bound to `host`."""
+    """Return the addresses at which a phone may find a socket that is bound to `host`, at most `MAX_ADDRESSES`.
+
+    Those by which this computer reaches other networks come first, then those of other interfaces that are up. The loopback's
+    is returned where there is nothing else.
+    """
     if host is not None and not ipaddress.ip_address(host).is_unspecified:
         return (host,)
     found = [address for family, target in _PROBES if (address := _own_address(family, target)) is not None]
-    return tuple(dict.fromkeys(found))[:MAX_ADDRESSES] or ("127.0.0.1",)
+    return tuple(dict.fromkeys((*found, *reachable_addresses())))[:MAX_ADDRESSES] or ("127.0.0.1",)
 
 
 def plain_address(address: str) -> str:

@@ -52,7 +52,7 @@ class Listener:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """At most two own addresses for phones to dial."""
+        """Own addresses for phones to dial."""
         return offered_addresses(self._host)
 
     @contextlib.asynccontextmanager

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-import ifaddr
 from zeroconf import ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from edgeloop_daemon.devices.interfaces import interface_addresses
 from edgeloop_daemon.devices.nearby import Sighting, Watcher
 from edgeloop_shared.announcements import NAME_CHARACTERS, SERVICE
-from edgeloop_shared.networks import OwnAddress, multicast_interfaces, own_addresses
+from edgeloop_shared.networks import OwnAddress, multicast_interfaces
 from edgeloop_shared.uninterrupted import uninterrupted
 
 RESOLVE_MILLISECONDS = 3000
@@ -24,7 +24,7 @@ class ZeroconfBrowser:
 
     def addresses(self) -> tuple[OwnAddress, ...]:
         """Return the addresses of all interfaces but the loopback's. Blocks for a moment."""
-        return own_addresses(ifaddr.get_adapters())
+        return interface_addresses()
 
     @contextlib.asynccontextmanager
     async def browsing(self, watcher: Watcher, addresses: Sequence[OwnAddress]) -> AsyncIterator[None]:
