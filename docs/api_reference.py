@@ -9,7 +9,7 @@ from typing import Any
 Schema = Mapping[str, Any]
 _PREFIX = "/api/v1"
 _MAX_BOUND = 80  # a longer pattern tells a reader nothing
-_ANYWHERE = {"401", "403", "421", "422", "429", "500", "503"}
+_ANYWHERE = {"400", "401", "403", "421", "422", "429", "500", "503"}
 
 
 def api_reference(document: Mapping[str, Any]) -> str:

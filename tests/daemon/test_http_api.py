@@ -215,6 +215,9 @@ async def test_the_openapi_document_is_valid_and_describes_the_routes(api: Api) 
     assert status == 200
     validate(document)
     assert document["openapi"] == "3.1.0"
+    unreadable = document["components"]["responses"]["Problem400"]["content"]
+    assert set(unreadable) == {"application/problem+json", "text/plain"}
+    assert all("400" in operation["responses"] for item in document["paths"].values() for operation in item.values())
     order = document["components"]["schemas"]["Order"]["properties"]
     assert order["count"]["maximum"] == 9
     assert order["count"]["description"] == "how many"

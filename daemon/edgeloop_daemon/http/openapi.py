@@ -27,8 +27,8 @@ _PATH_PATTERNS = {
     "stop": "^[0-9]+$",
     "token": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
 }
-_ANYWHERE = (401, 403, 421, 422, 429, 500, 503)
-"""What any request may be answered by the guards, and by a daemon that fails or stops."""
+_ANYWHERE = (400, 401, 403, 421, 422, 429, 500, 503)
+"""What any request may be answered by the reader of HTTP, by the guards, and by a daemon that fails or stops."""
 _WITH_BODY = (408, 413)
 
 
@@ -162,7 +162,13 @@ def _problem_response(status: int) -> dict[str, Any]:
         "description": f"{HTTPStatus(status).phrase}, as RFC 9457 problem details.",
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
-    if status == 429:
+    if status == 400:  # before anything of ours sees it
+        response["description"] = (
+            "The request is no HTTP that can be read: the line with the address, or a header, has more than 8190 bytes, say."
+            " The answer is plain text, or problem details (RFC 9457)."
+        )
+        response["content"]["text/plain"] = {"schema": {"type": "string"}}
+    elif status == 429:
         response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     elif status == 401:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
