@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import InvalidInputError, VersionMismatchError
 from edgeloop_shared.pairing import (
     CODE_CHARACTERS,
     PairingOffer,
@@ -49,13 +49,17 @@ CERTIFICATE_TEXT = base64.b32encode(CERTIFICATE).decode().rstrip("=")
 SECRET_TEXT = base64.b32encode(SECRET).decode().rstrip("=")
 
 
+def test_the_code_of_another_version_says_to_update() -> None:
+    with pytest.raises(VersionMismatchError, match="Update the older of the two"):
+        parse_offer(f"EDGELOOP://P2/8765/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}")
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "",
         "https://example.com",
         f"edgeloop://p1/8765/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}",
-        f"EDGELOOP://P2/8765/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}",
         f"EDGELOOP://P1/0/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}",
         f"EDGELOOP://P1/65536/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}",
         f"EDGELOOP://P1/٣/10.0.0.1/{CERTIFICATE_TEXT}/{SECRET_TEXT}",
