@@ -106,7 +106,7 @@ class Companion:
         self._pairings = pairings
         self._info = info
         self._listener = listener
-        self._workers = Workers(phone.starter, limit=max_workers)
+        self._workers = Workers(phone.starter, limit=min(max_workers, phone.max_workers))
         self._life_cycle = life_cycle
         self._heartbeat_seconds = heartbeat_seconds
         self._observe = observe

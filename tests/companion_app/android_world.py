@@ -5,13 +5,23 @@ Nothing here answers to a name that Android does not have, and what a call expec
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+
+import edgeloop_companion.phone
+from edgeloop_companion.phone.phone import Phone, this_phone
+
+PACKAGE = "org.edgeloop.companion"
+ENTRY_SCRIPT = "from edgeloop_companion.phone.android_worker_service import serve; serve()"
 
 
 class JavaException(Exception):  # noqa: N818 - pyjnius calls it so
@@ -65,7 +75,9 @@ class AndroidWorld:
     classes: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        activity = SimpleNamespace(getApplicationContext=lambda: self)
+        activity = SimpleNamespace(getApplicationContext=lambda: self, getPackageName=lambda: PACKAGE)
+        self.services = [WorkerService(self, activity, number) for number in range(4)]
+        self.classes |= {f"{PACKAGE}.ServiceWorker{one.number}": one for one in self.services}
         self.classes |= {
             "android.content.IntentFilter": IntentFilter,
             "android.os.Build$VERSION": SimpleNamespace(SDK_INT=self.api),
@@ -111,6 +123,15 @@ class AndroidWorld:
         add_module(patch, "android")
         add_module(patch, "android.broadcast", BroadcastReceiver=broadcast_receiver)
 
+    def phone(self, patch: pytest.MonkeyPatch, folder: Path) -> Phone:
+        """Return what a companion makes of this phone."""
+        self.install(patch)
+        patch.setenv("ANDROID_ARGUMENT", str(folder))
+        for name in ("android", "android_workers"):  # they hold what they have imported of an earlier world
+            sys.modules.pop(f"edgeloop_companion.phone.{name}", None)
+            vars(edgeloop_companion.phone).pop(name, None)
+        return this_phone(folder)
+
     def _create_lock(self, tag: str) -> MulticastLock:
         assert tag
         return self.lock
@@ -118,6 +139,45 @@ class AndroidWorld:
     def _thermal_status(self) -> int:
         assert self.api >= 29, "NoSuchMethodError"
         return self.thermal_status
+
+
+@dataclass
+class WorkerService:
+    """A service as python-for-android generates it; its process is a real one, with the entry script of all worker services."""
+
+    world: AndroidWorld
+    activity: Any
+    number: int
+    is_refused: bool = False
+    is_deaf: bool = False
+    starting: threading.Thread | None = None
+    process: subprocess.Popen[bytes] | None = None
+    notifications: list[tuple[str, str]] = field(default_factory=list)
+
+    def start(self, context: Any, small_icon: str, title: str, text: str, argument: str) -> None:
+        assert context is self.activity
+        assert (small_icon, bool(title)) == ("", True)
+        if self.is_refused:
+            raise JavaException("android.app.BackgroundServiceStartNotAllowedException")
+        self.notifications.append((title, text))
+        self.starting = threading.Thread(
+            target=self._begin, args=[argument]
+        )  # who starts a service does not wait for it
+        self.starting.start()
+
+    def _begin(self, argument: str) -> None:
+        if self.is_deaf or (self.process is not None and self.process.poll() is None):
+            return  # a service whose Python runs ignores what it is started with
+        environment = {**os.environ, "PYTHON_SERVICE_ARGUMENT": argument}
+        self.process = subprocess.Popen([sys.executable, "-P", "-c", ENTRY_SCRIPT], env=environment)
+
+    def end(self) -> None:
+        """End its process, as a phone that is switched off does."""
+        if self.starting is not None:
+            self.starting.join()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 @dataclass

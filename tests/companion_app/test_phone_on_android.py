@@ -4,43 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-import edgeloop_companion.phone
-from edgeloop_companion.phone.phone import Phone, this_phone
 from edgeloop_shared.announcements import Announcement, new_announcement
 from edgeloop_shared.device_states import Vitals
 from edgeloop_shared.networks import OwnAddress
 
 from .android_world import AndroidWorld
 
-OnPhone = Callable[[AndroidWorld], Phone]
 
-
-@pytest.fixture
-def on_phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnPhone]:
-    def put(world: AndroidWorld) -> Phone:
-        world.install(monkeypatch)
-        monkeypatch.setenv("ANDROID_ARGUMENT", str(tmp_path))
-        forget()
-        return this_phone(tmp_path)
-
-    def forget() -> None:  # the module holds what it has imported of one Android
-        sys.modules.pop("edgeloop_companion.phone.android", None)
-        vars(edgeloop_companion.phone).pop("android", None)
-
-    yield put
-    forget()
-
-
-def test_battery_heat_and_throttling_are_told_and_the_thread_leaves_java_again(on_phone: OnPhone) -> None:
+def test_battery_heat_and_throttling_are_told_and_the_thread_leaves_java_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     world = AndroidWorld(thermal_status=2)
-    vitals = on_phone(world).vitals.read()
+    vitals = world.phone(monkeypatch, tmp_path).vitals.read()
     assert (vitals.battery_percent, vitals.is_charging, vitals.battery_celsius) == (80, False, 31.2)
     assert (vitals.throttling, vitals.processor_celsius) == ("moderate", None)
     assert vitals.free_bytes is not None
@@ -49,21 +30,23 @@ def test_battery_heat_and_throttling_are_told_and_the_thread_leaves_java_again(o
 
 @pytest.mark.parametrize(("status", "charges"), [(1, None), (2, True), (3, False), (4, False), (5, True), (-1, None)])
 def test_whether_it_charges_is_what_android_calls_the_status(
-    on_phone: OnPhone, status: int, charges: bool | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int, charges: bool | None
 ) -> None:
     world = AndroidWorld(battery={"level": 1, "scale": 100, "status": status})
-    assert on_phone(world).vitals.read().is_charging is charges
+    assert world.phone(monkeypatch, tmp_path).vitals.read().is_charging is charges
 
 
-def test_what_a_phone_does_not_tell_stays_unknown(on_phone: OnPhone) -> None:
-    vitals = on_phone(AndroidWorld(api=28, battery=None)).vitals.read()
+def test_what_a_phone_does_not_tell_stays_unknown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    vitals = AndroidWorld(api=28, battery=None).phone(monkeypatch, tmp_path).vitals.read()
     assert vitals == Vitals(free_bytes=vitals.free_bytes)
     nonsense = {"level": 120, "scale": 100, "status": 77, "temperature": -32768}
-    odd = on_phone(AndroidWorld(battery=nonsense, thermal_status=99)).vitals.read()
+    odd = AndroidWorld(battery=nonsense, thermal_status=99).phone(monkeypatch, tmp_path).vitals.read()
     assert odd == Vitals(free_bytes=odd.free_bytes)
 
 
-async def test_a_change_of_the_network_is_told_on_the_event_loop_until_the_watch_ends(on_phone: OnPhone) -> None:
+async def test_a_change_of_the_network_is_told_on_the_event_loop_until_the_watch_ends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     world = AndroidWorld()
     changed = asyncio.Event()
 
@@ -72,7 +55,7 @@ async def test_a_change_of_the_network_is_told_on_the_event_loop_until_the_watch
         sender.start()
         sender.join()
 
-    with on_phone(world).network.watching(changed.set):
+    with world.phone(monkeypatch, tmp_path).network.watching(changed.set):
         broadcast()
         await asyncio.wait_for(changed.wait(), 20)
     assert world.receivers == []
@@ -96,9 +79,11 @@ class Inside:
         yield
 
 
-async def test_the_multicast_lock_is_held_as_long_as_the_phone_is_announced(on_phone: OnPhone) -> None:
+async def test_the_multicast_lock_is_held_as_long_as_the_phone_is_announced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     world = AndroidWorld()
-    on_phone(world)
+    world.phone(monkeypatch, tmp_path)
     from edgeloop_companion.phone.android import AndroidAdvertiser, multicast_lock
 
     inside = Inside(world)
@@ -108,9 +93,11 @@ async def test_the_multicast_lock_is_held_as_long_as_the_phone_is_announced(on_p
     assert (world.lock.holders, inside.held) == (0, [1])
 
 
-async def test_without_the_permission_for_multicast_it_fails_as_a_network_does(on_phone: OnPhone) -> None:
+async def test_without_the_permission_for_multicast_it_fails_as_a_network_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     world = AndroidWorld()
-    advertiser = on_phone(world).load_advertiser()
+    advertiser = world.phone(monkeypatch, tmp_path).load_advertiser()
     world.lock.is_granted = False
     with pytest.raises(OSError, match="multicast lock"):
         async with advertiser.advertising("name", 9, new_announcement([]), ()):

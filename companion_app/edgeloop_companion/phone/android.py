@@ -29,10 +29,9 @@ _THROTTLING: tuple[Throttling, ...] = ("none", "light", "moderate", "severe", "c
 _THERMAL_STATUS_API = 29
 
 
-def application_context() -> Any:
-    """Return the app's `Context`. Call it in Python's first thread: others do not find the app's own classes."""
-    activity = jnius.autoclass("org.kivy.android.PythonActivity").mActivity
-    return activity.getApplicationContext()
+def activity() -> Any:
+    """Return the app's `Activity`. Call it in Python's first thread: others do not find the app's own classes."""
+    return jnius.autoclass("org.kivy.android.PythonActivity").mActivity
 
 
 def multicast_lock(context: Any) -> Any:

@@ -16,12 +16,15 @@ from edgeloop_companion.runtime.workers import ProcessStarter, WorkerStarter
 
 @dataclass(frozen=True)
 class Phone:
-    """What the companion uses of a platform. `load_advertiser` is called once, in a thread."""
+    """What the companion uses of a platform. `load_advertiser` is called once, in a thread. It has room for
+    `max_workers` at a time.
+    """
 
     vitals: VitalsReader
     network: NetworkWatch
     load_advertiser: Callable[[], Advertiser]
     starter: WorkerStarter = field(default_factory=ProcessStarter)
+    max_workers: int = 64
 
 
 def this_phone(folder: Path) -> Phone:
@@ -42,12 +45,15 @@ def _desktop(folder: Path) -> Phone:
 
 
 def _android(folder: Path) -> Phone:
-    from edgeloop_companion.phone import android  # its imports exist on Android alone
+    from edgeloop_companion.phone import android, android_workers  # their imports exist on Android alone
 
-    context = android.application_context()
+    activity = android.activity()
+    context = activity.getApplicationContext()
     lock = android.multicast_lock(context)
     return Phone(
         android.AndroidVitals(folder, context),
         android.AndroidNetworkWatch(),
         lambda: android.AndroidAdvertiser(lock, zeroconf_advertiser()),
+        android_workers.ServiceStarter(folder / "slots", activity),
+        android_workers.SLOTS,
     )

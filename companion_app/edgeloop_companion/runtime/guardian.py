@@ -266,7 +266,11 @@ def _peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _guard(folder: RunFolder, report_begin: Callable[[], None]) -> None:
+def guard(folder: RunFolder, report_begin: Callable[[], None] = lambda: None) -> None:
+    """Start the worker of the run in `folder` and watch over it until it has ended; do nothing if another one has, or had, it.
+
+    `report_begin` is called once the run is this process's. The worker itself never returns from here: it raises `SystemExit`.
+    """
     order = folder.order()
     go, release = os.pipe()
     lifeline, hold = os.pipe()
@@ -312,7 +316,7 @@ def main() -> None:
     # The process that the companion started ends as soon as the worker is let go: from then on the lock alone tells.
     report_begin = leave_parent()
     os.chdir(sys.argv[1])
-    _guard(RunFolder(Path.cwd()), report_begin)
+    guard(RunFolder(Path.cwd()), report_begin)
 
 
 if __name__ == "__main__":
