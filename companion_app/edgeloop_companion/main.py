@@ -26,6 +26,7 @@ from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.link.addresses import parse_address
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.state_lock import locked_state_folder
+from edgeloop_shared import event_loop
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotPairedError, PairingError
 from edgeloop_shared.models import DeviceInfo
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         with locked_state_folder(options.state) as state_folder:
             info = device_info(options.name, is_virtual=options.virtual)
-            asyncio.run(_serve(options, state_folder, info))
+            event_loop.run(_serve(options, state_folder, info))
     except EdgeloopError as error:
         show(Failed(error))
         return 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import logging
 import os
 import sys
@@ -17,6 +16,7 @@ from edgeloop_daemon.passed_trials import PassedTrials
 from edgeloop_daemon.plugin_output import named_output
 from edgeloop_daemon.plugins import installed_plugins, load_plugins
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import event_loop
 from edgeloop_shared.bounded_output import bounded_output
 from edgeloop_shared.errors import EdgeloopError
 
@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace, folders: Folders) -> int:
             )
             plugins.write_declarations(folders.declarations)
         else:
-            asyncio.run(run_daemon(folders, options))
+            event_loop.run(run_daemon(folders, options))
     except EdgeloopError as error:
         logging.getLogger(__name__).error("%s", error)
         return 1

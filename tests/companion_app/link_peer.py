@@ -150,7 +150,7 @@ class LinkPeer:
         """Read nothing on the connection of this link, as if the network had swallowed it."""
         assert self._request is not None
         transport = self._request.transport
-        assert isinstance(transport, asyncio.Transport)
+        assert transport is not None
         transport.pause_reading()
         try:
             yield

@@ -250,7 +250,7 @@ class Link:
     def cut(self) -> None:
         """Lose the connection, without a goodbye."""
         transport = self.socket._response.connection.transport  # type: ignore[union-attr]
-        assert isinstance(transport, asyncio.Transport)
+        assert transport is not None
         transport.abort()
 
     async def ask(self, method: str, sha256: str, **options: Any) -> tuple[bytes, dict[str, str], int]:

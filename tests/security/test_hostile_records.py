@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -66,7 +65,7 @@ async def test_a_frame_beyond_the_limit_ends_the_link(linked: Link, size: int) -
 
 async def test_a_message_without_end_in_many_frames_ends_the_link(linked: Link) -> None:
     transport = linked.socket._response.connection.transport  # type: ignore[union-attr]
-    assert isinstance(transport, asyncio.Transport)
+    assert transport is not None
     for number in range(5):  # "text, not the last frame", then "goes on, not the last frame"; masked by zeros
         transport.write(bytes([0 if number else 1, 0xFE]) + (60_000).to_bytes(2, "big") + bytes(4) + b"a" * 60_000)
     assert await linked.closed() == 1009

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from edgeloop_shared.channels import LOST_SECONDS, ChannelEnd, ChannelFrame
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError
@@ -182,10 +182,9 @@ class _Channel(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The worker is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._is_writing = True
-        transport.set_write_buffer_limits(high=_PIECE)
+        self._transport.set_write_buffer_limits(high=_PIECE)
         self._write(bytes(self._waiting))
         self._waiting.clear()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib.util
 import logging
 import sys
@@ -15,6 +14,7 @@ from edgeloop_companion.main import show
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
+from edgeloop_shared import event_loop
 from edgeloop_shared.errors import EdgeloopError
 
 HOW_TO_INSTALL = "Install it with `pip install 'edgeloop[companion]'`."
@@ -54,4 +54,4 @@ def _run(state_folder: StateFolder, options: argparse.Namespace) -> None:
     # Imported here, because whatever of Kivy is imported opens the window: nothing does so before the folder is ours.
     from edgeloop_companion.ui.app import serve
 
-    asyncio.run(serve(state_folder, name=options.name, max_workers=max(1, options.workers)))
+    event_loop.run(serve(state_folder, name=options.name, max_workers=max(1, options.workers)))

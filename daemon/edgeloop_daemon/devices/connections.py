@@ -104,9 +104,8 @@ class Connection(web.RequestHandler):
 
     def abort(self) -> None:
         """Cut the connection off."""
-        transport = self.transport
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def answered(self) -> bool:
         """Count a request as answered; return whether an unauthenticated peer may send another."""

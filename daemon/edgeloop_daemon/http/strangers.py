@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from aiohttp import web
 
@@ -57,5 +58,4 @@ class Strangers:
 
     def _cut_off(self, transport: asyncio.BaseTransport) -> None:
         self._timers.pop(transport).cancel()
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        cast("asyncio.Transport", transport).abort()
