@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from edgeloop_shared.codec import INTEGERS, parse_json, printable
+from edgeloop_shared.codec import INTEGERS, printable
 from edgeloop_shared.errors import EdgeloopError, MessageError
 
 MAX_HEADER_BYTES = 1024
@@ -20,6 +21,7 @@ MAX_BODY_BYTES = 8 * 1024**2
 _END_OF_HEADER = b"\r\n\r\n"
 _MAX_NAME = 200
 MAX_NESTED = 64
+_PLAIN_HEADER = re.compile(rb"Content-Length: ([0-9]{1,12})\r\n\r\n")
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 Body: TypeAlias = Mapping[str, Any]
@@ -93,6 +95,12 @@ class MessageReader:
             yield read_message(body)
 
     def _read_header(self) -> bool:
+        if (plain := _PLAIN_HEADER.match(self._buffer)) and int(
+            plain[1]
+        ) <= self._max_body:  # as nearly everybody writes it
+            self._length = int(plain[1])
+            del self._buffer[: plain.end()]
+            return True
         end = self._buffer.find(_END_OF_HEADER, 0, MAX_HEADER_BYTES)
         if end < 0:
             if len(self._buffer) >= MAX_HEADER_BYTES:
@@ -106,10 +114,9 @@ class MessageReader:
 
 def read_message(body: bytes) -> Message:
     """Return the message in the JSON text `body`. Raises `MessageError`."""
-    value = parse_json(body, max_bytes=MAX_BODY_BYTES)
+    value = _parse(body)
     if not isinstance(value, dict):
         raise MessageError("A debugger message is no JSON object.")
-    _check_values(value, 0)
     seq = _integer(value, "seq")
     match value.get("type"):
         case "request":
@@ -177,18 +184,40 @@ def _content_length(header: bytes, limit: int) -> int:
     return length
 
 
-def _check_values(value: Any, depth: int) -> None:
-    """Refuse what could not be sent on: values that are nested without end, and numbers beyond what JSON can say."""
+def _parse(body: bytes) -> Any:
+    """Return the values of a JSON text, without those that could not be sent on: nested without end, or no finite numbers.
+
+    A key may stand twice, which `parse_json` refuses: what is sent on is written anew, so both sides read the same one.
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise MessageError(f"A debugger message of {len(body)} bytes exceeds the limit of {MAX_BODY_BYTES}.")
+    try:
+        value = _DECODER.decode(body.decode())
+    except (ValueError, RecursionError) as error:
+        raise MessageError(f"A debugger message is not valid JSON: {error}.") from None
+    if body.count(b"{") + body.count(b"[") > MAX_NESTED:  # else there are too few to be nested too deep
+        _check_depth(value, 0)
+    return value
+
+
+def _check_depth(value: Any, depth: int) -> None:
     if depth > MAX_NESTED:
         raise MessageError(f"A debugger message is nested deeper than {MAX_NESTED} levels.")
     if isinstance(value, dict):
         for item in value.values():
-            _check_values(item, depth + 1)
+            _check_depth(item, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _check_values(item, depth + 1)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise MessageError("A debugger message holds a number that is not finite.")
+            _check_depth(item, depth + 1)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:32]} is not finite")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 
 
 def _shown(data: bytes) -> str:
