@@ -1,13 +1,16 @@
-"""What all tests share: how many run at a time, and that in CI a test that is skipped has not passed.
+"""What all tests share: how many run at a time, in which event loop, and that in CI a test that is skipped has not passed.
 
 Property tests run the same examples everywhere, so that a failure in CI is a failure at the desk.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+from collections.abc import Callable, Mapping
 
 import pytest
+import uvloop
 from hypothesis import settings
 from pydantic import TypeAdapter
 
@@ -28,6 +31,16 @@ EXPECTED_SKIPS = ("needs macOS",)
 def pytest_xdist_auto_num_workers() -> int:
     """Have one more file at work than there are processors: most tests wait for other processes most of the time."""
     return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run the companion's tests in Python's own loop, as on a phone, and all others in a real daemon's."""
+    if "companion_app" in item.path.parts:
+        return {"asyncio": asyncio.new_event_loop}
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.hookimpl(wrapper=True)

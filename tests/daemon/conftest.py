@@ -5,17 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 import pytest_asyncio
-import uvloop
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> uvloop.EventLoopPolicy:
-    """Run these tests in the loop of a real daemon; those of the companion run in Python's own, as on a phone."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest_asyncio.fixture
