@@ -17,6 +17,8 @@ import performance
 import reference
 
 import edgeloop
+from edgeloop_companion.doctor import checks as device_checks
+from edgeloop_daemon.doctor import checks
 from edgeloop_daemon.http.guards import PREFIX
 from edgeloop_daemon.http.openapi import openapi_document
 from edgeloop_shared import bundles, device_states, messages, models, operator_hits, traces
@@ -55,7 +57,8 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     ),
     "testing": reference.testing_reference,
     "training": lambda: reference.plugin_api_reference(lambda value: value.__module__ == "edgeloop.training"),
-    "checks": reference.checks_table,
+    "checks": lambda: reference.checks_table(checks.CHECKS),
+    "device-checks": lambda: reference.checks_table(device_checks.CHECKS),
     "commands": reference.commands_reference,
     "routes": lambda: reference.routes_table(reference.local_api()),
     "api-reference": lambda: api_reference.api_reference(openapi_document(tuple(reference.local_api()), PREFIX)),

@@ -25,7 +25,6 @@ from edgeloop_daemon.cli.command_list import SECTIONS
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands
 from edgeloop_daemon.cli.main import command_line
-from edgeloop_daemon.doctor.checks import CHECKS
 from edgeloop_daemon.events.kinds import KINDS
 from edgeloop_daemon.http.openapi import plain_path
 from edgeloop_daemon.http.routes import Route
@@ -210,9 +209,17 @@ def _setting_default(one: settings.SettingDescription) -> str:
     return "" if one.default in (None, [], {}) else f"`{json.dumps(one.default)}`"
 
 
-def checks_table() -> str:
-    """Return the checks of `edgeloop doctor`."""
-    return _table(("check", "answers"), ((f"`{check.id}`", check.asks) for check in CHECKS))
+class _Check(typing.Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def asks(self) -> str: ...
+
+
+def checks_table(checks: Sequence[_Check]) -> str:
+    """Return the checks of a doctor."""
+    return _table(("check", "answers"), ((f"`{check.id}`", check.asks) for check in checks))
 
 
 def commands_reference() -> str:

@@ -98,7 +98,8 @@ class Host:
         """When it is dialled again, by the monotonic clock; None while it is dialled or linked."""
         self.knocked_at = -math.inf
         """When it knocked last, by the monotonic clock: it was in the same network then."""
-        self._was_knocked = False
+        self.was_knocked = False
+        """Whether the last link came of the daemon's knock: it has seen this device announced."""
         self._failed = FailedAttempts()
         self._knocked = asyncio.Event()
         self._knocker: tuple[str, int] | None = None
@@ -253,7 +254,7 @@ class Host:
             except TimeoutError:
                 continue  # a knock: who knocks is dialled first
             else:
-                self._was_knocked = was_knocked
+                self.was_knocked = was_knocked
                 await self._reached(address, port)
                 return link
             finally:
@@ -273,7 +274,7 @@ class Host:
             await self._keep(self.pairing)
 
     async def _work_over(self, link: Link) -> LinkEnd:
-        network = NetworkReport(time.time_ns(), self._advertised(), self._was_knocked, self._failed.all())
+        network = NetworkReport(time.time_ns(), self._advertised(), self.was_knocked, self._failed.all())
         outbox, runs = self._outbox, self._runs
         hello = Hello(
             outbox.epoch, self._info, outbox.streams, runs.ids, self._channels.positions, network, self._state()

@@ -22,6 +22,7 @@ from typing import Any
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
 from edgeloop_companion.device_info import device_info
+from edgeloop_companion.doctor.command import examine_device
 from edgeloop_companion.events import Event, Failed
 from edgeloop_companion.link.addresses import parse_address
 from edgeloop_companion.runtime.storage import StateFolder
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     try:
+        if options.doctor:
+            return examine_device(options.state, as_json=options.json)
         if options.request is not None:
             _show_computers(request_of(options.state, options.request))
             return 0
@@ -88,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     offer.add_argument("--pair-offer-file", metavar="FILE", help="pair first, by the text of a QR code")
     offer.add_argument("--pair-address", metavar="HOST:PORT", help="pair first, by a typed code")
     parser.add_argument("--pair-code-file", metavar="FILE", help="holds the code for --pair-address")
+    parser.add_argument(
+        "--doctor",
+        action="store_true",
+        help="tell what keeps this device from its computers, and end; also while it runs",
+    )
+    parser.add_argument("--json", action="store_true", help="with --doctor: one JSON document")
     _add_requests(parser.add_argument_group("the computers of this device, also while its companion runs"))
     return parser
 

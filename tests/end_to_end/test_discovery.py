@@ -17,6 +17,9 @@ from end_to_end.command_line import COMMAND, CommandLine
 from end_to_end.discovered import DaemonThere, PhoneThere, daemon_on, paired, phone_on, send
 from namespace_parts import NEEDED, Computer, can_be_made, network
 
+from edgeloop_companion.doctor import network as device_side
+from edgeloop_companion.doctor.dial import dial_all
+from edgeloop_companion.doctor.subject import Subject
 from edgeloop_companion.link.advertising import Advertising
 from edgeloop_companion.link.knock_port import KnockPort
 from edgeloop_companion.link.pairing import Pairing
@@ -25,6 +28,7 @@ from edgeloop_daemon.devices.devices import DeviceServices
 from edgeloop_daemon.doctor.finding import Mark
 from edgeloop_daemon.doctor.network import check_isolation, check_mdns, check_reachability
 from edgeloop_shared.announcements import new_announcement
+from edgeloop_shared.device_states import Vitals
 from edgeloop_shared.knocks import pack_knock
 
 pytestmark = pytest.mark.skipif(not can_be_made(), reason=NEEDED)
@@ -350,3 +354,49 @@ def test_the_command_line_shows_phones_nearby_and_switches_looking_for_them(
         assert user.json("devices", "--nearby")["state"] == "off"
     finally:
         user.run("down")
+
+
+async def examined(pairing: Pairing) -> dict[str, str]:
+    """Return the keys of what the device's doctor finds about the network, by check."""
+    addresses = await asyncio.to_thread(ZeroconfAdvertiser().addresses)
+    subject = Subject(addresses, [pairing], await dial_all([pairing], addresses), Vitals())
+    looks = (
+        device_side.check_subnet,
+        device_side.check_reachability,
+        device_side.check_isolation,
+        device_side.check_firewall,
+    )
+    return {finding.check: finding.key for look in looks for finding in look(subject)}
+
+
+def test_the_phones_doctor_tells_isolation_from_a_firewall_and_both_from_a_daemon_that_does_not_run(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    (pairing,) = paired_at_home(daemon)
+    computer = phone.computer
+    daemon.start()
+    assert computer.do(examined(pairing)) == {
+        "subnet": "subnet.same",
+        "reachability": "reachability.answers",
+        "isolation": "isolation.none",
+        "firewall": "firewall.none",
+    }
+    ends = (computer, daemon.computer)
+    for end in ends:
+        end.port_option("isolated", "on")  # as an access point does for guests
+    computer.ip("neigh", "flush", "all")
+    try:
+        found = computer.do(examined(pairing))
+    finally:
+        for end in ends:
+            end.port_option("isolated", "off")
+    assert (found["isolation"], found["firewall"]) == ("isolation.suspected", "firewall.none")
+    assert computer.do(examined(pairing))["reachability"] == "reachability.answers"  # and who is where is known again
+    daemon.computer.ip("route", "add", "blackhole", f"{computer.address}/32")  # it is there, and answers nothing
+    try:
+        found = computer.do(examined(pairing))
+    finally:
+        daemon.computer.ip("route", "del", "blackhole", f"{computer.address}/32")
+    assert (found["isolation"], found["firewall"]) == ("isolation.none", "firewall.suspected")
+    daemon.stop()
+    assert computer.do(examined(pairing))["reachability"] == "reachability.refused"

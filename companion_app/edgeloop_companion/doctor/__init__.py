@@ -1,0 +1,1 @@
+"""What keeps this device from its computers, found out on the device's side."""
