@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-editors check bench chaos test-arm64 docs fuzz fuzz-api format system-packages clean
+.PHONY: demo test test-editors check bench chaos test-arm64 lint-android docs fuzz fuzz-api format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -11,6 +11,7 @@ help:
 	@echo "make test    run all tests, on all processors"
 	@echo "make test-editors  real editors debug through edgeloop, on a screen of their own"
 	@echo "make test-arm64  the companion under emulated ARM64 gives the same classes; five minutes, as root"
+	@echo "make lint-android  the Android app's specification and recipes, against python-for-android's own code"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
@@ -37,11 +38,18 @@ test-arm64: .venv/.test
 	@tests/install-debian-packages tests/debian-packages-arm64.txt
 	cd tests && ../$(BIN)/python -m end_to_end.arm64 $(OPTIONS)
 
+# python-for-android and buildozer are tools, not dependencies: they and what they need stay out of .venv's own packages.
+ANDROID_TOOLS := .venv/android-tools
+lint-android: .venv/.test
+	@[ -d $(ANDROID_TOOLS) ] || $(BIN)/pip --disable-pip-version-check install --quiet --target $(ANDROID_TOOLS) \
+		python-for-android==2026.5.9 buildozer==1.6.0
+	PYTHONPATH=$(ANDROID_TOOLS) $(BIN)/pytest -m android tests/android_app $(OPTIONS)
+
 check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests docs benchmarks
+	$(BIN)/mypy tests docs benchmarks companion_app/packaging-android/stage.py
 	$(BIN)/lint-imports
 	$(BIN)/python docs/generate.py --check
 

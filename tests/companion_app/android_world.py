@@ -73,6 +73,8 @@ class AndroidWorld:
     attached: int = 0
     receivers: list[BroadcastReceiver] = field(default_factory=list)
     classes: dict[str, Any] = field(default_factory=dict)
+    granted: set[str] = field(default_factory=set)
+    asked_for: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         activity = SimpleNamespace(getApplicationContext=lambda: self, getPackageName=lambda: PACKAGE)
@@ -122,6 +124,13 @@ class AndroidWorld:
         add_module(patch, "jnius", autoclass=autoclass, detach=detach, JavaException=JavaException)
         add_module(patch, "android")
         add_module(patch, "android.broadcast", BroadcastReceiver=broadcast_receiver)
+        add_module(
+            patch,
+            "android.permissions",
+            Permission=SimpleNamespace(POST_NOTIFICATIONS="android.permission.POST_NOTIFICATIONS"),
+            check_permission=lambda permission: permission in self.granted,
+            request_permissions=self.asked_for.extend,
+        )
 
     def phone(self, patch: pytest.MonkeyPatch, folder: Path) -> Phone:
         """Return what a companion makes of this phone."""

@@ -56,6 +56,16 @@ async def test_each_run_is_the_work_of_a_service_of_its_own_and_its_notification
     assert [state_of(run) for run in runs] == [RunState.SUCCEEDED] * 2
 
 
+@pytest.mark.parametrize(("granted", "asked"), [(False, ["android.permission.POST_NOTIFICATIONS"]), (True, [])])
+async def test_the_user_is_asked_once_for_notifications_unless_they_are_allowed(
+    peer: LinkPeer, world: AndroidWorld, granted: bool, asked: list[str]
+) -> None:
+    world.granted = {"android.permission.POST_NOTIFICATIONS"} if granted else set()
+    for _ in range(2):
+        await peer.run({"task.py": "print('fine')"})
+    assert world.asked_for == asked
+
+
 async def test_a_fifth_run_waits_for_a_slot(peer: LinkPeer, world: AndroidWorld, tmp_path: Path) -> None:
     stop = tmp_path / "stop"
     runs = [await peer.start({"task.py": WAITS.format(stop=str(stop))}) for _ in range(5)]

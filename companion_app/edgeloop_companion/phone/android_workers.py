@@ -3,6 +3,8 @@
 python-for-android declares a fixed number of such services, one per *slot* (`worker0`, `worker1`, ... in buildozer.spec, all with
 the same entry script, which calls `android_worker_service.serve`). A service that works shows a notification, so Android lets it
 go on while the app is in the background. Never run on a phone.
+
+Permissions that this needs: `FOREGROUND_SERVICE` with the services' type, `POST_NOTIFICATIONS`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jnius
+from android.permissions import Permission, check_permission, request_permissions
 
 from edgeloop_companion.phone.android_worker_service import ServiceOrder
 from edgeloop_companion.runtime.run_folder import RunFolder
@@ -41,6 +44,7 @@ class ServiceStarter(ProcessStarter):
         self._services = [jnius.autoclass(f"{package}.ServiceWorker{number}") for number in range(SLOTS)]
         self._order = list(range(SLOTS))  # the slot that was used last comes last
         self._starting = asyncio.Lock()
+        self._may_ask = True
 
     async def start(self, folder: RunFolder) -> None:
         """Start the service of a free slot, one run after the other: until a service holds its lock, its slot looks free.
@@ -49,6 +53,7 @@ class ServiceStarter(ProcessStarter):
         begin, one gets the run. Raises `OSError`.
         """
         async with self._starting:
+            self._ask_for_notifications()
             await asyncio.to_thread(self._slots.mkdir, mode=0o700, parents=True, exist_ok=True)
             script = (await asyncio.to_thread(folder.order)).script
             for _ in range(ATTEMPTS):
@@ -64,6 +69,12 @@ class ServiceStarter(ProcessStarter):
                 if await self._has_begun(folder):
                     return
             raise OSError("no worker service has begun its work")
+
+    def _ask_for_notifications(self) -> None:
+        """Ask the phone's user once, without waiting: services work without, and Android then shows nothing of them."""
+        if self._may_ask and not check_permission(Permission.POST_NOTIFICATIONS):
+            request_permissions([Permission.POST_NOTIFICATIONS])
+        self._may_ask = False
 
     def _lock(self, number: int) -> Path:
         return self._slots / f"{number}.lock"

@@ -33,12 +33,12 @@ def how_to_raise(limit: int) -> str:
 class MemoryLimit:
     """Bounds what this process may allocate while the block runs, beyond what it has already.
 
-    Linux counts private writable memory (`RLIMIT_DATA`, getrlimit(2), since 4.7), so that mapped models are free: Python
-    then raises `MemoryError`, and native code gets no memory. Elsewhere nothing is enforced.
+    Linux, and with it Android, counts private writable memory (`RLIMIT_DATA`, getrlimit(2), since 4.7), so that mapped models
+    are free: Python then raises `MemoryError`, and native code gets no memory. Elsewhere nothing is enforced.
     """
 
     def __init__(self, limit: int | None) -> None:
-        self._limit = limit if sys.platform == "linux" else None
+        self._limit = limit if sys.platform in ("linux", "android") else None
         self._bound = 0
 
     def __enter__(self) -> None:
