@@ -7,11 +7,13 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeloop_companion.events import Forgotten
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptResumed, TakenRun
+from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.store.log_tail import MAX_CHARACTERS, MAX_LINE, MAX_LINES, ShownLine
 from edgeloop_companion.store.task import MAX_FILES, MAX_METRICS, MAX_POINTS, MAX_RESULTS, Pause, Phase, TaskDetail
 from edgeloop_companion.store.task_history import MAX_TASKS
@@ -32,6 +34,7 @@ from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch
+from edgeloop_task.images import png
 
 
 def pairing(name: str = "desk") -> Pairing:
@@ -99,7 +102,7 @@ async def detail(tasks: Tasks, task_id: str, holds: Callable[[TaskDetail], bool]
 
 @pytest.fixture
 async def tasks(tmp_path: Path) -> AsyncIterator[Tasks]:
-    async with opened_tasks(tmp_path / "tasks.json") as tasks:
+    async with opened_tasks(tmp_path / "tasks.json", BlobStore(tmp_path / "blobs")) as tasks:
         yield tasks
 
 
@@ -292,26 +295,44 @@ async def test_only_the_last_tasks_are_remembered_and_those_at_work_stay(tasks: 
     assert not (await until(tasks, lambda listed: not listed.recent)).recent
 
 
+async def test_an_image_is_shown_as_long_as_it_is_here(tasks: Tasks, see: OnSeen, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(png(np.zeros((2, 3, 3), np.uint8)))
+    sha256, size = BlobStore(tmp_path / "blobs").take(tmp_path / "image")
+    see(
+        [
+            FileAnnounced("a/Image.PNG", sha256, size),
+            FileAnnounced("gone.png", "ab" * 32, 5),
+            FileAnnounced("x.txt", sha256, 5),
+        ]
+    )
+    task = (await until(tasks, lambda listed: any(one.files for one in listed.at_work))).at_work[0]
+    assert [file.is_image for file in task.files] == [True, True, False]
+    image = await tasks.image(task.files[0])
+    assert (image.format, image.width, image.height) == ("png", 3, 2)
+    with pytest.raises(NotFoundError):
+        await tasks.image(task.files[1])
+
+
 class TestRestart:
     """Another app on the same folder."""
 
     async def test_what_has_ended_is_remembered_without_its_output(self, tmp_path: Path) -> None:
-        async with opened_tasks(tmp_path / "tasks.json") as tasks:
+        async with opened_tasks(tmp_path / "tasks.json", BlobStore(tmp_path / "blobs")) as tasks:
             see = tasks.observe(pairing(), taken())
             see([RunState.RUNNING, line("hello"), ResultReported({"a": 1}), TaskWaiting(1)])
             see([TaskFinished(5, RunState.SUCCEEDED, 1, 0), RunState.SUCCEEDED])
             await until(tasks, lambda listed: bool(listed.recent))
             before = tasks.list.value
-        async with opened_tasks(tmp_path / "tasks.json") as tasks:
+        async with opened_tasks(tmp_path / "tasks.json", BlobStore(tmp_path / "blobs")) as tasks:
             assert tasks.list.value == before
             assert (await detail(tasks, "ddesk.r1", lambda _: True)).lines == ()
 
     async def test_a_run_that_goes_on_keeps_what_was_known_of_it(self, tmp_path: Path) -> None:
-        async with opened_tasks(tmp_path / "tasks.json") as tasks:
+        async with opened_tasks(tmp_path / "tasks.json", BlobStore(tmp_path / "blobs")) as tasks:
             see = tasks.observe(pairing(), taken())
             see([TaskStarted(3_000_000_000), RunState.RUNNING, ResultReported({"a": 1}), ScriptPaused("task.py", 2)])
             await until(tasks, lambda listed: bool(listed.at_work))
-        async with opened_tasks(tmp_path / "tasks.json") as tasks:
+        async with opened_tasks(tmp_path / "tasks.json", BlobStore(tmp_path / "blobs")) as tasks:
             (task,) = tasks.list.value.recent
             assert task.phase is Phase.LOST
             see = tasks.observe(pairing(), taken(is_taken_over=True))
@@ -325,9 +346,9 @@ class TestRestart:
     async def test_a_damaged_file_is_a_lost_memory_only(self, tmp_path: Path) -> None:
         path = tmp_path / "tasks.json"
         path.write_bytes(b'{"version": 1, "tasks": [{"device_id": 4}]}')
-        async with opened_tasks(path) as tasks:
+        async with opened_tasks(path, BlobStore(tmp_path / "blobs")) as tasks:
             assert tasks.list.value == TaskList()
             tasks.observe(pairing(), taken())
             await until(tasks, lambda listed: bool(listed.at_work))
-        async with opened_tasks(path) as tasks:
+        async with opened_tasks(path, BlobStore(tmp_path / "blobs")) as tasks:
             assert len(tasks.list.value.recent) == 1

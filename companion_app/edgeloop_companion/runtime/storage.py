@@ -62,6 +62,11 @@ class StateFolder:
         """The socket at which the companion that uses this folder is controlled."""
         return self.path / "control"
 
+    @property
+    def tasks(self) -> Path:
+        """The file of the tasks that the screens remember."""
+        return self.path / "tasks.json"
+
     def host(self, device_id: str) -> Path:
         """Return the folder for what concerns one daemon: the one that knows this device as `device_id`."""
         return self.path / "hosts" / device_id

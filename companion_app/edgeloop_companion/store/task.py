@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.operator_times import SHOWN, OperatorTime
+from edgeloop_shared.bundles import SHA256_PATTERN
 from edgeloop_shared.messages import TaskWaiting
 
 MAX_RESULTS = 30
@@ -34,6 +35,11 @@ class Phase(StrEnum):
     def is_over(self) -> bool:
         """Whether nothing more will happen, as far as this device knows."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.LOST)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for its turn."""
+        return self is Phase.WAITING
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class TaskFile:
     """A file that the script reported; its content is in the store of blobs as long as there is room for it."""
 
     name: str = field(metadata={"max_length": 512})
-    sha256: str = field(metadata={"max_length": 64})
+    sha256: str = field(metadata={"pattern": SHA256_PATTERN})
     size: int
 
     @property

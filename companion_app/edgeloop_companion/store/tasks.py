@@ -13,8 +13,10 @@ from pathlib import Path
 from edgeloop_companion.events import Event, Forgotten, Unpaired
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.observing import OnSeen, Seen, TakenRun
+from edgeloop_companion.runtime.storage import BlobStore
+from edgeloop_companion.store.images import SafeImage, load_image
 from edgeloop_companion.store.observable import Observable, Stop
-from edgeloop_companion.store.task import Phase, Task, TaskDetail
+from edgeloop_companion.store.task import Phase, Task, TaskDetail, TaskFile
 from edgeloop_companion.store.task_history import MAX_TASKS, load_tasks, save_tasks
 from edgeloop_companion.store.task_record import TaskRecord, new_record
 from edgeloop_shared.errors import NotFoundError
@@ -36,8 +38,9 @@ class TaskList:
 class Tasks:
     """All tasks. `observe` is for a companion; what it is told is shown a moment later, in one change for all that came."""
 
-    def __init__(self, path: Path, known: Sequence[Task] = ()) -> None:
+    def __init__(self, path: Path, blobs: BlobStore, known: Sequence[Task] = ()) -> None:
         self._path = path
+        self._blobs = blobs
         self._records = {task.id: TaskRecord(_remembered(task)) for task in reversed(known)}
         self._shown = {task_id: record.task for task_id, record in self._records.items()}
         self._runs: dict[str, TakenRun] = {}
@@ -95,6 +98,13 @@ class Tasks:
         self._records[task_id].stop_asked()
         self._touch(task_id)
         await run.stop()
+
+    async def image(self, file: TaskFile) -> SafeImage:
+        """Return an image that a script has reported. Raises `NotFoundError` when it is no longer here, else `EdgeloopError`."""
+        try:
+            return await asyncio.to_thread(load_image, self._blobs.path(file.sha256))
+        except OSError:
+            raise NotFoundError(f"The image {file.name} is not on this device any more.") from None
 
     def clear(self) -> None:
         """Forget the tasks that have ended."""
@@ -169,9 +179,9 @@ class Tasks:
 
 
 @contextlib.asynccontextmanager
-async def opened_tasks(path: Path) -> AsyncIterator[Tasks]:
-    """Keep the tasks in the file at `path` for the block."""
-    tasks = Tasks(path, await asyncio.to_thread(load_tasks, path))
+async def opened_tasks(path: Path, blobs: BlobStore) -> AsyncIterator[Tasks]:
+    """Keep the tasks in the file at `path` for the block; `blobs` has the files that their scripts report."""
+    tasks = Tasks(path, blobs, await asyncio.to_thread(load_tasks, path))
     writing = asyncio.create_task(tasks.run(), name="tasks")
     try:
         yield tasks

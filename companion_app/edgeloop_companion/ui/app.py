@@ -20,6 +20,7 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.store.device_facts import DeviceFactsStore, ask_engine
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.settings import Language, Settings, SettingsStore, opened_settings
+from edgeloop_companion.store.tasks import opened_tasks
 from edgeloop_companion.ui.destinations import Parts, destinations
 from edgeloop_companion.ui.fonts import Fonts, find_fonts
 from edgeloop_companion.ui.languages import system_language
@@ -89,7 +90,11 @@ async def opened(
     fonts = await asyncio.to_thread(find_fonts)
     defaults = Settings(device_info(name or platform.node()).name, language=system_language())
     events, life_cycle, phone = EventFeed(), LifeCycle("foreground"), this_phone(state_folder.path)
-    async with opened_settings(state_folder.settings, defaults) as settings:
+    async with (
+        opened_settings(state_folder.settings, defaults) as settings,
+        opened_tasks(state_folder.tasks, state_folder.blobs) as tasks,
+    ):
+        events.listen(tasks.listen)
         chosen = settings.settings.value
         info = await asyncio.to_thread(device_info, chosen.name)
         async with running(
@@ -100,9 +105,10 @@ async def opened(
             is_advertised=chosen.is_announced,
             phone=phone,
             life_cycle=life_cycle,
+            observe=tasks.observe,
         ) as companion:
             facts = DeviceFactsStore(phone.vitals, state_folder.blobs, companion.clear_blobs, ask_engine)
-            parts = Parts(info, companion, events, state_folder, settings, facts, fonts)
+            parts = Parts(info, companion, events, state_folder, settings, facts, tasks, fonts)
             stop = settings.settings.watch(lambda new: _obey(companion, new))
             try:
                 yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts

@@ -9,10 +9,12 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.store.device_facts import DeviceFactsStore
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.settings import SettingsStore
+from edgeloop_companion.store.tasks import Tasks
 from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.navigation import Destination
 from edgeloop_companion.ui.screens.device import DeviceScreen
 from edgeloop_companion.ui.screens.settings import SettingsScreen
+from edgeloop_companion.ui.screens.tasks import TasksScreen
 from edgeloop_shared.models import DeviceInfo
 
 
@@ -26,12 +28,14 @@ class Parts:
     state_folder: StateFolder
     settings: SettingsStore
     device_facts: DeviceFactsStore
+    tasks: Tasks
     fonts: Fonts
 
 
 def destinations(parts: Parts) -> tuple[Destination, ...]:
     """Return the places of the bar in their order."""
     return (
+        Destination("tasks", "tasks", lambda navigation: TasksScreen(parts.tasks, navigation)),
         Destination("device", "chip", lambda _: DeviceScreen(parts.info, parts.device_facts)),
         Destination("settings", "sliders", lambda _: SettingsScreen(parts.settings, parts.fonts)),
     )

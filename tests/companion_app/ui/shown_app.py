@@ -161,7 +161,10 @@ class ShownApp:
 
     async def tap(self, what: str | Widget) -> None:
         """Touch a widget, or what shows a text, in its middle; it is scrolled into view first."""
-        widget = await self.reaches(what) if isinstance(what, str) else what
+        if isinstance(what, str):
+            await self.reaches(what)
+            await self.drawn()  # what has come just now has its place, and a list its rows, after the next frame
+        widget = self._find(what) if isinstance(what, str) else what
         x, y = widget.to_window(*widget.center)
         await self.touch(x, y)
 
@@ -180,15 +183,19 @@ class ShownApp:
         """
         await self.until(lambda: self._anywhere(text), f"{text!r} is nowhere on the screen")
         is_exact = any(getattr(widget, "text", "") == text for widget in self._window.children[0].walk())
-        x, y = self._window.width / 2, self._window.height / 2
-        for wheel in ("scrolldown", "scrollup"):
+        for wheel in ("scrollup", "scrolldown"):
             for _ in range(60):
                 if text in self.texts() or (not is_exact and self.shows(text)):
                     return self._find(text)
-                self._window.dispatch("on_mouse_down", x, y, wheel, [])
-                self._window.dispatch("on_mouse_up", x, y, wheel, [])
-                await self.frame()
+                await self.turn(wheel)
         raise AssertionError(f"{text!r} cannot be scrolled into view; seen are {self.texts()}")
+
+    async def turn(self, wheel: str) -> None:
+        """Turn the mouse's wheel by a notch in the middle of the window; `scrolldown` moves down what is shown, as SDL has it."""
+        x, y = self._window.width / 2, self._window.height / 2
+        self._window.dispatch("on_mouse_down", x, y, wheel, [])
+        self._window.dispatch("on_mouse_up", x, y, wheel, [])
+        await self.frame()
 
     async def press(self, key: str, *modifiers: str) -> None:
         """Press a key of the keyboard."""

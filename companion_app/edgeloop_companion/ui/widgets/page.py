@@ -46,13 +46,17 @@ class Page(BoxLayout):
         self._stops: list[Stop] = []
         self._tasks: set[asyncio.Task[None]] = set()
         frame = PageFrame()
-        self.column = frame.ids.column
+        self.column = self._column(frame)
         self.banner: Banner = frame.ids.banner
         """Below the title, wherever the column is scrolled to."""
         super().__init__(**values)
         self.bind(title=frame.setter("title"), go_back=frame.setter("go_back"))
         frame.title, frame.go_back = self.title, self.go_back
         super().add_widget(frame)
+
+    def _column(self, frame: Any) -> Any:
+        """Return what in `frame` holds that which is added to the page."""
+        return frame.ids.column
 
     def add_widget(self, widget: Any, *arguments: Any, **values: Any) -> None:
         """Add `widget` to the column."""
@@ -87,3 +91,17 @@ class Page(BoxLayout):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("%s", task.get_name(), exc_info=error)
+
+
+class FixedColumn(AnchorLayout):
+    """A column as high as there is room."""
+
+
+class FixedPage(Page):
+    """A screen whose column does not scroll: what is in it fills the page, and scrolls by itself."""
+
+    def _column(self, frame: Any) -> Any:
+        frame.remove_widget(frame.ids.scroll)
+        fixed = FixedColumn()
+        frame.add_widget(fixed)
+        return fixed.ids.column

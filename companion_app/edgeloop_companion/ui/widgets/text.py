@@ -17,3 +17,15 @@ class Text(Label):
     colour = StringProperty("")
     """Of the palette; empty is the one of its role."""
     is_strong = BooleanProperty(False)
+
+
+class LineText(Text):
+    """One line of a text, shortened to its width."""
+
+
+class ShortText(Label):
+    """A word or a figure, as wide as it is."""
+
+    role = OptionProperty("small", options=["title", "heading", "body", "small", "label", "code"])
+    colour = StringProperty("")
+    is_strong = BooleanProperty(False)

@@ -1,0 +1,174 @@
+"""The screens *Tasks* and *Task*, by touches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from companion_app.companion_fixtures import pairing_with
+from companion_app.link_peer import LinkPeer
+
+from edgeloop_companion.runtime.observing import ScriptPaused, ScriptResumed
+from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_shared.messages import TaskWaiting, TransferProgress
+from edgeloop_shared.models import RunState
+
+from .shown_app import ShownApp, shown_app
+from .shown_tasks import ended, lines, many, started, take
+from .test_screenshots import IS_LOOKED_AT, SIZES
+
+
+@pytest.mark.parametrize("size", SIZES if IS_LOOKED_AT else ["phone"])
+async def test_every_part_is_drawn_in_both_themes_and_both_languages(
+    kivy_home: Path, tmp_path: Path, size: str
+) -> None:
+    width, height = SIZES[size]
+    density = 1.0 if size == "desktop" or not IS_LOOKED_AT else 3.0
+    async with shown_app(kivy_home, tmp_path / "state", width=width, height=height, density=density) as phone:
+        tasks = phone.parts.tasks
+        many(tmp_path, tasks)
+        await phone.goes("tasks")
+        await phone.sees("classify.py")
+        looks = [(language, appearance) for language in Language for appearance in Appearance]
+
+        async def look(name: str) -> None:
+            for language, appearance in looks if IS_LOOKED_AT else looks[:1]:
+                phone.parts.settings.change(language=language, appearance=appearance)
+                await phone.sees(phone.app.words("tasks.title"))
+                await phone.screenshot(f"{size}-{name}-{language}-{appearance}")
+            phone.parts.settings.change(language=Language.ENGLISH, appearance=Appearance.LIGHT)
+            await phone.drawn()
+
+        await look("tasks-many")
+        await phone.tap("classify.py")
+        await phone.sees("Accuracy".lower())
+        await look("task-overview")
+        await phone.tap("Output")
+        await phone.sees("image 14: 2 (0.91)")
+        await look("task-output")
+        await phone.tap("Operators")
+        await phone.sees("ConvolutionDepthwise")
+        await look("task-operators")
+
+
+async def test_a_task_that_a_computer_runs_is_shown_and_stopped(kivy_home: Path, tmp_path: Path, models: Path) -> None:
+    script = f"""
+import edgeloop_task, pathlib, sys, time
+model = edgeloop_task.load_model({str(models / "planted.mnn")!r})
+with edgeloop_task.trace():
+    model([[0.5, 1.0, 1.5], [2.0, -1.0, 3.0]])
+edgeloop_task.report_metric("loss", 0.25, step=3)
+edgeloop_task.report_result(accuracy=0.75)
+edgeloop_task.report_image([[0.0, 1.0], [0.5, 0.2]], "seven.png")
+print("[b]ready[/b]", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+for number in range(300):
+    print("line", number)
+time.sleep(600)
+"""
+    async with LinkPeer(host_name="studio").serving() as peer, shown_app(kivy_home, tmp_path / "state") as phone:
+        phone.parts.companion.serve(pairing_with(peer))
+        await peer.linked()
+        await phone.goes("tasks")
+        await phone.sees("No task yet")
+        command = replace(peer.command({"task.py": script}, str(tmp_path / "go")), workspace_name="digits")
+        await peer.send(command)
+        await phone.sees("[b]ready[/b]")  # nothing that a script prints is markup
+        assert phone.shows("digits on studio")
+        await phone.tap("task.py")
+        await phone.sees("accuracy")
+        assert phone.shows("0.75")
+        assert phone.shows("loss, step 3")
+        image = (await phone.reaches("seven.png")).parent
+        await phone.until(lambda: image.texture is not None, "the image is not drawn")
+        assert (image.texture.width, image.texture.height) == (2, 2)
+        await phone.tap("Operators")
+        await phone.sees("root")
+        await phone.tap("Output")
+        await phone.sees("[b]ready[/b]")
+        (tmp_path / "go").touch()
+        await phone.sees("line 299")
+        assert not phone.shows("line 0")
+        for _ in range(8):
+            await phone.turn("scrolldown")
+        await phone.sees("Show the newest lines")
+        assert not phone.shows("line 299")
+        await phone.tap("Show the newest lines")
+        await phone.sees("line 299")
+        await phone.tap("Stop")
+        await phone.sees("Stop task.py?")
+        await phone.screenshot("task-stop-question")
+        await phone.tap("Cancel")
+        await phone.misses("Stop task.py?")
+        assert phone.shows("running")
+        await phone.tap("Stop")
+        await phone.sees("Stop task.py?")
+        await phone.tap("Stop")
+        await phone.sees("stopped")
+        run = peer.runs[command.run_id]
+        await peer.until(lambda: run.is_complete)
+        assert run.finished is not None
+        assert run.finished.error is not None
+        assert run.finished.error["message"] == "The run was stopped on the device, by its user."
+        await phone.tap("Overview")
+        await phone.sees("The run was stopped on the device, by its user.")
+
+
+async def test_where_a_task_stands_and_what_it_waits_for_is_seen_as_it_changes(phone: ShownApp) -> None:
+    await phone.goes("tasks")
+    see = take(phone.parts.tasks, "task.py")
+    await phone.sees("preparing")
+    see([TransferProgress(2_500_000, 10_000_000)])
+    await phone.sees("receiving 2.5 MB of 10.0 MB")
+    see([TaskWaiting(3, 2, 8, 5)])
+    await phone.sees("waiting behind 3 others")
+    assert phone.shows("2 of them from other computers")
+    see([TaskWaiting(0, 0, 8, 1)])
+    await phone.sees("next in line, 8 tasks run")
+    assert phone.shows("1 of them from another computer")
+    see([*started(), ScriptPaused("helper.py", 3)])
+    await phone.sees("paused at helper.py, line 3")
+    await phone.tap("task.py")
+    await phone.sees("edgeloop break continue")
+    see([ScriptResumed()])
+    await phone.sees("running")
+    await phone.misses("edgeloop break continue")
+    error: dict[str, object] = {
+        "code": "task-failed",
+        "message": "ValueError: mine",
+        "hint": "Look at line 3.",
+        "details": {"traceback": "a\n  b"},
+    }
+    see(ended(RunState.FAILED, error))
+    await phone.sees("ValueError: mine")
+    assert phone.shows("Look at line 3.")
+    assert phone.shows("a\n  b")
+    assert not phone.shows("Stop")
+
+
+async def test_what_has_ended_is_cleared_and_what_is_at_work_stays(phone: ShownApp, tmp_path: Path) -> None:
+    many(tmp_path, phone.parts.tasks)
+    await phone.goes("tasks")
+    await phone.sees("bench.py")
+    await phone.tap("Clear")
+    await phone.sees("Clear the list?")
+    await phone.tap("Clear")
+    await phone.misses("bench.py")
+    assert phone.shows("classify.py")
+
+
+async def test_the_list_stays_quick_while_a_script_floods_it(phone: ShownApp) -> None:
+    await phone.goes("tasks")
+    see = take(phone.parts.tasks, "task.py")
+    see(started())
+    await phone.tap("task.py")
+    await phone.tap("Output")
+    for number in range(200):
+        see(lines(*(f"line {number}.{one} " + "x" * 1000 for one in range(50))))
+        if number % 20 == 0:
+            await phone.frame()
+    await phone.sees("line 199.49")
+    rows = phone.app.root.ids.stage.children[0].column.children[0].children[0].ids.rows
+    assert len(rows.children[0].children) < 60  # widgets for what is seen alone
