@@ -16,12 +16,11 @@ from aiohttp import WSMsgType, web
 from edgeloop_shared.bundles import BundleFile, BundleManifest
 from edgeloop_shared.channels import ChannelEnd, pack_channel_frame, read_ending, unpack_channel_frame
 from edgeloop_shared.clocks import ClockProbe, ClockReading
-from edgeloop_shared.codec import decode_json, encode_json
+from edgeloop_shared.codec import encode_json
 from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import (
     BadProofError,
     EdgeloopError,
-    NoPairingWindowError,
     NotPairedError,
     VersionMismatchError,
 )
@@ -34,10 +33,6 @@ from edgeloop_shared.messages import (
     Hello,
     Message,
     OpenChannel,
-    PairFinish,
-    PairFinished,
-    PairStart,
-    PairStarted,
     ResumeChannels,
     RunTask,
     Unpair,
@@ -46,12 +41,13 @@ from edgeloop_shared.messages import (
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo
-from edgeloop_shared.pairing import PROOF_HEADER, PairingOffer, PairingTranscript, session_key, stretch
+from edgeloop_shared.pairing import PairingOffer
 from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, matches
 from edgeloop_shared.records import Record, unpack_record
 
 from .peer_behaviour import Behaviour
 from .peer_blobs import PeerBlobs
+from .peer_pairing import PeerPairing
 from .received_run import Run
 from .tls_server import Handler, guarded, serving
 
@@ -64,9 +60,8 @@ class LinkPeer:
         self.port = 0
         self.fingerprint = b""
         self.behaviour = Behaviour()
-        self.window: bytes | None = None
         self.devices: dict[str, bytes] = {}
-        self.infos: dict[str, DeviceInfo] = {}
+        self.pairing = PeerPairing(host_name, self.behaviour, self.register)
         self.hellos: list[Hello] = []
         self.results: list[CommandResult] = []
         self.states: list[DeviceState] = []
@@ -80,7 +75,6 @@ class LinkPeer:
         self.unpaired: list[str] = []
         self.heartbeats: list[WSMsgType] = []  # pings and pongs that came
         self.close_codes: list[int | None] = []
-        self._attempts: dict[str, tuple[web.BaseRequest, bytes, PairingTranscript]] = {}
         self._nonces: dict[int, bytes] = {}
         self._bearer = ""
         self._arrived = 0
@@ -91,18 +85,33 @@ class LinkPeer:
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[LinkPeer]:
         routes = [
-            web.post("/v1/pair/start", guarded(self._pair_start)),
-            web.post("/v1/pair/finish", guarded(self._pair_finish)),
+            web.post("/v1/pair/start", guarded(self.pairing.start)),
+            web.post("/v1/pair/finish", guarded(self.pairing.finish)),
             web.get("/v1/link", guarded(self._link)),
             web.get("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.get)), allow_head=False),
             web.head("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.head))),
             web.put("/v1/blob/{sha256}", guarded(self._with_bearer(self.blobs.put))),
         ]
         async with serving(routes, port) as (self.port, self.fingerprint):
+            self.pairing.fingerprint = self.fingerprint
             yield self
             await self.cut()
 
     # What tests do with it
+
+    @property
+    def window(self) -> bytes | None:
+        """The secret of the open pairing window."""
+        return self.pairing.window
+
+    @window.setter
+    def window(self, secret: bytes | None) -> None:
+        self.pairing.window = secret
+
+    @property
+    def infos(self) -> Mapping[str, DeviceInfo]:
+        """What paired devices said of themselves, by id."""
+        return self.pairing.infos
 
     def offer(self) -> PairingOffer:
         """Open a pairing window for a QR code."""
@@ -246,42 +255,6 @@ class LinkPeer:
         for name in known:
             self.channels[name].resume(there[name])
             await self.say(name)
-
-    # Pairing
-
-    async def _pair_start(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        decode_json(PairStart, body, max_bytes=4096)
-        sid, nonce = secrets.token_hex(8), secrets.token_bytes(32)
-        answer = encode_json(PairStarted(sid, nonce.hex(), self.host_name, 1))
-        transcript = PairingTranscript()
-        transcript.add(body)
-        transcript.add(answer)
-        self._attempts[sid] = (request, nonce, transcript)
-        return web.Response(body=answer, content_type="application/json")
-
-    async def _pair_finish(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        finish = decode_json(PairFinish, body, max_bytes=4096)
-        begun, nonce, transcript = self._attempts.pop(finish.sid)
-        if begun.transport is not request.transport:
-            raise NoPairingWindowError("The attempt was begun on another connection.")
-        if self.window is None:
-            raise NoPairingWindowError("No pairing window is open.")
-        stretched = await asyncio.to_thread(stretch, self.window, self.fingerprint)
-        key = session_key(stretched, nonce, bytes.fromhex(finish.client_nonce))
-        transcript.add(body)
-        if not matches(bytes.fromhex(request.headers[PROOF_HEADER]), transcript.device_proof(key)):
-            raise BadProofError("The code is wrong.")
-        self.window = None
-        device_id, device_key = self.register()
-        self.infos[device_id] = finish.info
-        answer = encode_json(PairFinished(device_id, device_key.hex()))
-        transcript.add(answer)
-        proof = secrets.token_hex(32) if self.behaviour.wrong_pair_proof else transcript.daemon_proof(key).hex()
-        if self.behaviour.reflect_pair_proof:
-            proof = request.headers[PROOF_HEADER]
-        return web.Response(body=answer, content_type="application/json", headers={PROOF_HEADER: proof})
 
     # Link
 

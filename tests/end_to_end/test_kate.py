@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.editors, pytest.mark.timeout(300)]
 DISPLAY = ":78"
 WIDTH, HEIGHT = 1280, 900
 SECONDS = 60.0
+CURSOR_PIXELS = 100  # which the text cursor changes when it blinks
 TASK = """\
 import numpy as np
 
@@ -86,9 +87,36 @@ class Kate:
         subprocess.run(["import", "-window", "root", str(path)], env=_environment(), check=True, timeout=30)
         return path
 
+    def at_rest(self, name: str, folder: Path, *, unlike: Path | None = None) -> Path:
+        """Return a screenshot once Kate has drawn itself: it does not change any more, and does not look `unlike` something.
+
+        Kate tells nobody when it has drawn, but what is drawn can be seen.
+        """
+        before = self.screenshot(name, folder)
+
+        def rests() -> bool:
+            nonlocal before
+            last, before = before.rename(folder / f"{name}-before.png"), self.screenshot(name, folder)
+            return _differing(last, before) < CURSOR_PIXELS and (
+                unlike is None or _differing(unlike, before) >= CURSOR_PIXELS
+            )
+
+        eventually(f"Kate rests: {name}", rests)
+        (folder / f"{name}-before.png").unlink()
+        return before
+
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "DISPLAY": DISPLAY}
+
+
+def _differing(one: Path, other: Path) -> float:
+    """Return how many pixels of two screenshots differ."""
+    done = subprocess.run(
+        ["compare", "-metric", "AE", str(one), str(other), "null:"], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return float(done.stderr.split()[0])
 
 
 def _xdotool(*arguments: str) -> str:
@@ -173,30 +201,26 @@ def test_kate_sets_a_breakpoint_hits_it_looks_and_goes_on(
         newest = workspace.api("/debug/sessions")["items"][0]
         return newest if newest["state"] == state else None
 
-    time.sleep(2)  # Kate tells nobody when it has drawn itself
+    begun = kate.at_rest("0-begun", screenshots)
     kate.click(400, 113)
     kate.key("ctrl+F7")
     eventually("the session", lambda: session("waiting"))
-    time.sleep(1)
-    kate.screenshot("1-waiting", screenshots)
+    waiting = kate.at_rest("1-waiting", screenshots, unlike=begun)
     kate.key("ctrl+Home")
     for _ in range(LINE - 1):
         kate.key("Down")
     kate.key("shift+F11")
-    time.sleep(1)
-    kate.screenshot("2-breakpoint", screenshots)
+    broken = kate.at_rest("2-breakpoint", screenshots, unlike=waiting)
     _continue(kate)
     paused = eventually("the stop", lambda: session("paused") and (session("paused") or {}).get("pause"))
-    time.sleep(2)
-    kate.screenshot("3-paused", screenshots)
+    stopped = kate.at_rest("3-paused", screenshots, unlike=broken)
 
     assert (paused["file"], paused["line"], paused["reason"]) == ("task.py", LINE, "breakpoint")
     assert session("paused")["has_editor"]
 
     _continue(kate)
     ended = eventually("the end", lambda: session("ended"))
-    time.sleep(1)
-    kate.screenshot("4-ended", screenshots)
+    kate.at_rest("4-ended", screenshots, unlike=stopped)
     assert ended["error"] is None
     log = workspace.api(f"/runs/{ended['run']}/log")["items"]
     assert "mean 11.090909" in [line["text"][:14] for line in log]
