@@ -1,7 +1,8 @@
 """What the link costs over a raw asyncio TLS 1.3 socket with the same certificate, both between two processes.
 
-Blobs go through a real daemon and the companion's own client. WebSocket frames go through the device port and the companion's
-link as well, but a user of their own answers them (`link_parts.py`), so that nothing but the transport is measured.
+Ours are in the event loop that the daemon and the companion run in, the peer on both sides in Python's own. Blobs go through a
+real daemon and the companion's own client. WebSocket frames go through the device port and the companion's link as well, but a
+user of their own answers them (`link_parts.py`), so that nothing but the transport is measured.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import aiohttp
 from cable_parts import Cable, laid
@@ -34,6 +37,7 @@ from edgeloop_companion.link.device_port import device_url
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_daemon.store.blobs import BlobStore as DaemonBlobs
+from edgeloop_shared import event_loop
 from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.messages import FileAnnounced, RunTask, TaskStarted, encode_event
 
@@ -46,6 +50,10 @@ RECONNECTS = 60
 RESUMED = 40 * MIB
 CUTS = 3
 RESEND_BAR = 4.0  # MiB a cut
+
+T = TypeVar("T")
+There: TypeAlias = Callable[[Coroutine[Any, Any, Any]], Coroutine[Any, Any, Any]]
+"""Does in the peer's event loop what it is given."""
 
 
 class Raw:
@@ -103,6 +111,34 @@ class Raw:
         return taken
 
 
+@contextlib.contextmanager
+def peer_loop() -> Iterator[There]:
+    """Run Python's own event loop in a thread for the block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def there(work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    try:
+        yield there
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextlib.asynccontextmanager
+async def opened_there(there: There, context: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """Keep `context` in the peer's event loop for the block."""
+    opened = await there(context.__aenter__())
+    try:
+        yield opened
+    finally:
+        await there(context.__aexit__(None, None, None))
+
+
 class Framed:
     """Ours: the WebSocket of a link."""
 
@@ -156,7 +192,7 @@ async def raw_connection(port: int) -> AsyncIterator[Raw]:
         await connection.writer.wait_closed()
 
 
-async def blob_figures(daemon: Daemon, device: Device, raw: Raw) -> list[Figure]:
+async def blob_figures(daemon: Daemon, device: Device, raw: Raw, there: There) -> list[Figure]:
     """Transfer one blob of a run down, and files of it up."""
     (daemon.root / "model.bin").write_bytes(content := random.Random(0).randbytes(BLOB))
     run = await start(daemon, device, "model.bin")
@@ -189,14 +225,8 @@ async def blob_figures(daemon: Daemon, device: Device, raw: Raw) -> list[Figure]
             path.unlink()  # as `fetch` does: memory that a virtual machine has never used takes four times as long to write to
         return BLOB / 1e6 / taken
 
-    async def raw_get() -> float:
-        return await raw.get(BLOB)
-
-    async def raw_put() -> float:
-        return await raw.put(BLOB)
-
-    down = await interleaved_async(ROUNDS, {"get": get, "raw": raw_get, "fetch": fetch})
-    up = await interleaved_async(ROUNDS, {"upload": upload, "raw": raw_put})
+    down = await interleaved_async(ROUNDS, {"get": get, "raw": lambda: there(raw.get(BLOB)), "fetch": fetch})
+    up = await interleaved_async(ROUNDS, {"upload": upload, "raw": lambda: there(raw.put(BLOB))})
     return [
         ratio("blob GET", 0.8, down["get"], down["raw"], unit="MB_per_s", better="more", of=max),
         ratio("blob GET, stored and hashed", 0.4, down["fetch"], down["raw"], unit="MB_per_s", better="more", of=max),
@@ -225,10 +255,10 @@ async def announce(device: Device, run: str, content: bytes) -> str:
     return sha256
 
 
-async def frame_figures(framed: Framed, raw: Raw) -> list[Figure]:
+async def frame_figures(framed: Framed, raw: Raw, there: There) -> list[Figure]:
     """Send large frames both ways and small ones there and back."""
-    down = await interleaved_async(ROUNDS, {"ours": framed.frames_in, "raw": raw.frames_in})
-    up = await interleaved_async(ROUNDS, {"ours": framed.frames_out, "raw": raw.frames_out})
+    down = await interleaved_async(ROUNDS, {"ours": framed.frames_in, "raw": lambda: there(raw.frames_in())})
+    up = await interleaved_async(ROUNDS, {"ours": framed.frames_out, "raw": lambda: there(raw.frames_out())})
     message = json.dumps({"type": "command_result", "command_id": "r" * 20, "error": None})
     ours: list[list[float]] = []
     theirs: list[list[float]] = []
@@ -238,7 +268,7 @@ async def frame_figures(framed: Framed, raw: Raw) -> list[Figure]:
         return 0.0
 
     async def raw_trips() -> float:
-        theirs.append(await raw.trips(message.encode()))
+        theirs.append(await there(raw.trips(message.encode())))
         return 0.0
 
     await interleaved_async(2 * ROUNDS, {"ours": our_trips, "raw": raw_trips})
@@ -256,7 +286,7 @@ async def frame_figures(framed: Framed, raw: Raw) -> list[Figure]:
     ]
 
 
-async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int) -> Figure:
+async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int, there: There) -> Figure:
     """Link anew again and again: TCP, TLS, both proofs, the introduction and the positions."""
 
     outbox = DiskOutbox(Path(tempfile.mkdtemp(dir=store.path("").parent)))  # as an app that goes on has it
@@ -271,7 +301,7 @@ async def reconnect_figure(pairing: Pairing, store: BlobStore, raw_port: int) ->
         async with raw_connection(raw_port):
             return (time.perf_counter() - begin) * 1e3
 
-    taken = await interleaved_async(RECONNECTS, {"ours": reconnect, "raw": connect}, warm_up=3)
+    taken = await interleaved_async(RECONNECTS, {"ours": reconnect, "raw": lambda: there(connect())}, warm_up=3)
     middle = percentile(taken["ours"], 50)
     measured = {"p99_ms": percentile(taken["ours"], 99), "raw_TLS_connect_p50_ms": percentile(taken["raw"], 50)}
     return Figure("reconnect, p50", middle, 10.0, unit="ms", spread=spread(taken["ours"]), measured=measured)
@@ -316,31 +346,38 @@ async def resume_figures(daemon: Daemon, pairing: Pairing, store: BlobStore) -> 
     ]
 
 
-async def measure_all(daemon: Daemon, raw_port: int, framed_port: int) -> list[Figure]:
+async def measure_all(daemon: Daemon, raw_port: int, framed_port: int, there: There) -> list[Figure]:
     """Return all figures."""
     store = BlobStore(daemon.folder / "device" / "blobs")
     (pairing,) = daemon.pairings
     frames = Pairing(DEVICE.id, DEVICE.key.hex(), pairing.fingerprint, (ADDRESS,), framed_port, "host")
-    async with raw_connection(raw_port) as raw:
+    async with opened_there(there, raw_connection(raw_port)) as raw:
         async with linked(pairing, store) as device:
-            figures = await blob_figures(daemon, device, raw)
+            figures = await blob_figures(daemon, device, raw, there)
         async with open_link(frames, ADDRESS) as link:
-            figures += await frame_figures(Framed(link), raw)
-    figures.append(await reconnect_figure(pairing, store, raw_port))
+            figures += await frame_figures(Framed(link), raw, there)
+    figures.append(await reconnect_figure(pairing, store, raw_port, there))
     return figures + await resume_figures(daemon, pairing, store)
 
 
+@contextlib.contextmanager
+def other_side(part: str, folder: Path) -> Iterator[int]:
+    """Run a part of `link_parts.py` for the block and yield its port."""
+    command = [sys.executable, str(Path(__file__).with_name("link_parts.py")), part, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.communicate()
+
+
 def measure() -> Sequence[Figure]:
-    """Start the daemon and the peer's process, and measure."""
-    with running_daemon() as daemon:
-        command = [sys.executable, str(Path(__file__).with_name("link_parts.py")), str(daemon.client.folders.root)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as peer:
-            assert peer.stdout is not None
-            ports = peer.stdout.readline().split()
-            try:
-                return asyncio.run(measure_all(daemon, int(ports[0]), int(ports[1])))
-            finally:
-                peer.communicate()
+    """Start the daemon and the processes of the other side, and measure."""
+    with running_daemon() as daemon, peer_loop() as there:
+        folder = daemon.client.folders.root
+        with other_side("raw", folder) as raw_port, other_side("framed", folder) as framed_port:
+            return event_loop.run(measure_all(daemon, raw_port, framed_port, there))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""The other side of `link.py`, a process of its own: a raw TLS socket, and the device port with a user that plays with frames.
+"""The other side of `link.py`: a raw TLS socket, or the device port with a user that plays with frames.
 
-Both show the daemon's certificate, whose folder is the only argument. Prints the two ports.
+`link_parts.py raw|framed FOLDER` prints its port, where it shows the certificate of the daemon whose folder is `FOLDER`. The
+device port is in the event loop that the daemon runs in, the raw socket in Python's own.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import cast
 from aiohttp import WSMsgType, web
 
 from edgeloop_daemon.devices.blob_transfers import BlobTransfers
-from edgeloop_daemon.devices.certificate import load_or_create_certificate
+from edgeloop_daemon.devices.certificate import Certificate, load_or_create_certificate
 from edgeloop_daemon.devices.connections import ConnectionServer
 from edgeloop_daemon.devices.device_port import DevicePort
 from edgeloop_daemon.devices.links import Links, Proved
 from edgeloop_daemon.devices.pairing import Pairing
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared import event_loop
 from edgeloop_shared.messages import Welcome, encode_message
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.proofs import KEY_BYTES
@@ -142,9 +144,13 @@ class Frames:
                     await socket.send_str(text)
 
 
-async def main(folders: Folders) -> None:
-    """Serve until the standard input ends."""
-    certificate = load_or_create_certificate(folders.certificate, folders.certificate_key)
+async def serve_raw(certificate: Certificate) -> None:
+    """Be the raw socket."""
+    await serve(lambda: RawProtocol(raw), certificate)
+
+
+async def serve_frames(certificate: Certificate) -> None:
+    """Be the device port."""
     port = DevicePort(
         certificate.fingerprint,
         cast("Registry", KnownDevice()),
@@ -152,12 +158,25 @@ async def main(folders: Folders) -> None:
         cast("Links", Frames()),
         cast("BlobTransfers", None),
     )
+    await serve(ConnectionServer(port.handle), certificate)
+
+
+async def serve(make_protocol: Callable[[], asyncio.Protocol], certificate: Certificate) -> None:
+    """Serve until the standard input ends."""
     loop = asyncio.get_running_loop()
-    plain = await loop.create_server(lambda: RawProtocol(raw), ADDRESS, 0, ssl=certificate.context)
-    framed = await loop.create_server(ConnectionServer(port.handle), ADDRESS, 0, ssl=certificate.context)
-    print(plain.sockets[0].getsockname()[1], framed.sockets[0].getsockname()[1], flush=True)
+    server = await loop.create_server(make_protocol, ADDRESS, 0, ssl=certificate.context)
+    print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
+def main(part: str, folders: Folders) -> None:
+    """Serve one of the two."""
+    certificate = load_or_create_certificate(folders.certificate, folders.certificate_key)
+    if part == "raw":
+        asyncio.run(serve_raw(certificate))
+    else:
+        event_loop.run(serve_frames(certificate))
+
+
 if __name__ == "__main__":
-    asyncio.run(main(Folders(Path(sys.argv[1]))))
+    main(sys.argv[1], Folders(Path(sys.argv[2])))
