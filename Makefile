@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-editors check bench chaos test-arm64 lint-android docs fuzz fuzz-api format system-packages clean
+.PHONY: demo test test-editors screenshots check bench chaos test-arm64 lint-android docs fuzz fuzz-api format system-packages clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +12,7 @@ help:
 	@echo "make test-editors  real editors debug through edgeloop, on a screen of their own"
 	@echo "make test-arm64  the companion under emulated ARM64 gives the same classes; five minutes, as root"
 	@echo "make lint-android  the Android app's specification and recipes, against python-for-android's own code"
+	@echo "make screenshots  draw every place of the companion app, to be looked at"
 	@echo "make check   format, lint, types, import contracts, generated docs"
 	@echo "make bench   measure what it costs against its peers; write docs/performance.md"
 	@echo "make chaos   kill daemon and device 500 times at work, and look for losses"
@@ -44,6 +45,10 @@ lint-android: .venv/.test
 	@[ -d $(ANDROID_TOOLS) ] || $(BIN)/pip --disable-pip-version-check install --quiet --target $(ANDROID_TOOLS) \
 		python-for-android==2026.5.9 buildozer==1.6.0
 	PYTHONPATH=$(ANDROID_TOOLS) $(BIN)/pytest -m android tests/android_app $(OPTIONS)
+
+# Every place of the companion app in both themes and languages, at a phone's sharpness, to be looked at.
+screenshots: .venv/.test system-packages
+	EDGELOOP_SCREENSHOTS=$(CURDIR)/screenshots $(BIN)/pytest tests/companion_app/ui $(OPTIONS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .

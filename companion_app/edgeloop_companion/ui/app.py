@@ -84,8 +84,8 @@ async def opened(
     """
     if Window is None:
         raise EdgeloopError(
-            "No window can be opened here.",
-            hint="Start the app in a session with a display; without one `python -m edgeloop_companion` serves as well.",
+            "No window can be opened here; what stands above says why.",
+            hint="On Debian a window needs the packages libgl1 and libegl1. `edgeloop device virtual` needs no screen.",
         )
     fonts = await asyncio.to_thread(find_fonts)
     defaults = Settings(device_info(name or platform.node()).name, language=system_language())

@@ -25,6 +25,7 @@ def set_up_kivy(home: Path, size: WindowSize) -> None:
     os.environ.setdefault("KIVY_HOME", str(home))
     os.environ["KIVY_NO_ARGS"] = "1"
     os.environ["KIVY_NO_FILELOG"] = "1"
+    os.environ["KIVY_WINDOW"] = "sdl2"  # where SDL finds no display, others end the process
     os.environ["KIVY_NO_CONFIG"] = "1"
     os.environ["KIVY_LOG_MODE"] = "PYTHON"
     logging.getLogger("kivy").addFilter(_is_worth_reading)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeloop_companion.events import Failed
-from edgeloop_companion.main import show
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
 from edgeloop_shared import event_loop
 from edgeloop_shared.errors import EdgeloopError
 
-HOW_TO_INSTALL = "Install it with `pip install 'edgeloop[companion]'`."
+HOW_TO_INSTALL = "Install it with `pip install 'edgeloop[companion]'`; `edgeloop device virtual` needs no screen."
+NO_SCREEN = (
+    "Start it in a desktop session; `edgeloop device virtual` and `python -m edgeloop_companion` need no screen, and "
+    "SDL_VIDEODRIVER names another way to draw."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,10 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with locked_state_folder(options.state) as state_folder:
             _run(state_folder, options)
     except EdgeloopError as error:
-        show(Failed(error))
+        sys.stderr.write(f"Error: {error}\n")
         return 1
     except OSError as error:
-        show(Failed(EdgeloopError(f"The companion cannot work: {error}.", hint="Check the folder given with --state.")))
+        sys.stderr.write(f"Error: The companion cannot work: {error}. Check the folder given with --state.\n")
         return 1
     return 0
 
@@ -48,10 +51,24 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(state_folder: StateFolder, options: argparse.Namespace) -> None:
-    if importlib.util.find_spec("kivy") is None:
-        raise EdgeloopError("The companion's screens need Kivy, which is not installed.", hint=HOW_TO_INSTALL)
+    _check_display()
     set_up_kivy(state_folder.path / "kivy", WindowSize())
     # Imported here, because whatever of Kivy is imported opens the window: nothing does so before the folder is ours.
     from edgeloop_companion.ui.app import serve
 
     event_loop.run(serve(state_folder, name=options.name, max_workers=max(1, options.workers)))
+
+
+def _check_display() -> None:
+    """Raise `EdgeloopError` where there can be no window."""
+    if importlib.util.find_spec("kivy") is None:
+        raise EdgeloopError("The companion's screens need Kivy, which is not installed.", hint=HOW_TO_INSTALL)
+    if sys.platform != "linux" or "ANDROID_ARGUMENT" in os.environ or os.environ.get("SDL_VIDEODRIVER"):
+        return
+    displays = {"DISPLAY": "x11", "WAYLAND_DISPLAY": "wayland"}
+    driver = next((driver for name, driver in displays.items() if os.environ.get(name)), None)
+    if driver is None:
+        raise EdgeloopError(
+            "There is no display for a window here: DISPLAY and WAYLAND_DISPLAY are not set.", hint=NO_SCREEN
+        )
+    os.environ["SDL_VIDEODRIVER"] = driver  # SDL's own choice ends with one that nobody sees anything of

@@ -62,6 +62,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
     "Devices": (
         Listed("devices", "device_commands", "List the paired devices, and tell of unknown phones nearby."),
         Listed("pair", "device_commands", "Pair a phone, by QR code or by a typed code."),
+        Listed("companion", "companion_command", "Open the companion app in a window, and stay until it is closed."),
         Listed("device", "device_commands", "Virtual devices, looking for phones, and forgetting a device."),
     ),
     "The daemon": (

@@ -79,6 +79,11 @@ class Folders:
         return self.root / "virtual-devices"
 
     @property
+    def companion(self) -> Path:
+        """The state of the companion app in a window, which the daemon itself never reads."""
+        return self.root / "companion"
+
+    @property
     def certificate(self) -> Path:
         """The device port's certificate (PEM)."""
         return self.root / "device-port.crt"
