@@ -16,11 +16,13 @@ from edgeloop_daemon.cli import output
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands, print_result
 from edgeloop_daemon.cli.device_commands import condition
+from edgeloop_daemon.cli.following import raise_error_of
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
 from edgeloop_shared.codec import encode
 from edgeloop_shared.device_states import DeviceState, Vitals
+from edgeloop_shared.errors import CancelledByUserError
 
 
 @pytest.mark.parametrize(
@@ -156,3 +158,15 @@ def test_its_help_shows_every_parameter(session: RecordedSession) -> None:
     text = invoke(session, "--help").output
     for part in ("Polish a model.", "MODEL", "the model", "--bits", "how many", "--mode", "[a|b]", "--fast", "--json"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (None, "r1 was cancelled."),
+        (CancelledByUserError("The run was stopped on the device, by its user.").as_dict(), "stopped on the device"),
+    ],
+)
+def test_who_ended_a_run_is_said(error: dict[str, Any] | None, words: str) -> None:
+    with pytest.raises(CancelledByUserError, match=words):
+        raise_error_of({"id": "r1", "state": "cancelled", "error": error})

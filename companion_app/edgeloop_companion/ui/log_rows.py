@@ -27,7 +27,10 @@ class LogRows:
 
     def of(self, lines: Sequence[ShownLine]) -> list[LogRow]:
         """Return the rows of `lines`, which go on where those of the last call ended."""
-        first = lines[0].number if lines else 0
+        if not lines:
+            self._wrapped.clear()
+            return []
+        first = lines[0].number
         while self._wrapped and self._wrapped[0][0] < first:
             self._wrapped.popleft()
         last = self._wrapped[-1][0] if self._wrapped else first - 1
