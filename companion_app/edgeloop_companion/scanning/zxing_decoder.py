@@ -7,8 +7,6 @@ import zxingcpp
 from edgeloop_companion.scanning.decoder import MAX_CODES
 from edgeloop_companion.scanning.frame import Frame
 
-_QR_CODE = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.QRCode])
-
 
 class ZxingDecoder:
     """A `Decoder` for desktops. zxing-cpp lets go of the interpreter while it looks, so that the screen goes on."""
@@ -16,5 +14,6 @@ class ZxingDecoder:
     def decode(self, frame: Frame) -> tuple[str, ...]:
         """Look for codes in every direction, small and inverted ones too."""
         picture = memoryview(frame.luminance).cast("B", (frame.height, frame.width))
-        found = zxingcpp.read_barcodes(picture, formats=_QR_CODE)
+        qr_code = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+        found = zxingcpp.read_barcodes(picture, formats=qr_code)
         return tuple(code.text for code in found[:MAX_CODES])

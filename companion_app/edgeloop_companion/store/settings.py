@@ -17,6 +17,7 @@ from edgeloop_shared.errors import EdgeloopError, MessageError, SettingsError
 from edgeloop_shared.models import NAME_PATTERN
 
 MAX_FILE_BYTES = 64 * 1024
+MAX_ADDRESS = 300
 
 
 class Language(StrEnum):
@@ -43,6 +44,8 @@ class Settings:
     keeps_screen_on: bool = False
     is_announced: bool = True
     """Whether computers in the same network find this device by mDNS."""
+    last_address: str = field(default="", metadata={"max_length": MAX_ADDRESS})
+    """The computer's address that was typed last, for the next pairing."""
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,26 @@ import contextlib
 import platform
 import signal
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from kivy.app import App
 from kivy.core.window import Window
 from kivy.properties import ObjectProperty
 
 from edgeloop_companion.companion import Companion, running
+from edgeloop_companion.control import controlled
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.phone.life_cycle import LifeCycle
 from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.scanning.camera import Camera
+from edgeloop_companion.store.computers import Computers
 from edgeloop_companion.store.device_facts import DeviceFactsStore, ask_engine
 from edgeloop_companion.store.event_feed import EventFeed
+from edgeloop_companion.store.pairing_attempt import PairingAttempt
 from edgeloop_companion.store.settings import Language, Settings, SettingsStore, opened_settings
 from edgeloop_companion.store.tasks import opened_tasks
+from edgeloop_companion.ui.cameras import this_camera, this_decoder
 from edgeloop_companion.ui.destinations import Parts, destinations
 from edgeloop_companion.ui.fonts import Fonts, find_fonts
 from edgeloop_companion.ui.languages import system_language
@@ -62,8 +68,9 @@ class CompanionApp(App):
         self._life_cycle.resumed()
 
     def on_stop(self) -> None:
-        """Let go of the settings, which live on."""
+        """Let go of the settings, which live on, and of the page: what its rules ask the app for is gone in a moment."""
         self._stop_watching()
+        self.root.leave()
 
     def _choose(self, settings: Settings) -> None:
         self.palette = PALETTES[settings.appearance]
@@ -75,12 +82,12 @@ class CompanionApp(App):
 
 @contextlib.asynccontextmanager
 async def opened(
-    state_folder: StateFolder, *, name: str = "", max_workers: int = 8
+    state_folder: StateFolder, *, camera: Camera, name: str = "", max_workers: int = 8
 ) -> AsyncIterator[tuple[CompanionApp, Parts]]:
     """Run a companion on a state folder whose lock the caller holds, and build the app that shows it.
 
-    `name` is what computers call this device until the settings say otherwise. Raises `EdgeloopError` when no window can be
-    opened, `SettingsError` when the stored pairings cannot be read.
+    `camera` scans codes. `name` is what computers call this device until the settings say otherwise. Raises `EdgeloopError`
+    when no window can be opened, `SettingsError` when the stored pairings cannot be read.
     """
     if Window is None:
         raise EdgeloopError(
@@ -97,23 +104,28 @@ async def opened(
         events.listen(tasks.listen)
         chosen = settings.settings.value
         info = await asyncio.to_thread(device_info, chosen.name)
-        async with running(
-            state_folder,
-            info,
-            events,
-            max_workers=max_workers,
-            is_advertised=chosen.is_announced,
-            phone=phone,
-            life_cycle=life_cycle,
-            observe=tasks.observe,
-        ) as companion:
+        async with (
+            running(
+                state_folder,
+                info,
+                events,
+                max_workers=max_workers,
+                is_advertised=chosen.is_announced,
+                phone=phone,
+                life_cycle=life_cycle,
+                observe=tasks.observe,
+            ) as companion,
+            controlled(companion, state_folder.control),
+        ):
             facts = DeviceFactsStore(phone.vitals, state_folder.blobs, companion.clear_blobs, ask_engine)
-            parts = Parts(info, companion, events, state_folder, settings, facts, tasks, fonts)
+            pairing, computers = PairingAttempt(companion, camera, this_decoder()), Computers(companion, events)
+            parts = Parts(info, companion, events, state_folder, settings, facts, tasks, fonts, pairing, computers)
             stop = settings.settings.watch(lambda new: _obey(companion, new))
             try:
                 yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
             finally:
                 stop()
+                await asyncio.gather(pairing.close(), computers.close())
 
 
 def _obey(companion: Companion, settings: Settings) -> None:
@@ -121,9 +133,13 @@ def _obey(companion: Companion, settings: Settings) -> None:
     companion.rename(settings.name)
 
 
-async def serve(state_folder: StateFolder, *, name: str = "", max_workers: int = 8) -> None:
-    """Show the companion until its window is closed or a signal ends it. Raises what `opened` raises."""
-    async with opened(state_folder, name=name, max_workers=max_workers) as (app, _):
+async def serve(state_folder: StateFolder, *, frames: Path | None = None, name: str = "", max_workers: int = 8) -> None:
+    """Show the companion until its window is closed or a signal ends it. Raises what `opened` raises.
+
+    With `frames` its camera shows the pictures in that folder.
+    """
+    camera = this_camera(frames)
+    async with opened(state_folder, camera=camera, name=name, max_workers=max_workers) as (app, _):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.runtime.storage import StateFolder
+from edgeloop_companion.store.computers import Computers
 from edgeloop_companion.store.device_facts import DeviceFactsStore
 from edgeloop_companion.store.event_feed import EventFeed
+from edgeloop_companion.store.pairing_attempt import PairingAttempt
 from edgeloop_companion.store.settings import SettingsStore
 from edgeloop_companion.store.tasks import Tasks
 from edgeloop_companion.ui.fonts import Fonts
-from edgeloop_companion.ui.navigation import Destination
+from edgeloop_companion.ui.navigation import Destination, Navigation
+from edgeloop_companion.ui.screens.computers import ComputersScreen
 from edgeloop_companion.ui.screens.device import DeviceScreen
+from edgeloop_companion.ui.screens.pair import PairScreen
 from edgeloop_companion.ui.screens.settings import SettingsScreen
 from edgeloop_companion.ui.screens.tasks import TasksScreen
 from edgeloop_shared.models import DeviceInfo
@@ -30,12 +34,22 @@ class Parts:
     device_facts: DeviceFactsStore
     tasks: Tasks
     fonts: Fonts
+    pairing: PairingAttempt
+    computers: Computers
 
 
 def destinations(parts: Parts) -> tuple[Destination, ...]:
     """Return the places of the bar in their order."""
     return (
+        Destination("computers", "computer", lambda navigation: _computers(parts, navigation)),
         Destination("tasks", "tasks", lambda navigation: TasksScreen(parts.tasks, navigation)),
         Destination("device", "chip", lambda _: DeviceScreen(parts.info, parts.device_facts)),
         Destination("settings", "sliders", lambda _: SettingsScreen(parts.settings, parts.fonts)),
     )
+
+
+def _computers(parts: Parts, navigation: Navigation) -> ComputersScreen:
+    def pair() -> None:
+        navigation.open(PairScreen(parts.pairing, parts.settings, finished=navigation.back))
+
+    return ComputersScreen(parts.computers, pair)

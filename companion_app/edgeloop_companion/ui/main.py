@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where pairings and blobs are kept")
     parser.add_argument("--name", default="", help="what the daemon calls this device, until Settings say otherwise")
     parser.add_argument("--workers", type=int, default=8, help="how many tasks run at a time (default: %(default)s)")
+    parser.add_argument("--frames", type=Path, metavar="DIR", help="scan the pictures in a folder in place of a camera")
     return parser
 
 
@@ -56,7 +57,7 @@ def _run(state_folder: StateFolder, options: argparse.Namespace) -> None:
     # Imported here, because whatever of Kivy is imported opens the window: nothing does so before the folder is ours.
     from edgeloop_companion.ui.app import serve
 
-    event_loop.run(serve(state_folder, name=options.name, max_workers=max(1, options.workers)))
+    event_loop.run(serve(state_folder, frames=options.frames, name=options.name, max_workers=max(1, options.workers)))
 
 
 def _check_display() -> None:

@@ -47,8 +47,14 @@ class Shell(FloatLayout):
         """Listen to the keys while it is seen."""
         listen = Window.unbind if parent is None else Window.bind
         listen(on_keyboard=self._key, on_key_down=self._focus_first)
-        if parent is None and self._page is not None:
+        if parent is None:
+            self.leave()
+
+    def leave(self) -> None:
+        """Have the page that is seen end what it does."""
+        if self._page is not None:
             self._page.leave()
+            self._page = None
 
     def on_size(self, *_: Any) -> None:
         """Lay out for a phone or for a desktop."""

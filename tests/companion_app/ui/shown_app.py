@@ -15,6 +15,7 @@ from typing import Any
 
 from PIL import Image
 
+from edgeloop_companion.scanning.camera import Camera, NoCamera
 from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_companion.store.settings import Settings
 from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
@@ -22,6 +23,7 @@ from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
 SECONDS = 60.0
 LARGEST = WindowSize(1240, 2750)
 """In pixels. What is drawn upon has this size for ever, because SDL changes it on no screen; the window may become smaller."""
+NO_CAMERA = NoCamera("Nothing is plugged in.")
 KEYS = {"enter": 13, "escape": 27, "tab": 9, "backspace": 8, "space": 32}
 
 Widget = Any
@@ -29,7 +31,14 @@ Widget = Any
 
 @contextlib.asynccontextmanager
 async def shown_app(
-    kivy_home: Path, state: Path, *, width: int = 360, height: int = 800, density: float = 1.0, name: str = "phone"
+    kivy_home: Path,
+    state: Path,
+    *,
+    width: int = 360,
+    height: int = 800,
+    density: float = 1.0,
+    name: str = "phone",
+    camera: Camera = NO_CAMERA,
 ) -> AsyncIterator[ShownApp]:
     """Show the app with its state in `state`, in a window of so many device-independent pixels."""
     set_up_kivy(kivy_home, LARGEST)
@@ -42,7 +51,7 @@ async def shown_app(
     Metrics.density = density
     Window.size = round(width * density), round(height * density)
     with locked_state_folder(state) as state_folder:
-        async with opened(state_folder, name=name) as (app, parts):
+        async with opened(state_folder, camera=camera, name=name) as (app, parts):
             running = asyncio.create_task(app.async_run("asyncio"))
             shown = ShownApp(app, parts, Window, running)
             try:
@@ -158,6 +167,12 @@ class ShownApp:
         bar = self.app.root.ids.bar
         await self.tap(next(item for item in bar.children if item.place.name == place))
         await self.until(lambda: bool(self.app.root.navigation.current == place), f"{place} is not shown")
+
+    def button(self, text: str) -> Widget:
+        """Return what is pressed by `text`: the words on a button, and the uppermost of those that have them."""
+        from edgeloop_companion.ui.widgets.pressable import Pressable
+
+        return next(one for one in self.widgets() if isinstance(one, Pressable) and getattr(one, "text", "") == text)
 
     async def tap(self, what: str | Widget) -> None:
         """Touch a widget, or what shows a text, in its middle; it is scrolled into view first."""

@@ -5,6 +5,7 @@ Rules name widgets by their classes, which Kivy knows once they are imported: wh
 
 from edgeloop_companion.ui.widgets import (
     banner,
+    camera_view,
     card,
     icon,
     link_button,
@@ -20,6 +21,7 @@ from edgeloop_companion.ui.widgets import (
 
 __all__ = [
     "banner",
+    "camera_view",
     "card",
     "icon",
     "link_button",
