@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from edgeloop_companion.scanning.camera import CameraRefusedError
@@ -45,8 +46,9 @@ class AndroidCamera(KivyCamera):
         if not await self._ask():
             raise CameraRefusedError("Android does not let this app use the camera.")
         try:
-            async for frame in super().frames():
-                yield frame
+            async with contextlib.aclosing(super().frames()) as frames:
+                async for frame in frames:
+                    yield frame
         finally:
             self._provider = None
 

@@ -64,6 +64,4 @@ class KivyCamera:
         if texture is None:
             return None
         width, height = texture.size
-        green = texture.pixels[1::4]
-        rows = [green[start : start + width] for start in range(0, len(green), width)]
-        return Frame(width, height, b"".join(reversed(rows)))
+        return Frame(width, height, texture.pixels[1::4])
