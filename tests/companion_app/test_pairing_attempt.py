@@ -136,16 +136,24 @@ async def test_the_text_of_an_offer_that_is_pasted_pairs(peer: LinkPeer, attempt
     await step(attempt, Done)
 
 
-async def test_the_addresses_are_told_as_they_are_tried(peer: LinkPeer, attempt: PairingAttempt) -> None:
+async def test_an_address_at_which_nobody_answers_holds_nobody_up(peer: LinkPeer, attempt: PairingAttempt) -> None:
     steps: list[Step] = []
     attempt.step.watch(steps.append)
     attempt.take_offer(replace(peer.offer(), addresses=("127.0.0.2", "127.0.0.1")).text())
     asked = await step(attempt, AskingPermission)
+    assert [one.address for one in steps if isinstance(one, Connecting)] == [f"127.0.0.1:{peer.port}"]
+    assert asked == AskingPermission("laptop", f"127.0.0.1:{peer.port}", (f"127.0.0.2:{peer.port}",))
+
+
+async def test_all_addresses_are_tried_when_none_answers(peer: LinkPeer, attempt: PairingAttempt) -> None:
+    steps: list[Step] = []
+    attempt.step.watch(steps.append)
+    attempt.take_offer(replace(peer.offer(), addresses=("127.0.0.2", "127.0.0.3")).text())
+    assert await problem(attempt) is Problem.UNREACHABLE
     assert [one.address for one in steps if isinstance(one, Connecting)] == [
         f"127.0.0.2:{peer.port}",
-        f"127.0.0.1:{peer.port}",
+        f"127.0.0.3:{peer.port}",
     ]
-    assert asked == AskingPermission("laptop", f"127.0.0.1:{peer.port}", (f"127.0.0.2:{peer.port}",))
 
 
 async def test_without_permission_nothing_is_paired(

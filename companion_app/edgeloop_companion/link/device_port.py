@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import functools
 import ipaddress
+import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
@@ -178,11 +180,20 @@ def unreachable(url: str) -> Iterator[None]:
             details={"expected": error.expected.hex(), "found": error.got.hex()},
         ) from None
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
-        reason = str(error) or type(error).__name__
         raise DaemonUnreachableError(
-            f"No daemon answers at {url}: {reason}.",
+            f"No daemon answers at {url}: {_reason(error)}.",
             hint="Check that `edgeloop up` runs on the computer and that both are in the same network.",
         ) from error
+
+
+def _reason(error: aiohttp.ClientError | OSError) -> str:
+    """Return the system's words: those of libraries name objects in memory."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, TimeoutError) and not cause.errno:
+        return "it takes too long"
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError | socket.gaierror):
+        return os.strerror(cause.errno)
+    return getattr(cause, "strerror", "") or str(cause) or type(error).__name__
 
 
 async def _raise_refusals(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

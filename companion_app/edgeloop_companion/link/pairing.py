@@ -6,8 +6,9 @@ Nothing is kept, and the daemon is believed in nothing, before its proof over th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,6 +44,8 @@ from edgeloop_shared.pairing import (
 )
 from edgeloop_shared.proofs import NONCE_BYTES, matches
 
+NEARBY_SECONDS = 3.0  # for a connection; behind that an address is tried after all others
+
 AskAllow = Callable[[str], Awaitable[bool]]
 """Asks the device's user whether the named host may run code here; once, while pairing."""
 
@@ -77,25 +80,27 @@ class Pairing:
 async def pair_by_offer(
     offer: PairingOffer, info: DeviceInfo, ask_allow: AskAllow, *, on_dial: Callable[[str], None] = lambda _: None
 ) -> Pairing:
-    """Pair with the daemon of a scanned QR code; `on_dial` is told each address that is tried.
+    """Pair with the daemon of a scanned QR code, at that of its addresses which answers first; `on_dial` is told each one tried.
 
     Raises `CertificateMismatchError` before any byte is sent to somebody else, `PairingError` (a subclass says why),
     `VersionMismatchError`, `RateLimitedError`, `DaemonUnreachableError`, `MessageError`.
     """
     failure: EdgeloopError | None = None
-    for address in offer.addresses:
-        attempt = _Attempt(address, offer.port, info, ask_allow)
-        on_dial(address)
-        try:
-            return await attempt.run("qr", offer.secret, offer.certificate, offer.addresses)
-        except DaemonUnreachableError as error:
-            if attempt.started:
-                raise
-            failure = failure or error
-        except CertificateMismatchError as error:  # a foreign machine may own one of the addresses in this network
-            if attempt.started:
-                raise
-            failure = error
+    async with contextlib.aclosing(_the_nearest_first(offer.addresses, offer.port)) as addresses:
+        async for address in addresses:
+            attempt = _Attempt(address, offer.port, info, ask_allow)
+            known = (address, *(other for other in offer.addresses if other != address))  # links dial it first as well
+            on_dial(address)
+            try:
+                return await attempt.run("qr", offer.secret, offer.certificate, known)
+            except DaemonUnreachableError as error:
+                if attempt.started:
+                    raise
+                failure = failure or error
+            except CertificateMismatchError as error:  # a foreign machine may own one of the addresses in this network
+                if attempt.started:
+                    raise
+                failure = error
     raise failure or PairingError("The pairing code names no address.")
 
 
@@ -108,6 +113,37 @@ async def pair_by_code(host: str, port: int, code: str, info: DeviceInfo, ask_al
     """
     secret = parse_code(code).encode()
     return await _Attempt(host, port, info, ask_allow).run("code", secret, None, (host,))
+
+
+async def _the_nearest_first(addresses: Sequence[str], port: int) -> AsyncGenerator[str]:
+    """Yield the addresses at which something takes a connection, as they do, and behind them the others.
+
+    Nothing is sent over these connections. An address that nothing answers at, of a virtual network say, holds nobody up.
+    """
+    if len(addresses) == 1:
+        yield addresses[0]
+        return
+    knocking = {address: asyncio.create_task(_takes_a_connection(address, port)) for address in addresses}
+    try:
+        for done in asyncio.as_completed(knocking.values()):
+            if (address := await done) is not None:
+                yield address
+        for address, task in knocking.items():
+            if task.result() is None:
+                yield address
+    finally:
+        for task in knocking.values():
+            task.cancel()
+
+
+async def _takes_a_connection(address: str, port: int) -> str | None:
+    try:
+        async with asyncio.timeout(NEARBY_SECONDS):
+            _, writer = await asyncio.open_connection(address, port)
+    except OSError:  # TimeoutError is one
+        return None
+    writer.transport.abort()
+    return address
 
 
 class _Attempt:

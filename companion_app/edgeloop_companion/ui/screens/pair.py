@@ -48,6 +48,7 @@ PROBLEMS: dict[Problem, tuple[str, str]] = {
     Problem.OTHER: ("pair.other", "pair.other.hint"),
 }
 _HAS_WORDS_OF_ITS_OWN = (Problem.OTHER, Problem.NO_CAMERA)
+_CONCERNS_AN_ADDRESS = (Problem.UNREACHABLE, Problem.CERTIFICATE)
 
 
 class PermissionQuestion(Question):
@@ -135,7 +136,7 @@ class PairScreen(Page):
             case Scanning(saw_another):
                 self.saw_another = saw_another
             case Connecting(address):
-                self.address = address
+                self.address, self.host_name = address, ""
             case AskingPermission(host_name, address):
                 self.begin(self._ask(PermissionQuestion(host_name=host_name, address=address)))
             case Finishing(host_name):
@@ -146,6 +147,8 @@ class PairScreen(Page):
             case Failed(problem, details):
                 self.problem, self.hint = PROBLEMS[problem]
                 self.details = details if problem in _HAS_WORDS_OF_ITS_OWN else ""
+                if problem in _CONCERNS_AN_ADDRESS:
+                    self.details = self.address
 
     async def _ask(self, question: PermissionQuestion) -> None:
         self._attempt.answer(is_allowed=await question.ask())
