@@ -6,14 +6,16 @@ No SDK, no NDK and no Gradle are needed for that, and nothing is built.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
-from android_app.staging import read_spec, requirements
+from android_app.staging import listed, read_spec, requirements
 
 pytestmark = [
     pytest.mark.android,
@@ -193,8 +195,9 @@ def test_buildozer_knows_every_key_of_the_specification() -> None:
     assert [key for key in read_spec() if f"'{key}'" not in code and f'"{key}"' not in code] == []
 
 
-def test_python_for_android_takes_the_services_and_permissions(staged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What buildozer passes on, read by the parser of the build that would come."""
+@pytest.fixture
+def options(staged: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What buildozer passes on of the specification, read by the parser of the build that would come."""
     from buildozer.specparser import SpecParser
 
     monkeypatch.setenv("P4A_BUILD_IS_RUNNING_UNITTESTS", "1")
@@ -204,16 +207,63 @@ def test_python_for_android_takes_the_services_and_permissions(staged: Path, mon
     monkeypatch.setattr(build, "get_dist_ndk_min_api_level", lambda: 24)
     spec = SpecParser()
     spec.read(str(staged / "buildozer.spec"), "utf-8")
-    arguments = ["--package", "org.edgeloop.companion", "--name", "edgeloop", "--version", "0.1.0", "--private", "app"]
-    for service in spec.getlist("app", "services"):
-        arguments += ["--service", service]
-    for permission in spec.getlist("app", "android.permissions"):
-        arguments += ["--permission", permission]
-    for orientation in spec.getlist("app", "orientation"):
-        arguments += ["--orientation", orientation]
+    package = f"{spec.get('app', 'package.domain')}.{spec.get('app', 'package.name')}"
+    arguments = ["--package", package, "--name", spec.get("app", "title"), "--version", "0.1.0", "--private", "app"]
+    arguments += ["--minsdk", spec.get("app", "android.minapi"), "--numeric-version", "1", "--window"]
+    arguments += [part for one in spec.getlist("app", "services") for part in ("--service", one)]
+    arguments += [part for one in spec.getlist("app", "android.permissions") for part in ("--permission", one)]
+    arguments += [part for one in spec.getlist("app", "orientation") for part in ("--orientation", one)]
+    arguments += ["--extra-manifest-xml", (staged / spec.get("app", "android.extra_manifest_xml")).read_text()]
+    arguments += ["--allow-backup", "true" if spec.getbooldefault("app", "android.allow_backup", True) else "false"]
     arguments += spec.get("app", "p4a.extra_args").split()
     options = build.create_argument_parser().parse_args(arguments)
+    options.add_activity = []  # as its build sets it
+    options.permissions = build.parse_permissions(options.permissions)
+    options.manifest_orientation = build.get_manifest_orientation(options.orientation, options.manifest_orientation)
+    return options
+
+
+def rendered(template: str, **values: object) -> str:
+    """Return what python-for-android's template makes of values, as its build does."""
+    import jinja2
+    import pythonforandroid
+
+    bootstraps = Path(pythonforandroid.__file__).parent / "bootstraps"
+    folders = [bootstraps / "_sdl_common/build/templates", bootstraps / "common/build/templates"]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(folders))
+    return str(environment.get_template(template).render(**values))
+
+
+def test_the_manifest_that_would_be_written_says_what_is_meant(options: Any) -> None:
+    services = [(one.split(":")[0], one.split("foregroundServiceType=")[1]) for one in options.services]
+    text = rendered("AndroidManifest.tmpl.xml", args=options, service_data=services, android_api=34, debug=True)
+    manifest = ElementTree.fromstring(text)
+
+    def named(path: str, attribute: str = "name") -> list[str]:
+        return [
+            one.get(f"{{http://schemas.android.com/apk/res/android}}{attribute}", "") for one in manifest.iterfind(path)
+        ]
+
+    wanted = [f"android.permission.{one}" for one in listed(read_spec(), "android.permissions")]
+    assert named("uses-permission") == wanted
+    assert named("application/service") == [f"org.edgeloop.companion.ServiceWorker{slot}" for slot in range(4)]
+    assert named("application/service", "process") == [f":service_Worker{slot}" for slot in range(4)]
+    assert named("application/service", "foregroundServiceType") == ["connectedDevice"] * 4
+    assert named("application", "allowBackup") == ["false"]
+    assert named("application", "extractNativeLibs") == ["true"]
+    assert named("application/activity", "screenOrientation") == ["unspecified"]  # both: it turns with the phone
+    assert "android.hardware.camera" in named("uses-feature")
+    assert named("uses-sdk", "minSdkVersion") == ["24"]
+
+
+def test_a_service_is_the_class_that_the_companion_starts(options: Any) -> None:
     assert options.optimize_python is False
-    assert options.services[3] == "Worker4:worker_service.py:foreground:foregroundServiceType=connectedDevice"
-    names = [permission["name"] for permission in build.parse_permissions(options.permissions)]
-    assert "android.permission.FOREGROUND_SERVICE_CONNECTED_DEVICE" in names
+    name, script, *_ = options.services[0].split(":")
+    values = {"entrypoint": script, "foreground": True, "service_id": 1, "base_service_class": "PythonService"}
+    text = rendered("Service.tmpl.java", args=options, name=name, **values)
+    assert "package org.edgeloop.companion;" in text
+    assert "public class ServiceWorker0 extends PythonService" in text
+    assert 'intent.putExtra("serviceEntrypoint", "worker_service.py")' in text
+    # The five arguments of `android_workers.ServiceStarter`.
+    found = re.findall(r"static public void start\(Context ctx,([^)]*)\)", text)
+    assert ["String"] * 4 in [[one.split()[0] for one in parameters.split(",")] for parameters in found]

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -49,6 +50,7 @@ def main() -> int:
         print("An ARM64 system is made and entered as root: run `make test-arm64` as root.", file=sys.stderr)
         return 2
     signal.signal(signal.SIGALRM, _give_up)
+    signal.signal(signal.SIGTERM, _give_up)
     signal.alarm(MINUTES * 60)
     begun = time.monotonic()
     _say(f"The companion on emulated ARM64; this ends within {MINUTES} minutes. {options.cache} keeps the system.")
@@ -56,7 +58,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="edgeloop-arm64-") as folder:
             is_same = prove(Path(folder), options.cache.resolve(), is_explicit=options.explicit)
     except EdgeloopError as error:
-        print(f"{error.message}\n{error.hint}", file=sys.stderr)
+        print(f"\n{error.message}\n{error.hint}", file=sys.stderr)
+        return 1
+    except (AssertionError, subprocess.TimeoutExpired, KeyboardInterrupt) as error:  # of the commands, and of waiting
+        print(f"\n{error or 'interrupted'}", file=sys.stderr)
         return 1
     _say(f"{'The same classes' if is_same else 'NOT the same classes'}; {time.monotonic() - begun:.0f} s.")
     return 0 if is_same else 1
@@ -160,8 +165,9 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-def _give_up(_number: int, _frame: FrameType | None) -> None:
-    raise TimeoutError(f"not done within {MINUTES} minutes")
+def _give_up(number: int, _frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once: what is tidied up now must come to its end
+    raise EdgeloopError(f"not done within {MINUTES} minutes" if number == signal.SIGALRM else "asked to stop")
 
 
 if __name__ == "__main__":

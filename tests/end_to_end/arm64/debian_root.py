@@ -19,7 +19,7 @@ from pathlib import Path
 from edgeloop_shared import process_lock
 from edgeloop_shared.errors import ConflictError, EdgeloopError
 
-PACKAGES = ("aiohttp", "debugpy", "ifaddr", "MNN", "numpy", "zeroconf")
+PACKAGES = ("aiohttp", "debugpy", "ifaddr", "MNN", "numpy", "uvloop", "zeroconf")
 """What the companion and its tasks import, and nothing of the daemon."""
 MOUNT_POINTS = ("edgeloop/packages", "edgeloop/companion_app", "edgeloop/shared", "edgeloop/state")
 EMULATOR = Path("/usr/bin/qemu-aarch64-static")

@@ -22,6 +22,7 @@ from edgeloop_shared.errors import EdgeloopError
 
 REGISTRATION = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 STOP_SECONDS = 30.0
+PROBE_SECONDS = 120.0
 _TOP = Path(__file__).parents[3]
 _PROBE = """
 import platform, subprocess, sys
@@ -57,11 +58,13 @@ class Emulation:
     system: DebianRoot
     state: Path
     is_registered: bool
+    why: str = ""
+    """Why the emulator is called by name."""
 
     def __str__(self) -> str:
         if self.is_registered:
             return "binfmt_misc, registered in a user namespace of these processes alone"
-        return f"{EMULATOR.name} called by name: this kernel registers nothing for a user namespace"
+        return f"{EMULATOR.name} called by name{self.why and f', since the kernel does not begin it here: {self.why}'}"
 
     @contextmanager
     def python(self, *arguments: str, output: IO[bytes], errors: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
@@ -96,7 +99,23 @@ class Emulation:
             self.state: "state",
         }
         return [
-            *("unshare", *user, "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", _ENTER, "sh"),
+            # If this process is killed, so is unshare, and with it everything in its namespaces.
+            *(
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                *user,
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--",
+                "sh",
+                "-c",
+                _ENTER,
+                "sh",
+            ),
             *(str(self.system.root), registration, str(EMULATOR)),
             *(part for folder, name in mounts.items() for part in (str(folder), name)),
             *("--", *program, *arguments),
@@ -118,13 +137,13 @@ def choose_emulation(system: DebianRoot, state: Path, *, is_explicit: bool = Fal
 
     `is_explicit` leaves out the kernel's own. Raises `EdgeloopError` with what each way said, when there is none.
     """
-    words = []
+    why = ""
     for is_registered in (True, False)[is_explicit:]:
-        emulation = Emulation(system, state, is_registered)
+        emulation = Emulation(system, state, is_registered, why)
         said = state / "probe"
         with said.open("wb") as output, emulation.python("-c", _PROBE, output=output, errors=output) as process:
-            process.wait(120)
-        if (text := said.read_text(errors="replace").strip()) == "aarch64 aarch64":
+            process.wait(PROBE_SECONDS)
+        why = said.read_text(errors="replace").strip()
+        if why == "aarch64 aarch64":
             return emulation
-        words.append(f"{emulation}: {text}")
-    raise EdgeloopError("No ARM64 program can be run here.\n" + "\n".join(words))
+    raise EdgeloopError(f"No ARM64 program can be run here: {why}")
