@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -169,6 +170,33 @@ def test_zeroconf_is_built_without_cython_and_installed(
     package = context.installed / "zeroconf"
     assert (package / "asyncio.py").is_file()
     assert not list(package.rglob("*.so"))
+
+
+def test_every_package_that_is_not_built_has_a_wheel_for_android(context: Context) -> None:
+    """Asked in one go of what pip is configured with, as python-for-android does it."""
+    from pythonforandroid.recipe import PyProjectRecipe, Recipe
+
+    pinned = requirements(read_spec())
+    theirs = {path.name for path in Path(context.root_dir, "recipes").iterdir()} - {"aiohttp", "ifaddr", "zeroconf"}
+    wanted = [f"{name}=={version}" for name, version in pinned.items() if name.lower() not in theirs]
+    wanted = [one for one in wanted if not one.startswith(("zeroconf", "MNN"))]
+    assert len(wanted) == 11
+    tags = PyProjectRecipe.get_wheel_platform_tags(ARCH.arch, context)
+    version = Recipe.get_recipe("python3", context).version
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--dry-run",
+        "--no-deps",
+        "--ignore-installed",
+        *wanted,
+    ]
+    command += ["--only-binary=:all:", "--python-version", version, "--target", context.storage_dir]
+    done = subprocess.run([*command, *(f"--platform={tag}" for tag in tags)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_buildozer_reads_the_specification_as_it_is_meant(staged: Path) -> None:
