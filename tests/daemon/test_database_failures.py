@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,12 @@ async def test_a_database_without_room_keeps_what_it_has_and_goes_on_with_room(p
         await database.write(lambda db: db.execute(f"pragma max_page_count = {limit + 1000}").fetchone())
         await add(database, "large", f'"{"x" * 100_000}"')
         assert "large" in await database.read(names)
+
+
+@pytest.mark.parametrize("access", [Database.write, Database.read])
+async def test_a_cursor_does_not_leave_the_thread_of_its_connection_open(path: Path, access: Any) -> None:
+    """Let go of in another thread it reset its statement there, while its owner was in the middle of it."""
+    async with open_database(path) as database:
+        cursor = await access(database, lambda db: db.execute("select name from settings"))
+        with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+            cursor.fetchone()

@@ -159,6 +159,27 @@ async def test_an_upload_goes_on_over_a_later_link(daemon: DeviceDaemon, phone: 
         assert await later.upload(content, start=50_000) == 201
 
 
+async def test_whoever_asks_for_the_length_of_a_file_while_it_is_completed_gets_one(
+    daemon: DeviceDaemon, linked: Link
+) -> None:
+    run, _ = await begin(daemon, linked)
+    for number in range(20):
+        content = secrets.token_bytes(50_000)
+        await announce(linked, run, content, f"out{number}.bin")
+
+        async def upload(content: bytes) -> int:
+            headers = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
+            return (await linked.ask("PUT", sha(content), headers=headers, data=content))[2]
+
+        putting = asyncio.create_task(upload(content))
+        lengths = set()
+        while not putting.done():
+            _, headers, _ = await linked.ask("HEAD", sha(content))
+            lengths.add(int(headers["Edgeloop-Received"]))
+        assert await putting == 201
+        assert lengths <= {0, len(content)}
+
+
 async def test_an_empty_file_is_uploaded(daemon: DeviceDaemon, linked: Link) -> None:
     run, _ = await begin(daemon, linked)
     await announce(linked, run, b"", "empty")

@@ -62,7 +62,7 @@ class Database:
             if self.problem is not None:
                 raise self.problem
             with _transaction(self._writing):
-                result = change(self._writing)
+                result = _closed(change(self._writing))
             self.changes += 1
             for look in self._after_commit:
                 look(self._writing)
@@ -72,7 +72,7 @@ class Database:
 
     async def read(self, query: Callable[[Tables], T]) -> T:
         """Run `query` in the reader thread; it sees everything that was committed before the call."""
-        return await self._reader.run(self._guarded(lambda: query(self._reading)))
+        return await self._reader.run(self._guarded(lambda: _closed(query(self._reading))))
 
     async def compact(self) -> None:
         """Give the room of what was deleted back to the disk."""
@@ -176,6 +176,17 @@ def _damage(path: Path) -> str:
             return str(error)
         raise
     return ""
+
+
+def _closed(result: T) -> T:
+    """Return a result that may leave its thread: a cursor is closed before.
+
+    Whoever lets go of an open one resets its statement, from any thread and in the middle of what the owner of the connection
+    does with it.
+    """
+    if isinstance(result, sqlite3.Cursor):
+        result.close()
+    return result
 
 
 @contextmanager
