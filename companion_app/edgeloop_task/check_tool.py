@@ -37,6 +37,8 @@ def run_checks(task: CheckTask, say: Callable[[str], None]) -> dict[str, CheckFi
             found[name] = _script(check) if check.script is not None else _model(check)
         except EdgeloopError as error:
             found[name] = CheckFigures(error=_plain(error.message))
+        except MemoryError as error:
+            found[name] = CheckFigures(error=_plain(f"{error}. See `[run] memory_mb`."))
     timed = {
         name: _subject(check)
         for name, check in task.checks.items()

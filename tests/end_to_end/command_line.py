@@ -63,8 +63,8 @@ class CommandLine:
         """Return the newest run once it is in a state."""
 
         def newest() -> dict[str, Any] | None:
-            run: dict[str, Any] = self.api("/runs?limit=1")["items"][0]
-            return run if run["state"] == state else None
+            runs: list[dict[str, Any]] = self.api("/runs?limit=1")["items"]
+            return next((run for run in runs if run["state"] == state), None)
 
         return until(newest, f"a run is {state}", seconds)
 

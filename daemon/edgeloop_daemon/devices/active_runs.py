@@ -214,12 +214,12 @@ class ActiveRuns:
         if self.on_device(device_id) and device_id not in self._losses:
             self._losses[device_id] = asyncio.create_task(self._wait_for_return(device_id))
 
-    async def revoked(self, device_id: str) -> None:
-        """The device is no longer paired: its runs have ended, and none returns."""
+    async def revoked(self, device_id: str, name: str) -> None:
+        """The device that was called `name` is no longer paired: its runs have ended, and none returns."""
         async with self._losing:
             for active in self.on_device(device_id):
-                await self._lose(active, "it was unpaired")
-            await self._settle(await self._lost.of_device(device_id), "it was unpaired")
+                await self._lose(active, "it was unpaired", name=name)
+            await self._settle(await self._lost.of_device(device_id), "it was unpaired", name)
         self._commands.drop_all(device_id)
 
     # What follows from it
@@ -282,13 +282,13 @@ class ActiveRuns:
             error.hint = await asyncio.to_thread(missing_file_hint, error, active.root) or error.hint
         await self._end(active, finished.state, error, may_return=may_return)
 
-    async def _lose(self, active: ActiveRun, reason: str, *, may_return: bool = False) -> None:
+    async def _lose(self, active: ActiveRun, reason: str, *, may_return: bool = False, name: str = "") -> None:
         if active.reported.finished is not None:
             await self._finish(active, may_return=may_return)  # the rest of its output is missing, its outcome is known
             return
         seconds = max(0.0, time.time() - active.started_at)  # the clock may have been set back
-        name, script = self._name(active.device), active.command.script
-        error = describe_loss(name, script, reason, active.reported, seconds)
+        name = name or self._name(active.device)
+        error = describe_loss(name, active.command.script, reason, active.reported, seconds)
         if may_return:
             error.hint = (
                 "If the device still has the run, it goes on there, and what it reports appears here when the device is back:"
@@ -314,9 +314,10 @@ class ActiveRuns:
         await self._settle([run for run in lost if run.id not in returning], "its app was started anew")
         self._tell_lost_changed()
 
-    async def _settle(self, lost: Iterable[LostRun], reason: str) -> None:
+    async def _settle(self, lost: Iterable[LostRun], reason: str, name: str = "") -> None:
         for run in lost:
-            await self._lost.settle(run.id, describe_final_loss(self._name(run.device), run.script, reason))
+            error = describe_final_loss(name or self._name(run.device), run.script, reason)
+            await self._lost.settle(run.id, error)
             self._tell_lost_changed()
 
     def _tell_lost_changed(self) -> None:

@@ -86,10 +86,11 @@ class Devices:
 
     async def revoke(self, device_id: str, *, by_device: bool = False) -> None:
         """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
+        name = self._registry.get(device_id).info.name
         await self._registry.revoke(device_id, by_device=by_device)
         await self._links.revoke(device_id)
         self._channels.revoked(device_id)
-        await self._runs.revoked(device_id)
+        await self._runs.revoked(device_id, name)
         await self._listener.release(device_id)
 
     async def _unpaired(self, device_id: str) -> None:

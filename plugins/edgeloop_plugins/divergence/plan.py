@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 
 from edgeloop import JobContext
+from edgeloop_plugins.divergence.background import in_background
 from edgeloop_plugins.divergence.onnx_runtime import OnnxRuntime
 from edgeloop_plugins.divergence.parameters import DivergeParameters
 from edgeloop_plugins.divergence.reference_file import ReferenceFile
@@ -27,6 +28,7 @@ EIGHT_BIT_DB, INTEGER_DB, FEW_BITS_DB = 15.0, 10.0, 5.0
 KEPT_BYTES = 192 * 1024**2  # of the tensors of a reference on this computer
 PLAIN = Options("cpu", "high", 1)
 """How this computer runs a reference."""
+_FAILURE_SECONDS = 5.0
 
 
 class Plan:
@@ -72,7 +74,7 @@ class Plan:
         return recorded
 
     def both(self, work: Work, reference_work: Work) -> tuple[Recorded, Recorded]:
-        """Record the device's run and the reference's at once."""
+        """Record the device's run and the reference's at once; what fails on one side is not held up by the other."""
         self.context.progress(0.1, "running both sides")
         if isinstance(self.reference, Host):  # from where tensors cost nothing to bring
             reference_work = replace(reference_work, keep_bytes=max(reference_work.keep_bytes, KEPT_BYTES))
@@ -80,10 +82,14 @@ class Plan:
             found = self.record(work)
             self.reference.operators = tuple(one.name for one in found.record.operators)
             return found, self.reference.record(reference_work)
-        with ThreadPoolExecutor(2) as pool:
-            expected, own = pool.submit(self.reference.record, reference_work), pool.submit(self.record, work)
-            reference = self.counted(expected.result())  # first: what fails on both sides is told better by this one
-            return own.result(), reference
+        expected = in_background(lambda: self.reference.record(reference_work))
+        own = in_background(lambda: self.record(work))
+        wait({expected, own}, return_when=FIRST_EXCEPTION)
+        wait({expected}, timeout=_FAILURE_SECONDS)  # what fails on both sides is told better by the reference
+        reference = self.counted(expected.result()) if expected.done() else None
+        found = own.result()
+        assert reference is not None  # else the device's run has failed
+        return found, reference
 
     def inputs(self) -> tuple[Path, str]:
         """Return the file with the model's inputs for both sides, and words on them."""
