@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import math
+import operator
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -87,6 +88,7 @@ class Tracer:
         self._precision = precision
         self._session = 0
         self._operators: tuple[Operator, ...] = ()
+        self._numbers: array[int] = array("I")  # of the operators
         self._input_shapes: object = None
         self._reporter: reporting.Reporter | None = None
         self._iteration = 0
@@ -110,26 +112,30 @@ class Tracer:
             return self._describe(reporter, input_shapes, run_with)
         times: array[int] = array("q")
         now, record = time.perf_counter_ns, times.append
+        resumed: dict[int, int] = {}  # by an operator's number, when it begins after somebody has spent time before it
 
         def end(_tensors: Sequence[Any], _operator: Any) -> bool:
-            record(now())
-            record(now())  # where the next operator begins: a callback of its own for that would double the cost
+            record(now())  # the next operator begins here as well: a callback of its own for that would double the cost
             return True
 
         def resume() -> None:
-            times[-1] = now()
+            resumed[len(times) - 1] = now()
 
         record(now())
         code = run_with(None, end, resume)
-        times.pop()
-        self._send(reporter, times)
-        if code == 0 and len(times) != 2 * len(self._operators):  # MNN has changed its plan: the next run tells it
+        begins, ends = times[:-1], times[1:]
+        for number, begin in resumed.items():
+            if number < len(begins):
+                begins[number] = begin
+        self._send(reporter, begins, ends)
+        if code == 0 and len(ends) != len(self._operators):  # MNN has changed its plan: the next run tells it
             self._reporter = None
         return code
 
     def _describe(self, reporter: reporting.Reporter, input_shapes: object, run_with: RunWith) -> int:
         """Trace a run and learn what its operators are; asking happens outside of the times that are taken."""
-        times: array[int] = array("q")
+        begins: array[int] = array("q")
+        ends: array[int] = array("q")
         operators: list[Operator] = []
         inputs: tuple[tuple[int, ...], ...] = ()
         now = time.perf_counter_ns
@@ -137,11 +143,11 @@ class Tracer:
         def begin(tensors: Sequence[Any], _operator: Any) -> bool:
             nonlocal inputs
             inputs = _shapes(tensors)
-            times.append(now())
+            begins.append(now())
             return True
 
         def end(tensors: Sequence[Any], operator: Any) -> bool:
-            times.append(now())
+            ends.append(now())
             operators.append(self._described(operator, inputs, _shapes(tensors)))
             return True
 
@@ -149,7 +155,7 @@ class Tracer:
         self._begin_session(reporter, input_shapes, tuple(operators))
         if code != 0:  # one cut short is not whole: the next run describes them again
             self._reporter = None
-        self._send(reporter, times)
+        self._send(reporter, begins, ends)
         return code
 
     def _described(
@@ -171,25 +177,25 @@ class Tracer:
         self, reporter: reporting.Reporter, input_shapes: object, operators: tuple[Operator, ...]
     ) -> None:
         self._reporter, self._input_shapes, self._operators = reporter, input_shapes, operators
+        self._numbers = array("I", range(len(operators)))
         self._session, self._iteration = next(_sessions), 0
         offset = time.time_ns() - time.perf_counter_ns()
         reporter.operator_table(
             OperatorTable(self._session, self._model, self._backend, offset, operators, self._threads, self._precision)
         )
 
-    def _send(self, reporter: reporting.Reporter, times: array[int]) -> None:
+    def _send(self, reporter: reporting.Reporter, begins: array[int], ends: array[int]) -> None:
         # Right after the run and not later: a script that crashes in its next run leaves this one behind.
         iteration, self._iteration = self._iteration, self._iteration + 1
-        begins, ends = times[0::2], times[1::2]
         count = min(len(ends), len(self._operators))
         for start in range(0, count, MAX_BATCH_EVENTS):
             part = slice(start, min(start + MAX_BATCH_EVENTS, count))
             batch = TraceBatch(
                 session=self._session,
-                operator=range(part.start, part.stop),
+                operator=self._numbers[part],
                 iteration=array("I", [iteration]) * (part.stop - part.start),
                 begin_ns=begins[part],
-                duration_ns=[end - begin for begin, end in zip(begins[part], ends[part], strict=True)],
+                duration_ns=array("Q", map(operator.sub, ends[part], begins[part])),
             )
             reporter.trace_batch(pack_batch(batch))
 
