@@ -75,6 +75,7 @@ async def test_a_code_that_the_camera_sees_pairs_once_it_is_allowed(
     daemon: DeviceDaemon, scanning: ShownApp, frames: Path
 ) -> None:
     await scanning.sees("hold its code into the frame")
+    assert "Scan a code" not in [getattr(widget, "text", "") for widget in scanning.app.root.walk()]
     await scanning.screenshot("pair-scanning")
     window = await daemon.pairing.open()
     await asyncio.to_thread(show_text, frames, window.offer)

@@ -93,8 +93,9 @@ class ComputersScreen(Page):
             self._store.forget(computer.device_id)
 
     def _show(self, computers: tuple[Computer, ...]) -> None:
-        if bool(computers) == (self._none.parent is not None):
-            (self.remove_widget if computers else self._show_none)(self._none)
+        self.remove_widget(self._none)
+        if not computers:
+            self.add_widget(self._none, index=len(self.column.children))
         order = [computer.device_id for computer in computers]
         cards = self.ids.cards
         if order != list(self._cards):
@@ -108,9 +109,6 @@ class ComputersScreen(Page):
         for computer in computers:
             self._cards[computer.device_id].computer = computer
         self._tick()
-
-    def _show_none(self, none: Any) -> None:
-        self.add_widget(none, index=len(self.column.children))
 
     def _card(self, computer: Computer) -> ComputerCard:
         card = ComputerCard(computer=computer)

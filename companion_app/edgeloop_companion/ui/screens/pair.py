@@ -87,6 +87,7 @@ class PairScreen(Page):
             Done: (done,),
             Failed: (failed, typed),
         }
+        self.column.clear_widgets()  # each step shows its own
 
     def enter(self) -> None:
         """Look for a code at once: that is why one comes here."""
