@@ -18,7 +18,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "mdns.app": ("only the running app knows", ""),
     "subnet.same": ("{computers} in the same network", ""),
     "subnet.routed": ("{computers} is behind a router: mDNS and knocks end there.", _SAME_NETWORK),
-    "subnet.unknown": ("not known without a network", ""),
+    "subnet.unknown": ("there is no computer to compare with", ""),
     "reachability.none": ("there is no computer to dial", ""),
     "reachability.answers": ("{computers} answers", ""),
     "reachability.refused": (

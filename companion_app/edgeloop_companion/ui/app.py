@@ -16,16 +16,19 @@ from kivy.properties import ObjectProperty
 from edgeloop_companion.companion import Companion, running
 from edgeloop_companion.control import controlled
 from edgeloop_companion.device_info import device_info
+from edgeloop_companion.doctor.examination import look_at_companion
 from edgeloop_companion.phone.life_cycle import LifeCycle
 from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.scanning.camera import Camera
 from edgeloop_companion.store.computers import Computers
 from edgeloop_companion.store.device_facts import DeviceFactsStore, ask_engine
+from edgeloop_companion.store.doctor import DoctorStore
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.pairing_attempt import PairingAttempt
 from edgeloop_companion.store.settings import Language, Settings, SettingsStore, opened_settings
 from edgeloop_companion.store.tasks import opened_tasks
+from edgeloop_companion.ui.background import going_on_in_background
 from edgeloop_companion.ui.cameras import this_camera, this_decoder
 from edgeloop_companion.ui.destinations import Parts, destinations
 from edgeloop_companion.ui.fonts import Fonts, find_fonts
@@ -55,6 +58,7 @@ class CompanionApp(App):
 
     def build(self) -> Shell:
         """Return the root of all widgets."""
+        Window.bind(on_memorywarning=self._low_memory)
         self._stop_watching = self._settings.settings.watch(self._choose)
         return Shell(self._places)
 
@@ -71,6 +75,10 @@ class CompanionApp(App):
         """Let go of the settings, which live on, and of the page: what its rules ask the app for is gone in a moment."""
         self._stop_watching()
         self.root.leave()
+        Window.unbind(on_memorywarning=self._low_memory)
+
+    def _low_memory(self, _: object) -> None:
+        self._life_cycle.memory_is_low()
 
     def _choose(self, settings: Settings) -> None:
         self.palette = PALETTES[settings.appearance]
@@ -119,10 +127,14 @@ async def opened(
         ):
             facts = DeviceFactsStore(phone.vitals, state_folder.blobs, companion.clear_blobs, ask_engine)
             pairing, computers = PairingAttempt(companion, camera, this_decoder()), Computers(companion, events)
-            parts = Parts(info, companion, events, state_folder, settings, facts, tasks, fonts, pairing, computers)
+            doctor = DoctorStore(lambda: look_at_companion(companion, phone))
+            parts = Parts(
+                info, companion, events, state_folder, settings, facts, tasks, doctor, fonts, pairing, computers
+            )
             stop = settings.settings.watch(lambda new: _obey(companion, new))
             try:
-                yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
+                with going_on_in_background(Window):
+                    yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
             finally:
                 stop()
                 await asyncio.gather(pairing.close(), computers.close())

@@ -28,6 +28,7 @@ def set_up_kivy(home: Path, size: WindowSize) -> None:
     os.environ["KIVY_WINDOW"] = "sdl2"  # where SDL finds no display, others end the process
     os.environ["KIVY_NO_CONFIG"] = "1"
     os.environ["KIVY_LOG_MODE"] = "PYTHON"
+    os.environ["SDL_ANDROID_BLOCK_ON_PAUSE"] = "0"  # see `ui.background`
     logging.getLogger("kivy").addFilter(_is_worth_reading)
 
     from kivy.config import Config  # reads the environment when it is imported

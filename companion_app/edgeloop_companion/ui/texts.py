@@ -7,6 +7,7 @@ no spaces, and no full stop that could stand alone at the end.
 from __future__ import annotations
 
 from edgeloop_companion.store.settings import Language
+from edgeloop_companion.ui.doctor_texts import DOCTOR_TEXTS
 
 # key: (English, 简体中文)
 TEXTS: dict[str, tuple[str, str]] = {
@@ -271,6 +272,14 @@ TEXTS: dict[str, tuple[str, str]] = {
         "It may run nothing here any more. To come back it must be paired again.",
         "它将不能再在此运行任务。如需恢复，必须重新配对。",
     ),
+    "device.doctor": ("Doctor", "诊断"),
+    "device.doctor.detail": ("What keeps this device from its computers.", "查找无法连接电脑的原因"),
+    # doctor
+    "doctor.title": ("Doctor", "诊断"),
+    "doctor.looking": ("Looking …", "正在检查……"),
+    "doctor.found": ("Found", "检查结果"),
+    "doctor.again": ("Look again", "重新检查"),
+    **DOCTOR_TEXTS,
     # settings
     "settings.title": ("Settings", "设置"),
     "settings.device": ("This device", "本机"),

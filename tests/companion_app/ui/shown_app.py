@@ -212,6 +212,10 @@ class ShownApp:
         self._window.dispatch("on_mouse_up", x, y, wheel, [])
         await self.frame()
 
+    def signal(self, name: str) -> None:
+        """Let the system signal something, where SDL hands it to Kivy's window."""
+        self._window._event_filter(name)
+
     async def press(self, key: str, *modifiers: str) -> None:
         """Press a key of the keyboard."""
         code = KEYS.get(key) or ord(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kivy.properties import BooleanProperty, ObjectProperty
 
 from edgeloop_companion.store.device_facts import DeviceFacts, DeviceFactsStore
@@ -23,8 +25,9 @@ class DeviceScreen(Page):
     facts = ObjectProperty(DeviceFacts(), rebind=True)
     is_clearing = BooleanProperty(False)
 
-    def __init__(self, info: DeviceInfo, store: DeviceFactsStore) -> None:
+    def __init__(self, info: DeviceInfo, store: DeviceFactsStore, open_doctor: Callable[[], None]) -> None:
         self._store = store
+        self.open_doctor = open_doctor
         super().__init__(info=info)
 
     def enter(self) -> None:
