@@ -84,6 +84,9 @@ def stage(target: Path, mnn_wheels: Path | None) -> Staged:
     sources = dict(_sources())
     if target.exists() and any(target.iterdir()) and not (target / "manifest.json").is_file():
         raise StageError(f"{target} holds other things. Name a new folder.")
+    target.mkdir(parents=True, exist_ok=True)
+    manifest = target / "manifest.json"
+    manifest.touch()  # it is ours from here on, also when this is interrupted
     for name in ("app", "wheels", *BESIDE):
         _remove(target / name)
     app = target / "app"
@@ -99,8 +102,7 @@ def stage(target: Path, mnn_wheels: Path | None) -> Staged:
     for wheel in wheels:
         shutil.copyfile(wheel, target / "wheels" / wheel.name)
     staged = Staged({name: _sha256(app / name) for name in sorted(sources)}, tuple(wheel.name for wheel in wheels))
-    text = json.dumps({"files": staged.files, "wheels": staged.wheels}, indent=1)
-    (target / "manifest.json").write_text(text + "\n")
+    manifest.write_text(json.dumps({"files": staged.files, "wheels": staged.wheels}, indent=1) + "\n")
     return staged
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -164,7 +165,8 @@ def test_each_slot_has_a_service_of_its_own_whose_script_is_staged(
 
 
 def test_every_kind_of_file_that_is_staged_is_packaged(staged: Path) -> None:
-    kinds = {path.suffix.removeprefix(".") for path in (staged / "app").rglob("*") if path.is_file()}
+    files = json.loads((staged / "manifest.json").read_text())["files"]
+    kinds = {Path(name).suffix.removeprefix(".") for name in files}
     assert {"py", "kv"} <= kinds <= set(listed(SPEC, "source.include_exts"))
 
 
@@ -178,8 +180,11 @@ def test_every_file_that_the_specification_names_is_there(staged: Path) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", version[1])
 
 
-def test_pairings_are_in_no_backup_and_the_app_turns_with_the_phone() -> None:
+def test_pairings_are_in_no_backup() -> None:
     assert SPEC["android.allow_backup"] == "False"
+
+
+def test_the_app_turns_with_the_phone_and_runs_where_its_packages_do() -> None:
     assert listed(SPEC, "orientation") == ["portrait", "landscape"]
     assert (SPEC["android.minapi"], listed(SPEC, "android.archs")) == ("24", ["arm64-v8a"])
 

@@ -84,6 +84,19 @@ def test_what_was_staged_before_goes_and_what_buildozer_has_built_stays(stage: M
     assert (target / ".buildozer").is_dir()
 
 
+def test_a_staging_that_was_interrupted_is_begun_anew(
+    stage: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "_copy", fail)
+        with pytest.raises(OSError, match="no space"):
+            stage.stage(tmp_path / "t", None)
+    assert stage.stage(tmp_path / "t", None).files == tree(tmp_path / "t" / "app")
+
+
 @pytest.mark.parametrize(
     "name", ["edgeloop_task/weights.bin", "edgeloop_companion/ui/notes.txt", "edgeloop_companion/.env"]
 )
