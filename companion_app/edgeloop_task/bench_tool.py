@@ -17,10 +17,10 @@ from edgeloop_shared.benchmarks import BenchResult, BenchTask, Cell, CellResult,
 from edgeloop_shared.codec import decode_json, encode
 from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.messages import MAX_FRAME_BYTES
+from edgeloop_shared.processor_state import processor_state
 from edgeloop_task.benchmarking import MeasuredRound, Subject, all_runs, in_rounds, noise
 from edgeloop_task.inside_use import Recorded, compare_inside, record_script
 from edgeloop_task.model import Model, load_model
-from edgeloop_task.processor_state import processor_state
 from edgeloop_task.reporting import report_result
 from edgeloop_task.sample_inputs import first_sample, in_order
 from edgeloop_task.tensor_comparison import TensorComparison

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeloop_shared.processor_state import ProcessorSensors
 from edgeloop_shared.spans import TraceStarted
 from edgeloop_task import reporting
-from edgeloop_task.processor_state import ProcessorSensors
 from edgeloop_task.spans import current_place
 from edgeloop_task.trace_recorder import RECORDER, track
 

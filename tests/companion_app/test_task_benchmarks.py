@@ -13,11 +13,11 @@ import edgeloop_task
 from edgeloop_shared.benchmarks import BenchTask, Cell, ProcessorReading
 from edgeloop_shared.codec import decode, encode
 from edgeloop_shared.errors import InvalidInputError, ModelError, TaskFailedError
+from edgeloop_shared.processor_state import ProcessorState, processor_state
 from edgeloop_task import run_times
 from edgeloop_task.bench_tool import run_bench
 from edgeloop_task.benchmarking import Subject, in_rounds, noise
 from edgeloop_task.inside_use import record_script
-from edgeloop_task.processor_state import ProcessorState, processor_state
 from edgeloop_task.throttling import throttling
 
 IMAGE = random(1, 3, 8, 8)

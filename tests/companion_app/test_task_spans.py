@@ -17,9 +17,9 @@ from companion_app.task_reporter import Remembered
 
 import edgeloop_task
 from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.processor_state import ProcessorSensors
 from edgeloop_shared.spans import MAX_DEPTH, SpanBatch
 from edgeloop_task import trace_recorder, tracing
-from edgeloop_task.processor_state import ProcessorSensors
 from edgeloop_task.trace_recorder import MAX_PENDING, RECORDER, Recorder, root
 from edgeloop_task.trace_sampler import Counters
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgeloop_companion.phone.network_watch import NetworkWatch, NoNetworkWatch
 from edgeloop_shared.device_states import Vitals
-from edgeloop_task.processor_state import ProcessorSensors
+from edgeloop_shared.processor_state import ProcessorSensors
 
 GATHER_SECONDS = 0.2  # one change of a network comes as several messages
 # Groups of rtnetlink(7), from linux/rtnetlink.h: links, and addresses and routes of both families.
