@@ -32,6 +32,7 @@ from edgeloop_companion.ui.background import going_on_in_background
 from edgeloop_companion.ui.cameras import this_camera, this_decoder
 from edgeloop_companion.ui.destinations import Parts, destinations
 from edgeloop_companion.ui.fonts import Fonts, find_fonts
+from edgeloop_companion.ui.frame_pace import paced_frames
 from edgeloop_companion.ui.languages import system_language
 from edgeloop_companion.ui.navigation import Destination
 from edgeloop_companion.ui.palette import LIGHT, PALETTES
@@ -155,4 +156,5 @@ async def serve(state_folder: StateFolder, *, frames: Path | None = None, name: 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)
-        await app.async_run("asyncio")
+        with paced_frames():
+            await app.async_run("asyncio")
