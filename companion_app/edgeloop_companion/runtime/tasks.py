@@ -31,6 +31,7 @@ from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_control import SetBreakpoints
 from edgeloop_shared.records import Priority
 
+ENTRIES_AT_ONCE = 256  # then others have their turn: a screen draws its frames in this loop
 GATHER_SECONDS = 0.05  # for which output gathers, so that a chatty script costs few records
 
 log = logging.getLogger(__name__)
@@ -243,8 +244,10 @@ class TaskRun:
     async def _pass_on(self, entries: Sequence[Entry], reader: JournalReader) -> None:
         """Turn entries of the journal into records, in one step with how far the journal was read."""
         said = WorkerRecords(self._folder.files, self._transfers.store)
-        for entry in entries:
+        for number, entry in enumerate(entries):
             await said.add(entry)
+            if number % ENTRIES_AT_ONCE == ENTRIES_AT_ONCE - 1:
+                await asyncio.sleep(0)
         if said.has_started:
             self._runs_now()
         if said.traced is not None:

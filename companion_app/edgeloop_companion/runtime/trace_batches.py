@@ -19,20 +19,21 @@ class TracesReported:
 def merged(reports: Iterable[TracesReported]) -> Iterator[bytes]:
     """Yield the payloads of batches in their order; operators of one session that follow each other are put into one."""
     waiting: list[TracesReported] = []
+    events = 0  # of those that wait
     for report in reports:
-        if waiting and not _fits(waiting, report):
+        count = len(report.operators or ())
+        if waiting and not (_belong_together(waiting[0], report) and events + count <= MAX_BATCH_EVENTS):
             yield _packed(waiting)
-            waiting = []
+            waiting, events = [], 0
         waiting.append(report)
+        events += count
     if waiting:
         yield _packed(waiting)
 
 
-def _fits(waiting: list[TracesReported], report: TracesReported) -> bool:
-    first, new = waiting[0].operators, report.operators
-    if first is None or new is None or first.session != new.session:
-        return False
-    return sum(len(one.operators or ()) for one in waiting) + len(new) <= MAX_BATCH_EVENTS
+def _belong_together(one: TracesReported, other: TracesReported) -> bool:
+    first, second = one.operators, other.operators
+    return first is not None and second is not None and first.session == second.session
 
 
 def _packed(waiting: list[TracesReported]) -> bytes:

@@ -134,7 +134,7 @@ async def opened(
             )
             stop = settings.settings.watch(lambda new: _obey(companion, new))
             try:
-                with going_on_in_background(Window):
+                with going_on_in_background(Window), paced_frames():
                     yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
             finally:
                 stop()
@@ -156,5 +156,4 @@ async def serve(state_folder: StateFolder, *, frames: Path | None = None, name: 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)
-        with paced_frames():
-            await app.async_run("asyncio")
+        await app.async_run("asyncio")
