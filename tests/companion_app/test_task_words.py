@@ -10,7 +10,7 @@ from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.settings import Language
 from edgeloop_companion.store.task import Failure, Pause, Phase, Result, Task
 from edgeloop_companion.ui import task_words
-from edgeloop_companion.ui.log_rows import LogRow, LogRows
+from edgeloop_companion.ui.log_rows import SPARE_LINES, LogRow, LogRows
 from edgeloop_companion.ui.texts import Words
 from edgeloop_shared.messages import TaskWaiting
 
@@ -82,8 +82,8 @@ def test_times_are_said_as_people_do() -> None:
 
 
 def test_long_lines_go_on_in_the_next_row() -> None:
-    rows = LogRows(10)
-    assert rows.of([ShownLine(1, "stdout", "0123456789abcdefgh!"), ShownLine(2, "stderr", "short")]) == [
+    rows, _ = LogRows(10).of([ShownLine(1, "stdout", "0123456789abcdefgh!"), ShownLine(2, "stderr", "short")])
+    assert rows == [
         LogRow("0123456789", "stdout"),
         LogRow("  abcdefgh", "stdout"),
         LogRow("  !", "stdout"),
@@ -92,12 +92,23 @@ def test_long_lines_go_on_in_the_next_row() -> None:
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert [row.text for row in LogRows(10).of([ShownLine(1, "stdout", "你好世界再见")])] == ["你好世界再", "  见"]
+    rows, _ = LogRows(10).of([ShownLine(1, "stdout", "你好世界再见")])
+    assert [row.text for row in rows] == ["你好世界再", "  见"]
 
 
-def test_rows_follow_the_lines_that_are_kept() -> None:
-    rows = LogRows(10)
-    rows.of([ShownLine(number, "stdout", str(number)) for number in (1, 2, 3)])
-    assert [row.text for row in rows.of([ShownLine(number, "stdout", str(number)) for number in (3, 4)])] == ["3", "4"]
-    assert [row.text for row in rows.of([ShownLine(900, "stdout", "900")])] == ["900"]
-    assert rows.of([]) == []
+def test_rows_stay_where_they_are_until_many_lines_are_no_longer_kept() -> None:
+    log = LogRows(10)
+
+    def of(first: int, last: int) -> tuple[list[str], int]:
+        rows, before = log.of([ShownLine(number, "stdout", str(number)) for number in range(first, last + 1)])
+        return [row.text for row in rows], before
+
+    assert of(1, 3) == (["1", "2", "3"], 0)
+    assert of(3, 4) == (["1", "2", "3", "4"], 3)
+    rows, before = of(4, SPARE_LINES)
+    assert (rows[0], rows[-1], before) == ("1", str(SPARE_LINES), 4)
+    assert of(SPARE_LINES + 3, SPARE_LINES + 4) == (
+        [str(SPARE_LINES + 3), str(SPARE_LINES + 4)],
+        0,
+    )  # lines between are gone
+    assert log.of([]) == ([], 0)

@@ -58,7 +58,9 @@ class TaskScreen(FixedPage):
             self.while_seen(self._store.watch(self.task.id, self._show))
         except NotFoundError:  # forgotten a moment ago: what is known of it stays on the screen
             self._show(self._detail)
-        self.while_seen(self._tick.cancel)
+        app = App.get_running_app()
+        told = app.fbind("words", lambda *_: self._show(self._detail))
+        self.while_seen(self._tick.cancel, lambda: app.unbind_uid("words", told))
         self._tick()
 
     def choose(self, panel: str) -> None:

@@ -67,7 +67,13 @@ class TaskOutput(BoxLayout):
         elif self._none.parent is None:
             self.add_widget(self._none, index=1)
         if self.is_following:
-            self.ids.rows.data = [{"text": row.text, "source": row.source} for row in self._log.of(detail.lines)]
+            rows, before = self._log.of(detail.lines)
+            data = self.ids.rows.data
+            shown = [{"text": row.text, "source": row.source} for row in rows[before:]]
+            if before and before == len(data):
+                data.extend(shown)
+            elif rows or data:
+                self.ids.rows.data = [{"text": row.text, "source": row.source} for row in rows]
             self._to_end()
 
     def follow(self) -> None:

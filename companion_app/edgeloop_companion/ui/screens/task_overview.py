@@ -29,6 +29,7 @@ from edgeloop_shared.errors import EdgeloopError, NotFoundError
 
 load_rules(__file__)
 
+SHARP_PIXELS = 128
 LoadImage = Callable[[TaskFile], Awaitable[SafeImage]]
 Begin = Callable[[Coroutine[Any, Any, None]], None]
 _Row = tuple[str, type[Any], dict[str, Any]]
@@ -88,6 +89,10 @@ class TaskImage(BoxLayout):
         try:
             image = await load(file)
             drawn = await asyncio.to_thread(lambda: CoreImage(io.BytesIO(image.data), ext=image.format))
+            if (
+                image.width <= SHARP_PIXELS
+            ):  # what is enlarged much shows its pixels, as who looks at a model's input wants
+                drawn.texture.mag_filter = "nearest"
             self.texture = drawn.texture
         except NotFoundError:
             self.problem = words("task.image.gone")
@@ -104,34 +109,27 @@ class TaskOverview(ScrollView):
         self._load_image = load_image
         self._begin = begin
         self._layout: tuple[tuple[str, str], ...] = ()
+        self._words: Words | None = None
         self._rows: dict[tuple[str, str], Any] = {}
-        self._detail: TaskDetail | None = None
         super().__init__()
-        App.get_running_app().bind(words=lambda *_: self._say_again())
 
     def show(self, detail: TaskDetail) -> None:
         """Show a task."""
-        self._detail = detail
         words = App.get_running_app().words
         sections = [(heading, list(rows)) for heading, rows in self._sections(detail.task, words)]
         layout = tuple((heading, name) for heading, rows in sections for name, _, _ in rows)
-        if layout != self._layout:
+        if layout != self._layout or words is not self._words:
             if {name for heading, name in layout if not heading} - {
                 name for heading, name in self._layout if not heading
             }:
                 self.scroll_y = 1  # what there is to say stands above all
-            self._layout = layout
+            self._layout, self._words = layout, words
             self._build(sections, words)
         for heading, rows in sections:
             for name, _, values in rows:
                 row = self._rows[heading, name]
                 for key, value in values.items():
                     setattr(row, key, value)
-
-    def _say_again(self) -> None:
-        if self._detail is not None:
-            self._layout = ()
-            self.show(self._detail)
 
     def _build(self, sections: list[tuple[str, list[_Row]]], words: Words) -> None:
         self.ids.column.clear_widgets()
