@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeloop_companion.companion import running
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.guardian import VANISHED
 from edgeloop_companion.runtime.journal import Cursor, JournalReader
@@ -22,13 +23,16 @@ from edgeloop_companion.runtime.order import Order
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import ProcessStarter
+from edgeloop_companion.state_lock import locked_state_folder
+from edgeloop_companion.store.task import Phase
+from edgeloop_companion.store.tasks import TaskList, Tasks, opened_tasks
 from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.process_lock import is_held, signal_holder
 from edgeloop_shared.traces import unpack_batch
 
-from .companion_fixtures import pairing_with
+from .companion_fixtures import INFO, Observer, pairing_with
 from .debug_client import debug
 from .link_peer import LinkPeer
 from .received_run import Run
@@ -224,6 +228,44 @@ async def test_a_command_that_is_repeated_to_the_next_companion_is_carried_out_o
     assert [result.error for result in peer.results] == [None] * 4
     assert (tmp_path / "begun").read_text() == "begun\n"
     check_whole(run)
+
+
+async def test_the_screens_of_the_next_companion_show_a_run_that_goes_on(peer: LinkPeer, tmp_path: Path) -> None:
+    script = """
+import pathlib, sys, time
+print("begun", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print("gone on")
+"""
+    async with phone_of(peer, tmp_path) as phone:
+        run = await peer.start({"task.py": script}, str(tmp_path / "go"))
+        await peer.until(lambda: run.text("stdout") == ["begun"])
+        await phone.kill()
+        with locked_state_folder(tmp_path / "state") as state:
+            async with (
+                opened_tasks(state.tasks, state.blobs) as tasks,
+                running(state, INFO, Observer(), observe=tasks.observe),
+            ):
+                (task,) = (
+                    await listed(tasks, lambda now: any(one.phase is Phase.RUNNING for one in now.at_work))
+                ).at_work
+                assert (task.run_id, task.script, task.is_taken_over) == (peer.run_id(run), "task.py", True)
+                (tmp_path / "go").touch()
+                (task,) = (await listed(tasks, lambda now: bool(now.recent))).recent
+                assert (task.phase, task.last_line) == (Phase.SUCCEEDED, "gone on")
+                await peer.until(lambda: run.is_complete)
+    assert run.text("stdout") == ["begun", "gone on"]
+
+
+async def listed(tasks: Tasks, holds: Callable[[TaskList], bool]) -> TaskList:
+    """Wait until what the screens list is so."""
+    seen = asyncio.Event()
+    stop = tasks.list.watch(lambda now: seen.set() if holds(now) else None)
+    async with asyncio.timeout(30):
+        await seen.wait()
+    stop()
+    return tasks.list.value
 
 
 async def test_a_run_that_was_taken_over_can_be_cancelled(peer: LinkPeer, tmp_path: Path) -> None:
