@@ -26,7 +26,7 @@ NAMES = (
     *("Range", "Content-Range of an upload", "Authorization of a link", "Authorization of a blob", "Edgeloop-Versions"),
     *("Content-Range of a download", "TXT record of a phone", "knock", "reports of a script", "output of a script"),
     "image of a script",
-    *("edgeloop.toml", "pairings of a device"),
+    *("edgeloop.toml", "pairings of a device", "picture before a camera", "request to a companion"),
     *("spool of a run", "journal of a worker", "results of commands", "end of a worker"),
     "tasks that a device remembers",
     *("manifest of a bundle", "log of a job", "configuration of a repository"),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from edgeloop_companion.scanning.camera import NoCameraError
 from edgeloop_companion.scanning.frame import Frame
@@ -66,7 +66,8 @@ def read_frame(file: Path) -> Frame | None:
             if image.width * image.height > MAX_FILE_PIXELS:
                 return None
             grey = image.convert("L")
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:
+        # Pillow raises what comes up in its readers: OSError, SyntaxError, ValueError, MemoryError for a damaged head.
         return None
     grey.thumbnail((MAX_SIDE, MAX_SIDE))
     return Frame(grey.width, grey.height, grey.tobytes())

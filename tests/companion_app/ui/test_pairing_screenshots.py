@@ -1,5 +1,6 @@
 """The screens *Pair* and *Computers* in every state they have, in both themes and both languages: for people to look at.
 
+Without EDGELOOP_SCREENSHOTS there are a few of each, for the drawing itself.
 The states are set, not brought about: how each comes about is what the other tests of these screens tell.
 """
 
@@ -41,7 +42,8 @@ STEPS: dict[str, Step] = {
     "done": Done("werkstatt", "d1"),
     **{str(problem): Failed(problem, "The words of the error itself.") for problem in Problem},
 }
-LOOKS = [(language, appearance) for language in Language for appearance in Appearance]
+EXTREMES = [(Language.ENGLISH, Appearance.LIGHT), (Language.CHINESE, Appearance.DARK)]
+LOOKS = [(language, appearance) for language in Language for appearance in Appearance] if IS_LOOKED_AT else EXTREMES
 
 
 def computers() -> dict[str, tuple[Computer, ...]]:

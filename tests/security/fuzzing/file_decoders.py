@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from security.fuzzing.decoder import Decoder, golden, of_file
 
+from edgeloop_companion.control import MAX_REQUEST_BYTES, Request
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.link.spool import RunSpool, SpoolDamagedError, SpooledRecord, SpoolState
 from edgeloop_companion.runtime.bundles import read_manifest
 from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.journal import Cursor, JournalReader, Kind, pack_entry
 from edgeloop_companion.runtime.run_folder import RunFolder
+from edgeloop_companion.scanning.folder_frames import read_frame
 from edgeloop_companion.store.task_history import read_tasks
 from edgeloop_daemon.jobs.log_page import read_log_page
 from edgeloop_daemon.workspaces.settings import load_settings
 from edgeloop_plugins.git_flow.examination import examine
-from edgeloop_shared.codec import encode_json
+from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, SettingsError
 from edgeloop_shared.records import Priority
 
@@ -56,6 +60,15 @@ def files(folder: Path) -> Iterator[Decoder]:
         at("pairings.json", lambda path: list(Pairings(path))),
         (SettingsError,),
         None,
+        True,
+    )
+    yield Decoder("picture before a camera", _pictures(), at("frame.png", read_frame), ())
+    yield Decoder(
+        "request to a companion",
+        (b'{"action":"forget","computer":"desk"}', b'{"action":"list"}'),
+        lambda data: decode_json(Request, data, max_bytes=MAX_REQUEST_BYTES),
+        (MessageError,),
+        encode_json,
         True,
     )
     spool = RunSpool(folder / "seed")
@@ -141,3 +154,13 @@ def files(folder: Path) -> Iterator[Decoder]:
         (),
         starts_processes=True,
     )
+
+
+def _pictures() -> tuple[bytes, ...]:
+    """Return small pictures as files: PNG in grey, in colours and with a palette, and JPEG."""
+    written = []
+    for mode, form in (("L", "PNG"), ("RGB", "PNG"), ("P", "PNG"), ("L", "JPEG")):
+        file = io.BytesIO()
+        Image.linear_gradient("L").resize((24, 16)).convert(mode).save(file, format=form)
+        written.append(file.getvalue())
+    return tuple(written)
