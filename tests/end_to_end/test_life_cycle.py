@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from companion_app.shown_codes import show_nothing, show_text
 from end_to_end.discovered import DaemonThere, PhoneThere, daemon_on, paired, phone_on
 from namespace_parts import NEEDED, Computer, can_be_made, ip, network
 
@@ -60,10 +61,19 @@ def phone(computers: list[Computer], tmp_path: Path) -> Iterator[PhoneThere]:
 def companion_process(computer: Computer, folder: Path, pairing: Pairing) -> Iterator[int]:
     """Run a companion as a process of its own on a computer; yield its id."""
     Pairings(StateFolder(folder).pairings).add(pairing)
-    command = [sys.executable, "-m", "edgeloop_companion", "--state", str(folder), "--name", "phone"]
-    process = subprocess.Popen(["ip", "netns", "exec", computer.namespace, *command], stdout=subprocess.DEVNULL)
-    try:
+    with process_on(computer, "edgeloop_companion", "--state", str(folder), "--name", "phone") as process:
         yield process.pid
+
+
+@contextlib.contextmanager
+def process_on(computer: Computer, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a module on a computer, with a screen that nobody sees."""
+    tests = str(Path(__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": tests, "SDL_VIDEODRIVER": "offscreen", "LIBGL_ALWAYS_SOFTWARE": "1"}
+    command = ["ip", "netns", "exec", computer.namespace, sys.executable, "-m", module, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    try:
+        yield process
     finally:
         process.terminate()
         process.wait(30)
@@ -123,5 +133,37 @@ def test_a_suspended_app_is_shown_away_while_its_worker_goes_on_and_all_of_it_co
             os.kill(process_id, signal.SIGCONT)
         daemon.until_linked("phone")
         (tmp_path / "stop").touch()
+        assert daemon.ended(run).state is RunState.SUCCEEDED
+        check_whole(daemon.lines(run))
+
+
+def test_the_app_is_paired_by_a_scanned_code_found_runs_a_task_and_outlives_a_cut_link_and_its_own_end(
+    daemon: DaemonThere, computers: list[Computer], tmp_path: Path
+) -> None:
+    frames, state, stop = tmp_path / "frames", tmp_path / "phone", tmp_path / "stop"
+    show_nothing(frames)
+    daemon.start()
+    assert daemon.services is not None
+    window = daemon.computer.do(daemon.services.pairing.open())
+    with process_on(computers[1], "end_to_end.scanning_phone", str(state), str(frames)) as app:
+        show_text(frames, window.offer)
+        daemon.until(lambda services: services.devices.list())
+        daemon.until_linked("phone")
+        daemon.until(lambda _: daemon.device("phone").is_nearby)
+        daemon.until(lambda _: (told := daemon.device("phone").state) is not None and told.activity == "foreground")
+        run = daemon.run(COUNTS.format(stop=str(stop)))
+        daemon.until(lambda _: worker_bytes(state))
+        port = computers[1].port
+        ip("-n", computers[1].switch, "link", "set", port, "down")
+        try:
+            until_away(daemon)
+        finally:
+            ip("-n", computers[1].switch, "link", "set", port, "up")
+        daemon.until_linked("phone")
+        app.kill()
+        until_away(daemon)
+    with process_on(computers[1], "edgeloop_companion.ui", "--state", str(state)):
+        daemon.until_linked("phone")
+        stop.touch()
         assert daemon.ended(run).state is RunState.SUCCEEDED
         check_whole(daemon.lines(run))
