@@ -13,13 +13,15 @@ import pytest
 from click.testing import CliRunner
 
 from edgeloop_daemon.cli import output
+from edgeloop_daemon.cli.bench_table import print_bench
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands, print_result
-from edgeloop_daemon.cli.device_commands import condition
+from edgeloop_daemon.cli.device_condition import condition
 from edgeloop_daemon.cli.following import raise_error_of
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
+from edgeloop_shared.benchmarks import BenchResult, Throttling
 from edgeloop_shared.codec import encode
 from edgeloop_shared.device_states import DeviceState, Vitals
 from edgeloop_shared.errors import CancelledByUserError
@@ -60,6 +62,20 @@ def test_a_devices_condition_names_first_what_keeps_it_from_working_well() -> No
     assert condition(encode(DeviceState("background", vitals))) == words
     assert condition(encode(DeviceState("foreground", Vitals(throttling="none", free_bytes=10**10)))) == ""
     assert condition(None) == ""
+
+
+def test_a_benchmark_says_beside_its_verdict_how_the_device_says_that_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    device = {"name": "pocket", "platform": "android", "cores": 8, "mnn_version": "3.6.1"}
+    result = BenchResult("random numbers", (), Throttling("none", "No throttling.", None, ()))
+    print_bench(result, device, "r1", "throttles: severe, battery 20%, 44 °C")
+    hot = capsys.readouterr().out.splitlines()
+    assert hot[hot.index("No throttling.") + 1] == (
+        "How the device says that it is: throttles: severe, battery 20%, 44 °C."
+    )
+    print_bench(result, device, "r1")
+    assert "How the device" not in capsys.readouterr().out
 
 
 def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:

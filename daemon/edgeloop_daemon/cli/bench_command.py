@@ -9,6 +9,7 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.bench_table import print_bench
+from edgeloop_daemon.cli.device_condition import condition
 from edgeloop_daemon.cli.following import follow_tool
 from edgeloop_daemon.cli.named import chosen_device, device_option
 from edgeloop_daemon.cli.output import print_json
@@ -110,8 +111,8 @@ def bench(
     if session.as_json:
         print_json({"run": run["id"], "device": run["device"], **found})
     else:
-        (device_info,) = (one["info"] for one in client.items("/devices") if one["id"] == run["device"])
-        print_bench(decode(BenchResult, found), device_info, run["id"])
+        (record,) = (one for one in client.items("/devices") if one["id"] == run["device"])
+        print_bench(decode(BenchResult, found), record["info"], run["id"], condition(record["state"]))
 
 
 def _split(inside: str | None) -> list[str | None]:

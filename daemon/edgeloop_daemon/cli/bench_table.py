@@ -18,8 +18,8 @@ _POOR_COSINE = 0.99
 _BUSY = 0.5  # noise from which on figures are hardly worth comparing
 
 
-def print_bench(result: BenchResult, device: Mapping[str, Any], run: str) -> None:
-    """Print what was found on a device, of which `device` is what it says of itself."""
+def print_bench(result: BenchResult, device: Mapping[str, Any], run: str, condition: str = "") -> None:
+    """Print what was found on a device, of which `device` is what it says of itself, and `condition` how it is now."""
     measured = [one.measurement for one in result.cells if one.measurement is not None]
     click.echo(
         f"{clean(device['name'])} ({clean(device['platform'])}, {device['cores']} cores, MNN {clean(device['mnn_version'])})"
@@ -38,6 +38,8 @@ def print_bench(result: BenchResult, device: Mapping[str, Any], run: str) -> Non
             _say(words, indent="  ")
     click.echo()
     _say(result.throttling.words)
+    if condition:
+        _say(f"How the device says that it is: {clean(condition)}.")
     if measured:
         most = max(one.noise for one in measured)
         busy = " The device was busy: measure again when it is idle." if most > _BUSY else ""

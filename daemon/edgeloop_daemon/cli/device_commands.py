@@ -10,11 +10,11 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.device_condition import condition
 from edgeloop_daemon.cli.named import find_device
-from edgeloop_daemon.cli.output import clean, print_json, print_table, size, when
+from edgeloop_daemon.cli.output import clean, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
-from edgeloop_shared.device_states import LOW_STORAGE_BYTES
 from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError
 from edgeloop_shared.pairing import show_code
 
@@ -61,27 +61,6 @@ def devices(session: Session, nearby: bool) -> None:
         places = ", ".join(clean(phone["addresses"][0]) for phone in strangers[:3])
         more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
         click.echo(f"Unknown phones nearby: {places}{more}. `edgeloop pair` pairs one.")
-
-
-def condition(state: Record | None) -> str:
-    """Return in words how a device says that it is: first what keeps it from working well."""
-    if state is None:
-        return ""
-    vitals = state["vitals"]
-    words = ["in background"] if state["activity"] == "background" else []
-    free, battery, heat = vitals["free_bytes"], vitals["battery_percent"], vitals["throttling"]
-    if free is not None and free < LOW_STORAGE_BYTES:
-        words.append(f"storage low: {size(free)}")
-    if heat not in (None, "none"):
-        words.append(f"throttles: {heat}")
-    if battery is not None:
-        words.append(f"battery {battery}%{' and charging' if vitals['is_charging'] else ''}")
-    celsius = next(
-        (vitals[name] for name in ("processor_celsius", "battery_celsius") if vitals[name] is not None), None
-    )
-    if celsius is not None:
-        words.append(f"{celsius:.0f} °C")
-    return ", ".join(words)
 
 
 def _list_nearby(client: Client, *, as_json: bool) -> None:
