@@ -23,7 +23,7 @@ class LogRow:
 class LogRows:
     """The rows of lines, `columns` characters wide, as they come. Lines that are kept no longer go `SPARE_LINES` at a time.
 
-    So rows mostly stay where they are and new ones come behind them: then only these have to be drawn.
+    So rows mostly stay where they are and new ones come behind them: then a list has to measure only these.
     """
 
     def __init__(self, columns: int) -> None:
