@@ -1,7 +1,7 @@
 """The companion app while it works and while it does not: the gaps between its frames as a traced task streams, and what it idles.
 
-A real daemon, and the real app on a phone of 360 by 800 at density 3, drawn by Mesa's software driver on the same two cores as the
-daemon and the task; a phone has a GPU. The task runs a small model traced for some seconds, as quickly as it can, and prints.
+A real daemon, and the real app in the window that `edgeloop companion` opens, drawn by Mesa's software driver on the cores that
+the daemon and the task share with it. The task runs a small model traced for some seconds, as quickly as it can, and prints.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from edgeloop_shared.models import RunState
 
 SETTLE_SECONDS = 5.0
 IDLE_SECONDS = 20.0
-DENSITY = 3.0
 
 
 class Watch:
@@ -90,7 +89,7 @@ async def main(state: Path) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.update(SDL_VIDEODRIVER="offscreen", LIBGL_ALWAYS_SOFTWARE="1", KIVY_METRICS_DENSITY=str(DENSITY))
+    os.environ.update(SDL_VIDEODRIVER="offscreen", LIBGL_ALWAYS_SOFTWARE="1")
     folder = Path(sys.argv[1])
-    set_up_kivy(folder / "kivy", WindowSize(360, 800))
+    set_up_kivy(folder / "kivy", WindowSize())
     event_loop.run(main(folder))
