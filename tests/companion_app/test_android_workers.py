@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 import pytest_asyncio
 
 from edgeloop_companion.phone.phone import Phone
+from edgeloop_shared.messages import TransferProgress
 from edgeloop_shared.models import RunState
+from edgeloop_shared.process_lock import held
 
 from .android_world import AndroidWorld
 from .companion_fixtures import linked_companion
@@ -111,6 +114,25 @@ async def test_a_service_that_ignores_its_start_is_passed_over(
         run = await peer.run({"task.py": "print('fine')"})
         assert run.text("stdout") == ["fine"]
     assert world.services[0].process is None
+
+
+async def test_a_run_waits_for_a_service_that_is_just_about_to_end(
+    world: AndroidWorld, phone: Phone, tmp_path: Path
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        await asyncio.to_thread((tmp_path / "state" / "slots").mkdir, parents=True)
+        ending = contextlib.ExitStack()
+        for number in range(len(world.services)):
+            assert ending.enter_context(held(tmp_path / "state" / "slots" / f"{number}.lock"))
+        stack.callback(ending.close)
+        peer = await stack.enter_async_context(LinkPeer().serving())
+        await stack.enter_async_context(linked_companion(tmp_path / "state", peer, phone=phone))
+        run = await peer.start({"task.py": "print('fine')"})
+        await peer.until(lambda: any(isinstance(event, TransferProgress) for event in run.events()))
+        assert not any(service.notifications for service in world.services)
+        ending.close()
+        await peer.until(lambda: run.is_complete)
+        assert state_of(run) is RunState.SUCCEEDED
 
 
 async def test_where_no_service_begins_the_run_fails(world: AndroidWorld, phone: Phone, tmp_path: Path) -> None:

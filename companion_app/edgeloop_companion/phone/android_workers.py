@@ -57,7 +57,7 @@ class ServiceStarter(ProcessStarter):
             await asyncio.to_thread(self._slots.mkdir, mode=0o700, parents=True, exist_ok=True)
             script = (await asyncio.to_thread(folder.order)).script
             for _ in range(ATTEMPTS):
-                number = await asyncio.to_thread(self._free_slot)
+                number = await self._until_free()
                 self._order.remove(number)
                 self._order.append(number)
                 order = ServiceOrder(str(folder.root), str(self._lock(number)))
@@ -79,11 +79,18 @@ class ServiceStarter(ProcessStarter):
     def _lock(self, number: int) -> Path:
         return self._slots / f"{number}.lock"
 
-    def _free_slot(self) -> int:
-        for number in self._order:
-            if not is_held(self._lock(number)):
-                return number
-        raise OSError("all worker services are at work")
+    async def _until_free(self) -> int:
+        """Wait for a free slot: that a run has ended is known a moment before its service ends. Raises `OSError`."""
+        try:
+            async with asyncio.timeout(self._again_seconds * ATTEMPTS):
+                while (number := await asyncio.to_thread(self._free_slot)) is None:  # noqa: ASYNC110 - locks alone tell
+                    await asyncio.sleep(_POLL_SECONDS)
+        except TimeoutError:
+            raise OSError("all worker services are at work") from None
+        return number
+
+    def _free_slot(self) -> int | None:
+        return next((number for number in self._order if not is_held(self._lock(number))), None)
 
     async def _has_begun(self, folder: RunFolder) -> bool:
         """Wait a little for the run to have begun; return whether it has."""
