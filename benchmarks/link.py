@@ -39,7 +39,8 @@ from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_daemon.store.blobs import BlobStore as DaemonBlobs
 from edgeloop_shared import event_loop
 from edgeloop_shared.errors import EdgeloopError
-from edgeloop_shared.messages import FileAnnounced, RunTask, TaskStarted, encode_event
+from edgeloop_shared.messages import RunTask
+from edgeloop_shared.run_events import FileAnnounced, TaskStarted, encode_event
 
 MIB = 1024**2
 BLOB = 48 * MIB

@@ -18,7 +18,8 @@ from daemon_parts import Device, linked
 
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import BlobStore
-from edgeloop_shared.messages import RunTask, TaskStarted, encode_event
+from edgeloop_shared.messages import RunTask
+from edgeloop_shared.run_events import TaskStarted, encode_event
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 OPERATORS = 169  # of the model: a frame has 4 KiB

@@ -23,9 +23,9 @@ from figures import Figure, publish, ratio, spread
 from edgeloop_companion.runtime.reports import KIND_TRACES, read_report
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.runtime.trace_batches import TracesReported, merged
-from edgeloop_shared.messages import TaskFinished, TaskStarted, encode_event
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Priority
+from edgeloop_shared.run_events import TaskFinished, TaskStarted, encode_event
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 EVENTS = 1_000_000

@@ -21,7 +21,7 @@ from edgeloop_companion.doctor import checks as device_checks
 from edgeloop_daemon.doctor import checks
 from edgeloop_daemon.http.guards import PREFIX
 from edgeloop_daemon.http.openapi import openapi_document
-from edgeloop_shared import bundles, device_states, messages, models, operator_hits, traces
+from edgeloop_shared import bundles, device_states, messages, models, operator_hits, run_events, traces
 
 DOCS = Path(__file__).parent
 _REGION = re.compile(r"(<!-- generated: ([a-z-]+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -32,8 +32,8 @@ _PARTS = (
     device_states.Vitals,
     traces.Operator,
     operator_hits.TensorSummary,
-    messages.LogLine,
-    messages.Gap,
+    run_events.LogLine,
+    run_events.Gap,
     bundles.BundleManifest,
     bundles.BundleFile,
 )
@@ -42,7 +42,7 @@ GENERATORS: Mapping[str, Callable[[], str]] = {
     "errors": reference.errors_table,
     "pairing-messages": lambda: reference.messages_reference({kind.__name__: kind for kind in _PAIRING}),
     "link-messages": lambda: reference.messages_reference(messages.MESSAGE_KINDS),
-    "events": lambda: reference.messages_reference(messages.EVENT_KINDS),
+    "events": lambda: reference.messages_reference(run_events.EVENT_KINDS),
     "event-kinds": reference.event_kinds_table,
     "message-parts": lambda: reference.messages_reference({kind.__name__: kind for kind in _PARTS}),
     "limits": reference.limits_table,

@@ -44,6 +44,7 @@ from edgeloop_shared import (
     operator_selector,
     pairing,
     records,
+    run_events,
     traces,
 )
 
@@ -59,7 +60,7 @@ _LIMITS: tuple[tuple[types.ModuleType, str, str], ...] = (
     (messages, "MAX_UNAUTHENTICATED_BYTES", "any body before authentication"),
     (messages, "MAX_FRAME_BYTES", "a WebSocket frame as we send it"),
     (messages, "MAX_MESSAGE_BYTES", "a WebSocket message as we take it"),
-    (messages, "MAX_EVENT_BYTES", "an event put together from its records"),
+    (run_events, "MAX_EVENT_BYTES", "an event put together from its records"),
     (records, "MAX_PAYLOAD", "the payload of one record"),
     (messages, "MAX_UNACKNOWLEDGED", "records of a stream on the way"),
     (messages, "MAX_CHANNELS", "channels of one device"),

@@ -19,8 +19,8 @@ from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.chrome_trace import chrome_trace
 from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import BundleError, InvalidInputError
-from edgeloop_shared.messages import Event, MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
+from edgeloop_shared.run_events import Event, MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
 from edgeloop_shared.traces import OperatorTable, TraceBatch

@@ -12,7 +12,7 @@ from typing import Any
 from edgeloop_shared.clocks import AlignedClock
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import Gap
+from edgeloop_shared.run_events import Gap
 from edgeloop_shared.spans import CounterBatch, SpanBatch
 from edgeloop_shared.traces import OperatorTable, TraceBatch
 

@@ -29,7 +29,6 @@ from edgeloop_shared.messages import (
     Acknowledge,
     CancelTask,
     CommandResult,
-    FileAnnounced,
     Hello,
     Message,
     OpenChannel,
@@ -44,6 +43,7 @@ from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
 from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, matches
 from edgeloop_shared.records import Record, unpack_record
+from edgeloop_shared.run_events import FileAnnounced
 
 from .peer_behaviour import Behaviour
 from .peer_blobs import PeerBlobs

@@ -6,8 +6,8 @@ import functools
 from dataclasses import dataclass, field
 
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.messages import Event, LogLine, TaskFinished, decode_event
 from edgeloop_shared.records import Record, join
+from edgeloop_shared.run_events import Event, LogLine, TaskFinished, decode_event
 
 _event = functools.lru_cache(8192)(decode_event)  # who waits looks at everything again with each record
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeloop_shared.messages import OperatorEvent
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.run_events import OperatorEvent
 from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
 from edgeloop_shared.traces import OperatorTable, TraceBatch

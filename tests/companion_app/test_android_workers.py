@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from edgeloop_companion.phone.phone import Phone
-from edgeloop_shared.messages import TransferProgress
 from edgeloop_shared.models import RunState
 from edgeloop_shared.process_lock import held
+from edgeloop_shared.run_events import TransferProgress
 
 from .android_world import AndroidWorld
 from .companion_fixtures import linked_companion

@@ -27,9 +27,9 @@ from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_companion.store.task import Phase
 from edgeloop_companion.store.tasks import TaskList, Tasks, opened_tasks
 from edgeloop_shared.clocks import ClockCompared
-from edgeloop_shared.messages import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.process_lock import is_held, signal_holder
+from edgeloop_shared.run_events import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.traces import unpack_batch
 
 from .companion_fixtures import INFO, Observer, pairing_with

@@ -14,8 +14,9 @@ import pytest
 
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.workers import Group, Workers
-from edgeloop_shared.messages import RunTask, TaskStarted, TaskWaiting
+from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import TaskStarted, TaskWaiting
 
 from .companion_fixtures import linked_companion
 from .link_peer import LinkPeer

@@ -11,8 +11,8 @@ import pytest
 
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptResumed, Seen, TakenRun
-from edgeloop_shared.messages import LogLine, MetricReported, ResultReported, TaskFinished, TransferProgress
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import LogLine, MetricReported, ResultReported, TaskFinished, TransferProgress
 from edgeloop_shared.traces import OperatorTable, TraceBatch
 
 from .companion_fixtures import linked_companion

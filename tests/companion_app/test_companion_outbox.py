@@ -22,8 +22,9 @@ from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.runtime.journal import Cursor
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import MAX_UNACKNOWLEDGED, Gap
+from edgeloop_shared.messages import MAX_UNACKNOWLEDGED
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record
+from edgeloop_shared.run_events import Gap
 
 EVENTS, LOGS, TRACES = Priority.EVENTS, Priority.LOGS, Priority.TRACES
 SMALL = {EVENTS: 100, LOGS: 100, TRACES: 100}

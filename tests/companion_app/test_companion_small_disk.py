@@ -14,8 +14,8 @@ import pytest
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.codec import decode_json
-from edgeloop_shared.messages import Gap, ResultReported
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import Gap, ResultReported
 
 from .companion_fixtures import pairing_with
 from .link_peer import LinkPeer

@@ -10,15 +10,9 @@ from typing import Any
 import pytest
 
 from edgeloop_companion.runtime.trace_batches import TracesReported, merged
-from edgeloop_shared.messages import (
-    FileAnnounced,
-    MetricReported,
-    ResultReported,
-    TaskFinished,
-    TaskStarted,
-)
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.run_events import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 
 from .companion_fixtures import linked_companion

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgeloop_shared.messages import FileAnnounced, TransferProgress
+from edgeloop_shared.run_events import FileAnnounced, TransferProgress
 
 from .companion_fixtures import linked_companion
 from .link_peer import LinkPeer

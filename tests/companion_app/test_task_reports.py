@@ -19,7 +19,7 @@ import edgeloop_task
 from edgeloop_companion.store.images import safe_image
 from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import BundleError, InvalidInputError
-from edgeloop_shared.messages import MetricReported, ResultReported
+from edgeloop_shared.run_events import MetricReported, ResultReported
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch, unpack_batch
 from edgeloop_task import reporting
 from edgeloop_task.native_output import capture

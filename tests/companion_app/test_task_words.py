@@ -12,7 +12,7 @@ from edgeloop_companion.store.task import Failure, Pause, Phase, Result, Task
 from edgeloop_companion.ui import task_words
 from edgeloop_companion.ui.log_rows import SPARE_LINES, LogRow, LogRows
 from edgeloop_companion.ui.texts import Words
-from edgeloop_shared.messages import TaskWaiting
+from edgeloop_shared.run_events import TaskWaiting
 
 ENGLISH, CHINESE = Words(Language.ENGLISH), Words(Language.CHINESE)
 TASK = Task("d1", "r1", "studio", "digits", "task.py", "--fast", Phase.RUNNING, 1000.0, started_at=1002.0)

@@ -19,20 +19,20 @@ from edgeloop_companion.store.task import MAX_FILES, MAX_METRICS, MAX_POINTS, MA
 from edgeloop_companion.store.task_history import MAX_TASKS
 from edgeloop_companion.store.tasks import SHOW_SECONDS, TaskList, Tasks, opened_tasks
 from edgeloop_shared.errors import NotFoundError
-from edgeloop_shared.messages import (
+from edgeloop_shared.messages import RunTask
+from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
     MetricReported,
     ResultReported,
-    RunTask,
     TaskFinished,
     TaskStarted,
     TaskWaiting,
     TransferProgress,
 )
-from edgeloop_shared.models import RunState
-from edgeloop_shared.operator_hits import OperatorHitReported
-from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch
 from edgeloop_task.images import png
 

@@ -21,7 +21,6 @@ from edgeloop_shared.errors import BadProofError, EdgeloopError, error_from_dict
 from edgeloop_shared.messages import (
     Acknowledge,
     CommandResult,
-    Event,
     Hello,
     Message,
     PairFinish,
@@ -31,7 +30,6 @@ from edgeloop_shared.messages import (
     RunTask,
     Welcome,
     decode_message,
-    encode_event,
     encode_message,
 )
 from edgeloop_shared.models import DeviceInfo
@@ -44,6 +42,7 @@ from edgeloop_shared.pairing import (
 )
 from edgeloop_shared.proofs import daemon_link_proof, device_link_proof, fingerprint, matches
 from edgeloop_shared.records import Record, pack_record, split
+from edgeloop_shared.run_events import Event, encode_event
 
 M = TypeVar("M", bound=Message)
 SECONDS = 10.0

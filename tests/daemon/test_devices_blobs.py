@@ -24,8 +24,9 @@ from edgeloop_shared.errors import (
     TransferError,
     UnauthorizedError,
 )
-from edgeloop_shared.messages import FileAnnounced, RunTask, TaskFinished
+from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import FileAnnounced, TaskFinished
 
 MODEL = secrets.token_bytes(3_000_000)
 

@@ -16,18 +16,10 @@ from daemon.device_peer import Caller, Identity, Link, RefusedError, call, chall
 from edgeloop_daemon.devices import links
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
-from edgeloop_shared.messages import (
-    CancelTask,
-    LogLine,
-    MetricReported,
-    ResultReported,
-    TaskStarted,
-    Unpair,
-    encode_event,
-    encode_message,
-)
+from edgeloop_shared.messages import CancelTask, Unpair, encode_message
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, pack_record, split
+from edgeloop_shared.run_events import LogLine, MetricReported, ResultReported, TaskStarted, encode_event
 
 UPGRADE = {
     "Connection": "Upgrade",

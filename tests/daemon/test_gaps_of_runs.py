@@ -16,9 +16,9 @@ from edgeloop_daemon.devices.run_table import Run, RunGap
 from edgeloop_daemon.traces.export import chrome_trace_pieces
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.messages import Gap, LogLine, TaskFinished, TaskStarted, TaskWaiting
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, pack_record
+from edgeloop_shared.run_events import Gap, LogLine, TaskFinished, TaskStarted, TaskWaiting
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 LINES = Gap(12, 340, "spool-full", 5_000_000_000, 6_000_000_000)

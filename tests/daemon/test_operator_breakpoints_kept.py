@@ -11,10 +11,11 @@ from daemon.device_peer import Link, link
 from edgeloop_daemon.debugging.breakpoints import Breakpoints, NewBreakpoint, checked
 from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, RunBreakpoints
 from edgeloop_shared.errors import BundleError, EdgeloopError, InvalidInputError, NotFoundError, TooLargeError
-from edgeloop_shared.messages import CommandResult, RunTask, TaskFinished, TaskStarted, encode_message
+from edgeloop_shared.messages import CommandResult, RunTask, encode_message
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_stops import OperatorsMatched
+from edgeloop_shared.run_events import TaskFinished, TaskStarted
 
 
 def operators(selector: str = "op:*", **options: object) -> NewBreakpoint:

@@ -16,10 +16,10 @@ from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.events.event_log import Choice, Event, open_event_log
 from edgeloop_shared.codec import printable
 from edgeloop_shared.errors import NotFoundError
-from edgeloop_shared.messages import TaskFinished, TaskStarted
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_shared.run_events import TaskFinished, TaskStarted
 
 HITS = Choice(("run.operator-hit",))
 SUMMARY = TensorSummary((2, 3), "float32", 6, 1, 0, 0.1, 0.9, 0.5, 0.2, 0.9, 0.88, ("nan", 0.5))

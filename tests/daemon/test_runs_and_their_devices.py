@@ -12,16 +12,9 @@ from daemon.device_peer import Identity, Link, link
 
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.messages import (
-    CancelTask,
-    FileAnnounced,
-    LogLine,
-    RunTask,
-    TaskFinished,
-    TaskStarted,
-    TransferProgress,
-)
+from edgeloop_shared.messages import CancelTask, RunTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import FileAnnounced, LogLine, TaskFinished, TaskStarted, TransferProgress
 
 
 @pytest_asyncio.fixture

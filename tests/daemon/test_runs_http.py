@@ -27,8 +27,8 @@ from edgeloop_daemon.http.trace_routes import trace_routes
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import NotFoundError
-from edgeloop_shared.messages import FileAnnounced, LogLine, MetricReported, TaskFinished
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import FileAnnounced, LogLine, MetricReported, TaskFinished
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
 

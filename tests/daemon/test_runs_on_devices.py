@@ -25,20 +25,17 @@ from edgeloop_shared.errors import (
     TaskFailedError,
     TooLargeError,
 )
-from edgeloop_shared.messages import (
-    CancelTask,
-    CommandResult,
+from edgeloop_shared.messages import CancelTask, CommandResult, RunTask, encode_message
+from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
     MetricReported,
     ResultReported,
-    RunTask,
     TaskFinished,
     TaskStarted,
     TransferProgress,
-    encode_message,
 )
-from edgeloop_shared.models import RunState
 
 QUOTAS = Quotas(record_bytes=200_000, result_bytes=1000, metric_names=5, metric_points=20, files=3, file_bytes=5000)
 

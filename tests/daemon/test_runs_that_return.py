@@ -15,8 +15,9 @@ from daemon.device_peer import Identity, Link, link
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import TaskFailedError
-from edgeloop_shared.messages import CancelTask, FileAnnounced, LogLine, ResultReported, TaskFinished, TaskStarted
+from edgeloop_shared.messages import CancelTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import FileAnnounced, LogLine, ResultReported, TaskFinished, TaskStarted
 
 VANISH_SECONDS = 0.05
 FILE = b"what the script made"

@@ -21,8 +21,9 @@ from edgeloop_daemon.traces.stored_trace import StoredTrace
 from edgeloop_daemon.traces.summary import summary_of
 from edgeloop_shared.clocks import ClockCompared, ClockProbe, ClockReading
 from edgeloop_shared.errors import NotFoundError
-from edgeloop_shared.messages import TaskFinished, TaskStarted, encode_message
+from edgeloop_shared.messages import encode_message
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import TaskFinished, TaskStarted
 from edgeloop_shared.spans import (
     CounterBatch,
     CounterTexts,

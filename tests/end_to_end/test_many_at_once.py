@@ -26,9 +26,9 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.store.task import Pause, Phase
 from edgeloop_companion.store.tasks import TaskList, Tasks, opened_tasks
 from edgeloop_daemon.devices.bundles import RunWorkspace
-from edgeloop_shared.messages import TaskWaiting
 from edgeloop_shared.models import RunState
 from edgeloop_shared.pairing import parse_offer
+from edgeloop_shared.run_events import TaskWaiting
 
 # Every task first waits until all are there: they run together, or none goes on.
 MEET = """

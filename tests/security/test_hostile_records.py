@@ -12,8 +12,9 @@ from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
 
 from edgeloop_daemon.devices import records, run_events
-from edgeloop_shared.messages import CancelTask, TaskStarted, encode_event
+from edgeloop_shared.messages import CancelTask
 from edgeloop_shared.records import Record, pack_record
+from edgeloop_shared.run_events import TaskStarted, encode_event
 
 
 @pytest_asyncio.fixture

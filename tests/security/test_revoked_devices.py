@@ -18,7 +18,7 @@ from security.raw_http import SECONDS, connect, rest_of, statuses
 
 from edgeloop_daemon.devices import links
 from edgeloop_shared.errors import NotPairedError, UnauthorizedError
-from edgeloop_shared.messages import FileAnnounced
+from edgeloop_shared.run_events import FileAnnounced
 
 MODEL = secrets.token_bytes(32 * 1024**2)  # far more than sockets buffer
 

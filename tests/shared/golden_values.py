@@ -17,25 +17,15 @@ from edgeloop_shared.messages import (
     Acknowledge,
     CancelTask,
     CommandResult,
-    Event,
-    FileAnnounced,
-    Gap,
     Hello,
-    LogLine,
     Message,
-    MetricReported,
     OpenChannel,
     PairFinish,
     PairFinished,
     PairStart,
     PairStarted,
-    ResultReported,
     ResumeChannels,
     RunTask,
-    TaskFinished,
-    TaskStarted,
-    TaskWaiting,
-    TransferProgress,
     Unpair,
     Welcome,
 )
@@ -45,6 +35,18 @@ from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
 from edgeloop_shared.records import Record
+from edgeloop_shared.run_events import (
+    Event,
+    FileAnnounced,
+    Gap,
+    LogLine,
+    MetricReported,
+    ResultReported,
+    TaskFinished,
+    TaskStarted,
+    TaskWaiting,
+    TransferProgress,
+)
 from edgeloop_shared.spans import (
     CounterBatch,
     CounterTexts,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edgeloop_shared.chrome_trace import TAIL, ChromeTrace, chrome_trace
 from edgeloop_shared.clocks import AlignedClock, ClockCompared
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import Gap
+from edgeloop_shared.run_events import Gap
 from edgeloop_shared.spans import CounterBatch, CounterTexts, Label, SpanBatch, SpanTexts
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch
 

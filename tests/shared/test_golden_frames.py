@@ -42,16 +42,9 @@ from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.channels import pack_channel_frame, unpack_channel_frame
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.knocks import pack_knock
-from edgeloop_shared.messages import (
-    Event,
-    LogLine,
-    Message,
-    decode_event,
-    decode_message,
-    encode_event,
-    encode_message,
-)
+from edgeloop_shared.messages import Message, decode_message, encode_message
 from edgeloop_shared.records import pack_record, unpack_record
+from edgeloop_shared.run_events import Event, LogLine, decode_event, encode_event
 from edgeloop_shared.spans import (
     CounterBatch,
     SpanBatch,

@@ -13,22 +13,18 @@ from hypothesis import strategies as st
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import BundleError, InvalidInputError, MessageError
 from edgeloop_shared.messages import (
-    MAX_EVENT_BYTES,
     MAX_MESSAGE_BYTES,
     Acknowledge,
     CommandResult,
-    FileAnnounced,
     Hello,
-    LogLine,
     PairFinish,
     PairStart,
     PairStarted,
     RunTask,
-    decode_event,
     decode_message,
-    encode_event,
     encode_message,
 )
+from edgeloop_shared.run_events import MAX_EVENT_BYTES, FileAnnounced, LogLine, decode_event, encode_event
 
 INFO: dict[str, Any] = {
     "name": "Pixel",

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from edgeloop_companion.link.spool import SpooledRecord, SpoolState
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.messages import Gap
 from edgeloop_shared.records import CONTINUED, GAP, Priority, split
+from edgeloop_shared.run_events import Gap
 
 
 class Draft:

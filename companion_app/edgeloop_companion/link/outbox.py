@@ -21,8 +21,9 @@ from edgeloop_companion.link.spool import FULL_DISK, RunSpool, SpooledRecord, Sp
 from edgeloop_companion.runtime.journal import Cursor
 from edgeloop_companion.runtime.storage import write_private
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import MAX_UNACKNOWLEDGED, Gap
+from edgeloop_shared.messages import MAX_UNACKNOWLEDGED
 from edgeloop_shared.records import CONTINUED, GAP, Priority, Record, stream_name
+from edgeloop_shared.run_events import Gap
 
 MAX_BYTES = {Priority.EVENTS: 32 * 1024**2, Priority.LOGS: 64 * 1024**2, Priority.TRACES: 160 * 1024**2}
 CACHE_BYTES = 8 * 1024**2  # of payloads in memory

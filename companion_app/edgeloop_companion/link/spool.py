@@ -23,8 +23,8 @@ from typing import Any
 
 from edgeloop_companion.runtime.journal import Cursor
 from edgeloop_shared.errors import EdgeloopError
-from edgeloop_shared.messages import Gap
 from edgeloop_shared.records import GAP, Priority
+from edgeloop_shared.run_events import Gap
 
 SEGMENT_BYTES = 2 * 1024 * 1024
 _HEADER = struct.Struct("<II")

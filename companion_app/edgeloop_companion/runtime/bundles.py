@@ -12,7 +12,8 @@ from edgeloop_companion.runtime.transfers import BlobTransfers
 from edgeloop_shared.bundles import MAX_MANIFEST_BYTES, BundleManifest
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import BundleError, EdgeloopError, MessageError, StorageFullError, TransferError
-from edgeloop_shared.messages import RunTask, TransferProgress
+from edgeloop_shared.messages import RunTask
+from edgeloop_shared.run_events import TransferProgress
 
 PROGRESS_SECONDS = 0.25
 PARALLEL_TRANSFERS = 4

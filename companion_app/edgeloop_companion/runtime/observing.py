@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from edgeloop_shared.messages import Event, LogLine, RunTask
+from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import Event, LogLine
 from edgeloop_shared.traces import TraceBatch
 
 

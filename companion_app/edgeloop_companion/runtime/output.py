@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from edgeloop_shared.messages import LogLine
+from edgeloop_shared.run_events import LogLine
 
 MAX_BATCH_BYTES = 48 * 1024
 

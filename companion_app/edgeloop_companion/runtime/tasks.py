@@ -25,11 +25,12 @@ from edgeloop_companion.runtime.workers import Group, Workers
 from edgeloop_shared.bundles import BundleManifest
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, NotFoundError, error_from_dict
-from edgeloop_shared.messages import Event, Gap, RunTask, TaskFinished, TaskWaiting, encode_event
+from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_control import SetBreakpoints
 from edgeloop_shared.records import Priority
+from edgeloop_shared.run_events import Event, Gap, TaskFinished, TaskWaiting, encode_event
 
 ENTRIES_AT_ONCE = 256  # then others have their turn: a screen draws its frames in this loop
 GATHER_SECONDS = 0.05  # for which output gathers, so that a chatty script costs few records

@@ -18,10 +18,10 @@ from edgeloop_companion.runtime.streams import MAX_LINE_CHARACTERS
 from edgeloop_companion.runtime.trace_batches import TracesReported, merged
 from edgeloop_shared.codec import decode_json, printable
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import Event, FileAnnounced, LogLine, TaskStarted, encode_event
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.operator_stops import OperatorsMatched, OperatorStopped, matched_words, stopped_line
 from edgeloop_shared.records import Priority
+from edgeloop_shared.run_events import Event, FileAnnounced, LogLine, TaskStarted, encode_event
 from edgeloop_shared.spans import TraceStarted
 
 LARGE_REPORT_BYTES = 64 * 1024  # beyond it the event loop does not read a report itself

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edgeloop_companion.runtime.run_folder import RunFolder
-from edgeloop_shared.messages import TaskWaiting
 from edgeloop_shared.process_lock import is_held, signal_holder
+from edgeloop_shared.run_events import TaskWaiting
 
 OnWaiting = Callable[[TaskWaiting], None]
 """Told where a run stands in the queue."""

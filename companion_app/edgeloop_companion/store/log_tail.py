@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeloop_companion.store.plain_text import plain
-from edgeloop_shared.messages import LogLine
+from edgeloop_shared.run_events import LogLine
 
 MAX_LINES = 400
 MAX_CHARACTERS = 64 * 1024

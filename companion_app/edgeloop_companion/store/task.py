@@ -8,7 +8,7 @@ from enum import StrEnum
 from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.operator_times import SHOWN, OperatorTime
 from edgeloop_shared.bundles import SHA256_PATTERN
-from edgeloop_shared.messages import TaskWaiting
+from edgeloop_shared.run_events import TaskWaiting
 
 MAX_RESULTS = 30
 MAX_METRICS = 30

@@ -26,7 +26,9 @@ from edgeloop_companion.store.task import (
     TaskDetail,
     TaskFile,
 )
-from edgeloop_shared.messages import (
+from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
     MetricReported,
@@ -36,8 +38,6 @@ from edgeloop_shared.messages import (
     TaskWaiting,
     TransferProgress,
 )
-from edgeloop_shared.models import RunState
-from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
 from edgeloop_shared.traces import OperatorTable, TraceBatch
 
 MAX_STOPS = 256

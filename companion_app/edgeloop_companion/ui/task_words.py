@@ -8,7 +8,7 @@ from datetime import datetime
 from edgeloop_companion.store.operator_times import OperatorTime
 from edgeloop_companion.store.task import Metric, Pause, Phase, Task
 from edgeloop_companion.ui.texts import Words
-from edgeloop_shared.messages import TaskWaiting
+from edgeloop_shared.run_events import TaskWaiting
 
 _STATUS = {
     Phase.PREPARING: "busy",

@@ -32,12 +32,7 @@ from edgeloop_shared.errors import (
     UnauthorizedError,
     VersionMismatchError,
 )
-from edgeloop_shared.messages import (
-    LINK_VERSIONS,
-    MAX_MESSAGE_BYTES,
-    MAX_UNAUTHENTICATED_BYTES,
-    VERSIONS_HEADER,
-)
+from edgeloop_shared.messages import LINK_VERSIONS, MAX_MESSAGE_BYTES, MAX_UNAUTHENTICATED_BYTES, VERSIONS_HEADER
 from edgeloop_shared.pairing import PROOF_HEADER
 from edgeloop_shared.proofs import KEY_BYTES, daemon_link_proof, device_link_proof, matches
 

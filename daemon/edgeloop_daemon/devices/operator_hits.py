@@ -10,8 +10,8 @@ from edgeloop_daemon.events.kinds import RunOperatorHit
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json, encode_json, members
-from edgeloop_shared.messages import MAX_EVENT_BYTES
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.run_events import MAX_EVENT_BYTES
 
 
 @dataclass(frozen=True)

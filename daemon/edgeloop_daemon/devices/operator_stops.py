@@ -12,8 +12,8 @@ from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json, encode_json, members, printable
 from edgeloop_shared.errors import TooLargeError
-from edgeloop_shared.messages import MAX_EVENT_BYTES
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped, matched_words
+from edgeloop_shared.run_events import MAX_EVENT_BYTES
 
 MAX_STOPS = 256  # of one run at a time: each is a thread
 MAX_MATCHES = 1000  # of one run: breakpoints times models

@@ -10,8 +10,9 @@ from typing import Protocol
 from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS, MAX_EVENT_BYTES
+from edgeloop_shared.messages import ACKNOWLEDGE_EVERY, ACKNOWLEDGE_SECONDS
 from edgeloop_shared.records import Priority, Record, join, stream_priority
+from edgeloop_shared.run_events import MAX_EVENT_BYTES
 
 MAX_UNWANTED_STREAMS = 4096  # of one link: each is remembered, because it is acknowledged
 _EVENT_SECONDS = 0.01  # so that a burst of events is one transaction

@@ -21,7 +21,11 @@ from edgeloop_daemon.traces.intake import SEAL_BYTES, add_clock, add_session, be
 from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.codec import decode_json, encode_json, members
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageError, TooLargeError
-from edgeloop_shared.messages import (
+from edgeloop_shared.models import RunState
+from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
+from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
+from edgeloop_shared.run_events import (
     MAX_EVENT_BYTES,
     Event,
     FileAnnounced,
@@ -34,10 +38,6 @@ from edgeloop_shared.messages import (
     TransferProgress,
     decode_event,
 )
-from edgeloop_shared.models import RunState
-from edgeloop_shared.operator_hits import OperatorHitReported
-from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
-from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
 from edgeloop_shared.spans import TraceStarted
 from edgeloop_shared.traces import OperatorTable
 

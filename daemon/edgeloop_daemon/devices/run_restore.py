@@ -8,8 +8,8 @@ from edgeloop_daemon.devices.run_events import Reported
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import MessageError
-from edgeloop_shared.messages import TaskFinished, TransferProgress, decode_event
 from edgeloop_shared.records import Priority, stream_name
+from edgeloop_shared.run_events import TaskFinished, TransferProgress, decode_event
 
 
 def restore_reported(db: Tables, run: Run) -> Reported:

@@ -15,9 +15,9 @@ from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode, decode_json, encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
-from edgeloop_shared.messages import MAX_EVENT_BYTES, TaskWaiting, waiting_words
 from edgeloop_shared.models import DebugMode, RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
+from edgeloop_shared.run_events import MAX_EVENT_BYTES, TaskWaiting, waiting_words
 
 NO_STEP = -(2**63)  # in the metrics table, for a single figure
 

@@ -30,10 +30,11 @@ from edgeloop_shared.errors import (
     NotFoundError,
     TooLargeError,
 )
-from edgeloop_shared.messages import MAX_FRAME_BYTES, Gap, LogLine, RunTask, encode_message
+from edgeloop_shared.messages import MAX_FRAME_BYTES, RunTask, encode_message
 from edgeloop_shared.models import DebugMode
 from edgeloop_shared.operator_stops import OperatorsMatched
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
+from edgeloop_shared.run_events import Gap, LogLine
 
 
 @dataclass(frozen=True)

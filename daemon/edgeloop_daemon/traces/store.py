@@ -14,7 +14,7 @@ from edgeloop_daemon.traces.blocks import unpack_columns
 from edgeloop_daemon.traces.intake import tail_rows, unpack_payloads
 from edgeloop_daemon.traces.stored_trace import Rows, StoredTrace
 from edgeloop_shared.errors import MessageError, NotFoundError
-from edgeloop_shared.messages import Gap
+from edgeloop_shared.run_events import Gap
 from edgeloop_shared.trace_payloads import Batch, unpack_trace
 
 Moment = tuple[int, str, Mapping[str, Any]]

@@ -14,7 +14,7 @@ from edgeloop_daemon.traces.blocks import Statistics, statistics, unpack_statist
 from edgeloop_daemon.traces.intake import Tail, counter_ranges, tail_of
 from edgeloop_daemon.traces.span_tree import SpanRow, SpanTree
 from edgeloop_shared.clocks import AlignedClock, ClockCompared
-from edgeloop_shared.messages import Gap
+from edgeloop_shared.run_events import Gap
 from edgeloop_shared.spans import TraceStarted
 from edgeloop_shared.traces import Operator, OperatorTable, joined
 

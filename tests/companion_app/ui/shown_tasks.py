@@ -11,18 +11,18 @@ import numpy as np
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, Seen, TakenRun
 from edgeloop_companion.store.tasks import Tasks
-from edgeloop_shared.messages import (
+from edgeloop_shared.messages import RunTask
+from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
     MetricReported,
     ResultReported,
-    RunTask,
     TaskFinished,
     TaskStarted,
     TaskWaiting,
     TransferProgress,
 )
-from edgeloop_shared.models import RunState
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch
 from edgeloop_task.images import png
 

@@ -11,8 +11,8 @@ from companion_app.link_peer import LinkPeer
 
 from edgeloop_companion.runtime.observing import ScriptPaused, ScriptResumed
 from edgeloop_companion.store.settings import Appearance, Language
-from edgeloop_shared.messages import TaskWaiting, TransferProgress
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import TaskWaiting, TransferProgress
 
 from .shown_app import ShownApp, shown_app
 from .shown_tasks import ended, lines, many, started, take

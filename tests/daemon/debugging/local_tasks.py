@@ -18,8 +18,8 @@ from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.devices.runs import LogPage
 from edgeloop_shared.channels import LOST_SECONDS
 from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, NotFoundError
-from edgeloop_shared.messages import LogLine
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import LogLine
 
 DEBUGGEE = Path(__file__).with_name("debuggee.py")
 

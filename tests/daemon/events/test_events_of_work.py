@@ -13,8 +13,8 @@ from daemon.jobs.conftest import TESTS
 from daemon.jobs.job_handlers import REFERENCE, Work
 
 from edgeloop_daemon.events.event_log import EventLog, open_event_log
-from edgeloop_shared.messages import FileAnnounced, TaskFinished, TaskStarted, TransferProgress
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import FileAnnounced, TaskFinished, TaskStarted, TransferProgress
 
 
 async def told(log: EventLog, group: str) -> list[tuple[str, str | None]]:

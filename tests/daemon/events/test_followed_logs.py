@@ -20,8 +20,8 @@ from edgeloop_daemon.events.kinds import JobFailed
 from edgeloop_daemon.http import server_sent_events, websocket
 from edgeloop_daemon.http.streams import CLOSE_SLOW
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.messages import LogLine, TaskFinished
 from edgeloop_shared.models import RunState
+from edgeloop_shared.run_events import LogLine, TaskFinished
 
 LONG = JobFailed("j1", "error", "x" * 20_000)
 

@@ -44,21 +44,11 @@ from edgeloop_shared.channels import pack_channel_frame, pack_ending, read_endin
 from edgeloop_shared.codec import decode_json, encode_json
 from edgeloop_shared.errors import InvalidInputError, MessageError, VersionMismatchError, error_from_dict
 from edgeloop_shared.knocks import pack_knock, unpack_knock
-from edgeloop_shared.messages import (
-    MAX_EVENT_BYTES,
-    LogLine,
-    PairFinish,
-    PairFinished,
-    PairStart,
-    PairStarted,
-    decode_event,
-    decode_message,
-    encode_event,
-    encode_message,
-)
+from edgeloop_shared.messages import PairFinish, PairFinished, PairStart, PairStarted, decode_message, encode_message
 from edgeloop_shared.operator_control import decode_reply, decode_request, encode_reply, encode_request
 from edgeloop_shared.pairing import parse_code, parse_offer
 from edgeloop_shared.records import join, pack_record, unpack_record
+from edgeloop_shared.run_events import MAX_EVENT_BYTES, LogLine, decode_event, encode_event
 from edgeloop_shared.spans import SpanBatch, pack_spans, unpack_counters, unpack_spans
 from edgeloop_shared.traces import TraceBatch, joined, pack_batch, unpack_batch
 from edgeloop_task.images import png
