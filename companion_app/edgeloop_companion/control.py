@@ -29,6 +29,7 @@ from edgeloop_shared.process_lock import held
 
 MAX_REQUEST_BYTES = 4096
 MAX_ANSWER_BYTES = 1024 * 1024
+REQUEST_SECONDS = 10.0
 ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
 
 Action = Literal["list", "on", "off", "forget"]
@@ -80,19 +81,44 @@ def carry_out_at_rest(pairings: Pairings, request: Request) -> tuple[PairedCompu
 @contextlib.asynccontextmanager
 async def controlled(companion: Companion, path: Path) -> AsyncIterator[None]:
     """Take requests at the socket `path` for the block; the caller holds the lock of the folder that it lies in."""
+    serving: set[asyncio.Task[None]] = set()
+    silent: set[asyncio.StreamWriter] = set()  # those of whom nothing has come yet
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):  # whoever asked has gone
-            writer.write(await _answer(companion, reader, writer.get_extra_info("socket")) + b"\n")
-            await writer.drain()
-        writer.close()
+        with contextlib.closing(writer):
+            silent.add(writer)
+            try:
+                request = await _request(reader, writer.get_extra_info("socket"))
+                silent.discard(writer)
+                answer = encode_json(_Answer(await carry_out(companion, request)))
+            except EdgeloopError as error:
+                answer = encode_json({"error": error.as_dict()})
+            except OSError as error:
+                reason = error.strerror or "nothing was asked for"
+                failure = EdgeloopError(
+                    f"That cannot be done: {reason}.", hint="Check the state folder, and try again."
+                )
+                answer = encode_json({"error": failure.as_dict()})
+            finally:
+                silent.discard(writer)
+            if not writer.is_closing():  # else whoever asked has gone
+                writer.write(answer + b"\n")
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        serving.add(task)
+        task.add_done_callback(serving.discard)
 
     listening = await asyncio.to_thread(_bound, path)
-    async with await asyncio.start_unix_server(serve, sock=listening, limit=MAX_REQUEST_BYTES):
-        try:
-            yield
-        finally:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+    server = await asyncio.start_unix_server(begin, sock=listening, limit=MAX_REQUEST_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        for writer in silent:
+            writer.transport.abort()
+        await asyncio.gather(*serving)  # what was asked for is carried out
+        await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 def request_of(folder: Path, request: Request) -> tuple[PairedComputer, ...]:
@@ -132,18 +158,15 @@ class _Answer:
     computers: tuple[PairedComputer, ...]
 
 
-async def _answer(companion: Companion, reader: asyncio.StreamReader, connection: Any) -> bytes:
+async def _request(reader: asyncio.StreamReader, connection: Any) -> Request:
+    if peer_uid(connection) != os.getuid():
+        raise InvalidInputError("Only the user of this device controls it.")
     try:
-        if peer_uid(connection) != os.getuid():
-            raise InvalidInputError("Only the user of this device controls it.")
-        try:
+        async with asyncio.timeout(REQUEST_SECONDS):
             line = await reader.readline()
-        except ValueError:
-            raise InvalidInputError("The request is too long.") from None
-        request = decode_json(Request, line, max_bytes=MAX_REQUEST_BYTES)
-        return encode_json(_Answer(await carry_out(companion, request)))
-    except EdgeloopError as error:
-        return encode_json({"error": error.as_dict()})
+    except ValueError:
+        raise InvalidInputError("The request is too long.") from None
+    return decode_json(Request, line, max_bytes=MAX_REQUEST_BYTES)
 
 
 def _bound(path: Path) -> socket.socket:

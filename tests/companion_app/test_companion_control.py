@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from edgeloop_companion import control
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
 from edgeloop_companion.events import Forgotten, Linked
+from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotFoundError
 from edgeloop_shared.process_lock import held
@@ -98,12 +101,51 @@ async def test_what_is_no_request_is_refused(tmp_path: Path, request_line: bytes
         assert await ask(tmp_path, "list") == ()
 
 
+async def test_who_asks_nothing_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with controlled_at(tmp_path, Observer()):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "control")
+        assert await ask(tmp_path, "list") == ()  # so the silent one before it is served by now
+    assert not await reader.readline()
+    writer.close()
+
+
+async def test_what_was_asked_for_is_carried_out_although_the_companion_ends(peer: LinkPeer, tmp_path: Path) -> None:
+    observer = Observer()
+    async with controlled_at(tmp_path, observer) as companion:
+        await companion.pair_by_offer(peer.offer(), allow)
+        await observer.until(lambda: bool(observer.of(Linked)))
+        asking = asyncio.create_task(ask(tmp_path, "forget", "laptop"))
+        await observer.until(lambda: not companion.pairings)
+    assert await asking == ()
+    assert observer.of(Forgotten)
+
+
+async def test_what_cannot_be_stored_is_said(peer: LinkPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with controlled_at(tmp_path, Observer()) as companion:
+        await companion.pair_by_offer(peer.offer(), allow)
+        monkeypatch.setattr(Pairings, "update", full)
+        with pytest.raises(EdgeloopError, match="No space left"):
+            await ask(tmp_path, "off", "laptop")
+        monkeypatch.undo()
+
+
 async def test_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with controlled_at(tmp_path, Observer()) as companion:
         companion.serve(pairing_with(LinkPeer()))
         monkeypatch.setattr(control, "peer_uid", lambda _: os.getuid() + 1)
         with pytest.raises(InvalidInputError, match="Only the user"):
             await ask(tmp_path, "list")
+
+
+async def test_the_socket_lies_in_a_folder_of_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o755)
+    async with controlled_at(folder, Observer()):
+        assert stat.S_ISSOCK((folder / "control").stat().st_mode)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 async def test_a_companion_that_does_not_answer_is_said(tmp_path: Path) -> None:
