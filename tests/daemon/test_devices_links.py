@@ -15,7 +15,7 @@ from daemon.device_peer import Caller, Identity, Link, RefusedError, call, chall
 
 from edgeloop_daemon.devices import links
 from edgeloop_shared.codec import encode_json
-from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, VersionMismatchError
+from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, StorageFullError, VersionMismatchError
 from edgeloop_shared.messages import CancelTask, Unpair, encode_message
 from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, pack_record, split
@@ -131,6 +131,22 @@ async def test_a_device_cannot_unpair_another(daemon: DeviceDaemon, phone: Ident
         await linked.socket.send_str(encode_message(Unpair(other.id)))
         assert await linked.closed() == 1002
     assert len(daemon.devices.list()) == 2
+
+
+async def test_a_daemon_that_cannot_store_that_a_device_unpaired_ends_the_link_and_can_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full(_: object) -> None:
+        raise StorageFullError("There is no room left.")
+
+    async with device_daemon(tmp_path) as daemon:
+        phone = await daemon.pair()
+        async with link(phone) as linked:
+            monkeypatch.setattr(daemon.database, "write", full)
+            await linked.socket.send_str(encode_message(Unpair(phone.id)))
+            assert await linked.closed() == 4001
+        monkeypatch.undo()
+    assert "has unpaired itself cannot be stored" in caplog.text
 
 
 async def test_a_revoked_device_stays_revoked_after_a_restart_and_its_key_is_gone(tmp_path: Path) -> None:

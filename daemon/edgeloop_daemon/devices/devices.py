@@ -85,13 +85,14 @@ async def open_devices(
     discovery = Discovery(database, registry, links, listener, load_browser, host=host, forbidden=forbidden)
     pairing = Pairing(database, registry, listener, certificate.fingerprint, shown_name, clock=clock)
     device_port = DevicePort(certificate.fingerprint, registry, pairing, links, BlobTransfers(blobs, active.files))
+    devices = Devices(registry, listener, links, states, active, channels, discovery)
     async with active.watching(), states.noting(), listener.serving(device_port.handle), discovery.running():
         try:
             if database.problem is None:  # else nothing that a device says could be stored
                 for device in registry.list():
                     await listener.hold(device.id)
             yield DeviceServices(
-                devices=Devices(registry, listener, links, states, active, channels, discovery),
+                devices=devices,
                 pairing=pairing,
                 runs=Runs(database, blobs, registry, commands, active),
                 channels=channels,

@@ -178,11 +178,13 @@ class Links:
                 await self._registry.unlinked(device_id)
             link.settled.set()
             link.ended.set()
-            if link.asked_to_unpair:
-                await self.unpair(device_id)
-            await link.say_goodbye()
-            self._serving.discard(link)
-            link.gone.set()
+            try:
+                if link.asked_to_unpair:
+                    await self._unpair(device_id)
+                await link.say_goodbye()
+            finally:
+                self._serving.discard(link)
+                link.gone.set()
 
     async def revoke(self, device_id: str) -> None:
         """End the device's link because it is no longer paired."""
@@ -198,6 +200,12 @@ class Links:
         for link in serving:
             link.end(WSCloseCode.GOING_AWAY, "the daemon stops")
         await asyncio.gather(*(link.gone.wait() for link in serving))
+
+    async def _unpair(self, device_id: str) -> None:
+        try:
+            await self.unpair(device_id)
+        except StorageError as error:  # the device has forgotten its key all the same
+            _log.error("that device %s has unpaired itself cannot be stored: %s", device_id, error)
 
     def _changed(self) -> None:
         for callback in self.on_change:
@@ -251,7 +259,9 @@ class Links:
                     link.send(ClockReading(message.sent_ns, self._wall_ns()))
                 elif isinstance(message, CommandResult):
                     self._commands.answered(device_id, message)
-                elif isinstance(message, Unpair) and message.device_id == device_id:
+                elif isinstance(message, Unpair):
+                    if message.device_id != device_id:
+                        raise MessageError("A device wants to unpair another one.")
                     link.asked_to_unpair = True
                     link.end(CLOSE_REVOKED, "revoked")
                 elif isinstance(message, DeviceState):
