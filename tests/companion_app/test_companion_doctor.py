@@ -111,6 +111,16 @@ def test_each_computer_that_does_not_answer_has_a_line_with_where_it_was_dialled
     assert silent.found == "lab does not answer at 10.0.0.2 port 4712."
 
 
+def test_a_computer_that_does_not_answer_is_not_hidden_by_another_one_of_its_name() -> None:
+    other = Dialled(replace(LAB, host_name="desk"), "192.168.1.3", True, "timeout")
+    given = subject(NEAR, other)
+    assert [one.key for one in network.check_reachability(given)] == ["reachability.timeout", "reachability.answers"]
+    assert network.check_firewall(given)[0].key == "firewall.suspected"
+    late = subject(NEAR, replace(other, outcome="answered", clock_offset=3600.0))
+    assert network.check_clock(late)[0].key == "clock.differs"
+    assert network.check_subnet(late)[0].found == "desk in the same network"
+
+
 def test_a_clock_that_cannot_be_is_a_problem() -> None:
     (finding,) = network.check_clock(subject(NEAR), lambda: 0.0)
     assert (finding.key, finding.mark) == ("clock.impossible", Mark.PROBLEM)

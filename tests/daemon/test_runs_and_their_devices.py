@@ -52,9 +52,6 @@ async def test_a_command_without_an_answer_is_repeated_after_a_reconnect(daemon:
     assert (await ended(daemon, run)).state is RunState.SUCCEEDED
 
 
-# Cancelling
-
-
 async def test_cancelling_does_not_need_a_device_that_is_away_which_is_told_when_it_returns(
     daemon: DeviceDaemon, phone: Identity
 ) -> None:
@@ -165,6 +162,3 @@ async def test_a_run_that_no_device_had_taken_is_sent_again_after_a_restart(tmp_
     async with device_daemon(tmp_path) as daemon, link(phone) as linked:
         assert await linked.accept() == first
         assert (await daemon.runs.get(run.id)).state is RunState.QUEUED
-
-
-# Quotas and untrusted reports

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from edgeloop_companion.doctor.dial import Dialled
 from edgeloop_companion.doctor.finding import Finding, Mark
 from edgeloop_companion.doctor.subject import Subject
+from edgeloop_companion.link.pairing import Pairing
 
 MAX_CLOCK_OFFSET_SECONDS = 30.0
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # edgeloop is younger than that
@@ -29,11 +30,10 @@ def check_computers(subject: Subject) -> list[Finding]:
         return [Finding("computers", Mark.PROBLEM, "computers.unreadable", values)]
     if not subject.pairings:
         return [Finding("computers", Mark.WARNING, "computers.none")]
-    off = [one.host_name for one in subject.pairings if not one.is_on]
+    off = [one for one in subject.pairings if not one.is_on]
     if off:
-        return [Finding("computers", Mark.WARNING, "computers.off", {"computers": ", ".join(off)})]
-    names = ", ".join(one.host_name for one in subject.pairings)
-    return [Finding("computers", Mark.OK, "computers.paired", {"computers": names})]
+        return [Finding("computers", Mark.WARNING, "computers.off", {"computers": _names(off)})]
+    return [Finding("computers", Mark.OK, "computers.paired", {"computers": _names(subject.pairings)})]
 
 
 def check_mdns(subject: Subject) -> list[Finding]:
@@ -55,10 +55,10 @@ def check_subnet(subject: Subject) -> list[Finding]:
     if not subject.addresses or not subject.dialled:
         return [Finding("subnet", Mark.OK, "subnet.unknown")]
     near = _computers(subject, lambda one: one.is_on_link)
-    far = [name for name in _computers(subject, lambda _: True) if name not in near]
+    far = [one for one in _computers(subject, lambda _: True) if one not in near]
     if far:
-        return [Finding("subnet", Mark.WARNING, "subnet.routed", {"computers": ", ".join(far)})]
-    return [Finding("subnet", Mark.OK, "subnet.same", {"computers": ", ".join(near)})]
+        return [Finding("subnet", Mark.WARNING, "subnet.routed", {"computers": _names(far)})]
+    return [Finding("subnet", Mark.OK, "subnet.same", {"computers": _names(near)})]
 
 
 def check_reachability(subject: Subject) -> list[Finding]:
@@ -67,7 +67,7 @@ def check_reachability(subject: Subject) -> list[Finding]:
     found = []
     for pairing in subject.pairings:
         met = [one for one in subject.dialled if one.pairing == pairing]
-        if not met or pairing.host_name in answering:
+        if not met or pairing in answering:
             continue
         outcome = _worst(met)
         places = ", ".join(f"{one.address} port {pairing.port}" for one in met if one.outcome == outcome)
@@ -75,7 +75,7 @@ def check_reachability(subject: Subject) -> list[Finding]:
         values = {"computer": pairing.host_name, "places": places}
         found.append(Finding("reachability", mark, f"reachability.{outcome}", values))
     if answering:
-        values = {"computers": ", ".join(answering)}
+        values = {"computers": _names(answering)}
         found.append(Finding("reachability", Mark.OK, "reachability.answers", values))
     return found or [Finding("reachability", Mark.OK, "reachability.none")]
 
@@ -95,12 +95,12 @@ def check_clock(subject: Subject, now: Callable[[], float] = time.time) -> list[
     if (current := now()) < EARLIEST:
         values = {"now": datetime.fromtimestamp(current).astimezone().isoformat(" ", "seconds")}
         return [Finding("clock", Mark.PROBLEM, "clock.impossible", values)]
-    offsets = {one.pairing.host_name: one.clock_offset for one in subject.dialled if one.clock_offset is not None}
-    wrong = {name: offset for name, offset in offsets.items() if abs(offset) > MAX_CLOCK_OFFSET_SECONDS}
+    offsets = {one.pairing: one.clock_offset for one in subject.dialled if one.clock_offset is not None}
+    wrong = {one: abs(offset) for one, offset in offsets.items() if abs(offset) > MAX_CLOCK_OFFSET_SECONDS}
     if wrong:
         return [
-            Finding("clock", Mark.WARNING, "clock.differs", {"computer": name, "seconds": f"{abs(offset):.0f}"})
-            for name, offset in wrong.items()
+            Finding("clock", Mark.WARNING, "clock.differs", {"computer": one.host_name, "seconds": f"{seconds:.0f}"})
+            for one, seconds in wrong.items()
         ]
     if not offsets:
         return [Finding("clock", Mark.OK, "clock.unknown")]
@@ -110,15 +110,11 @@ def check_clock(subject: Subject, now: Callable[[], float] = time.time) -> list[
 def _suspected(subject: Subject, check: str, outcome: str) -> list[Finding]:
     """Return a finding about the computers in this network that answer nowhere, and at one address met `outcome`."""
     answering = _computers(subject, lambda one: one.outcome == "answered")
-    silent = [
-        one
-        for one in subject.dialled
-        if one.is_on_link and one.outcome == outcome and one.pairing.host_name not in answering
-    ]
+    met = _computers(subject, lambda one: one.is_on_link and one.outcome == outcome)
+    silent = [one for one in met if one not in answering]
     if not silent:
         return [Finding(check, Mark.OK, f"{check}.none")]
-    names = dict.fromkeys(one.pairing.host_name for one in silent)
-    values = {"computers": ", ".join(names), "port": str(silent[0].pairing.port)}
+    values = {"computers": _names(silent), "port": str(silent[0].port)}
     return [Finding(check, Mark.WARNING, f"{check}.suspected", values)]
 
 
@@ -128,5 +124,10 @@ def _worst(met: Iterable[Dialled]) -> str:
     return min((one.outcome for one in met), key=order.index)
 
 
-def _computers(subject: Subject, holds: Callable[[Dialled], bool]) -> list[str]:
-    return list(dict.fromkeys(one.pairing.host_name for one in subject.dialled if holds(one)))
+def _computers(subject: Subject, holds: Callable[[Dialled], bool]) -> list[Pairing]:
+    """Return the computers of which it holds at one address at least: two of them may have one name."""
+    return list(dict.fromkeys(one.pairing for one in subject.dialled if holds(one)))
+
+
+def _names(pairings: Iterable[Pairing]) -> str:
+    return ", ".join(dict.fromkeys(one.host_name for one in pairings))
