@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from edgeloop_companion.doctor import network
-from edgeloop_companion.doctor.checks import CHECKS, examine, worst
+from edgeloop_companion.doctor.checks import CHECKS, examine
 from edgeloop_companion.doctor.device import check_disk, check_heat, check_inference, check_versions
 from edgeloop_companion.doctor.dial import Dialled, dial_all
 from edgeloop_companion.doctor.examination import look_at_companion
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.subject import Advertised, Subject
 from edgeloop_companion.doctor.words import WORDS
 from edgeloop_companion.link.pairing import Pairing
@@ -27,6 +27,7 @@ from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.device_states import Vitals
 from edgeloop_shared.errors import SettingsError
+from edgeloop_shared.marks import Mark, worst
 from edgeloop_shared.networks import OwnAddress
 
 from .companion_fixtures import companion_at, pairing_with
@@ -142,7 +143,7 @@ async def test_a_check_that_fails_itself_hides_no_other() -> None:
     findings = [finding async for finding in examine(broken)]
     assert {one.check for one in findings} == {check.id for check in CHECKS}
     assert {one.check for one in findings if one.key == "any.failed"} >= {"reachability", "clock"}
-    assert worst(findings) is Mark.PROBLEM
+    assert worst(one.mark for one in findings) is Mark.PROBLEM
 
 
 async def test_dialling_tells_who_answers_who_refuses_and_who_is_somebody_else() -> None:

@@ -25,11 +25,11 @@ from edgeloop_companion.link.knock_port import KnockPort
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.zeroconf_advertiser import ZeroconfAdvertiser
 from edgeloop_daemon.devices.devices import DeviceServices
-from edgeloop_daemon.doctor.finding import Mark
 from edgeloop_daemon.doctor.network import check_isolation, check_mdns, check_reachability
 from edgeloop_shared.announcements import new_announcement
 from edgeloop_shared.device_states import Vitals
 from edgeloop_shared.knocks import pack_knock
+from edgeloop_shared.marks import Mark
 
 pytestmark = pytest.mark.skipif(not can_be_made(), reason=NEEDED)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from edgeloop_companion.doctor.device import check_disk, check_heat, check_inference, check_versions
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.network import (
     check_clock,
     check_computers,
@@ -19,6 +19,7 @@ from edgeloop_companion.doctor.network import (
     check_subnet,
 )
 from edgeloop_companion.doctor.subject import Subject
+from edgeloop_shared.marks import Mark
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,3 @@ async def examine(subject: Subject) -> AsyncIterator[Finding]:
             findings = [Finding(check.id, Mark.PROBLEM, "any.failed", values)]
         for finding in findings:
             yield finding
-
-
-def worst(findings: list[Finding]) -> Mark:
-    """Return the worst mark."""
-    marks = {finding.mark for finding in findings}
-    return next((mark for mark in (Mark.PROBLEM, Mark.WARNING) if mark in marks), Mark.OK)

@@ -9,16 +9,16 @@ import sys
 import textwrap
 from pathlib import Path
 
-from edgeloop_companion.doctor.checks import CHECKS, examine, worst
+from edgeloop_companion.doctor.checks import CHECKS, examine
 from edgeloop_companion.doctor.examination import looked_at
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.errors import SettingsError
+from edgeloop_shared.marks import Mark, sign, worst
 
-_SIGNS = {Mark.OK: ("✓", "+"), Mark.WARNING: ("!", "!"), Mark.PROBLEM: ("✗", "x")}
 _WIDTH = max(len(check.id) for check in CHECKS)
 _MAX_COLUMNS = 100
 
@@ -26,7 +26,7 @@ _MAX_COLUMNS = 100
 def examine_device(state: Path, *, as_json: bool) -> int:
     """Examine the device whose companion keeps its state in `state`, and print what was found; return the exit code."""
     findings = asyncio.run(_findings(state, print_each=not as_json))
-    mark = worst(findings)
+    mark = worst(one.mark for one in findings)
     if as_json:
         items = [{"check": one.check, "mark": one.mark, "found": one.found, "remedy": one.remedy} for one in findings]
         _print(json.dumps({"mark": mark, "items": items}, indent=2))
@@ -63,20 +63,11 @@ def _line(finding: Finding) -> str:
     columns = max(40, min(shutil.get_terminal_size().columns, _MAX_COLUMNS) - 1)
     indent = " " * (_WIDTH + 4)
     found = textwrap.fill(_clean(finding.found), columns, initial_indent=indent, subsequent_indent=indent)
-    line = f"{_sign(finding.mark)} {finding.check:<{_WIDTH}}  {found.lstrip()}"
+    line = f"{sign(finding.mark, sys.stdout.encoding)} {finding.check:<{_WIDTH}}  {found.lstrip()}"
     if not finding.remedy:
         return line
     remedy = _clean(finding.remedy)
     return f"{line}\n{textwrap.fill(remedy, columns, initial_indent=f'{indent}> ', subsequent_indent=f'{indent}  ')}"
-
-
-def _sign(mark: Mark) -> str:
-    sign, plain = _SIGNS[mark]
-    try:
-        sign.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        return plain
-    return sign
 
 
 def _clean(text: str) -> str:

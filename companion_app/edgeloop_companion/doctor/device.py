@@ -10,10 +10,11 @@ import platform
 import re
 import sys
 
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.subject import Subject
 from edgeloop_shared import __version__
 from edgeloop_shared.device_states import LOW_STORAGE_BYTES
+from edgeloop_shared.marks import Mark
 
 SELF_TEST_SECONDS = 60.0
 _TOLERANCE = 1e-3

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from edgeloop_companion.doctor.words import WORDS
-
-
-class Mark(StrEnum):
-    """How a thing is: a warning may bite later, a problem does now."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
+from edgeloop_shared.marks import Mark
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from edgeloop_companion.doctor.dial import Dialled
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.subject import Subject
 from edgeloop_companion.link.pairing import Pairing
+from edgeloop_shared.marks import Mark
 
 MAX_CLOCK_OFFSET_SECONDS = 30.0
 EARLIEST = datetime(2025, 1, 1, tzinfo=UTC).timestamp()  # edgeloop is younger than that

@@ -13,11 +13,12 @@ from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.output import clean, print_json
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.doctor.checks import CHECKS, CheckResult, examine
-from edgeloop_daemon.doctor.finding import FailedPlugin, Mark, RunningDaemon, Subject
+from edgeloop_daemon.doctor.finding import FailedPlugin, RunningDaemon, Subject
 from edgeloop_daemon.doctor.network_view import network_view
 from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.marks import Mark, sign
 
-_SIGNS = {Mark.OK: ("✓", "+", "green"), Mark.WARNING: ("!", "!", "yellow"), Mark.PROBLEM: ("✗", "x", "red")}
+_COLOURS = {Mark.OK: "green", Mark.WARNING: "yellow", Mark.PROBLEM: "red"}
 _NAME_WIDTH = max(len(check.id) for check in CHECKS)
 _INDENT = " " * (_NAME_WIDTH + 4)
 
@@ -70,14 +71,10 @@ def _subject(client: Client) -> Subject:
 
 
 def _print_result(result: CheckResult) -> None:
-    sign, plain_sign, colour = _SIGNS[result.mark]
-    try:
-        sign.encode(sys.stdout.encoding or "ascii")
-    except UnicodeEncodeError:
-        sign = plain_sign
+    mark = click.style(sign(result.mark, sys.stdout.encoding), fg=_COLOURS[result.mark], bold=True)
     columns = max(40, min(shutil.get_terminal_size().columns, 100) - 1)
     found = _filled(result.found, columns, _INDENT, _INDENT)[len(_INDENT) :]
-    click.echo(f"{click.style(sign, fg=colour, bold=True)} {result.check:<{_NAME_WIDTH}}  {found}")
+    click.echo(f"{mark} {result.check:<{_NAME_WIDTH}}  {found}")
     if result.remedy:
         click.secho(_filled(result.remedy, columns, f"{_INDENT}> ", f"{_INDENT}  "), dim=result.mark is Mark.OK)
 

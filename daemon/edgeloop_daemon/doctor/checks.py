@@ -12,7 +12,7 @@ from edgeloop_daemon.doctor.debugger import check_debugger
 from edgeloop_daemon.doctor.device_port import check_device_port
 from edgeloop_daemon.doctor.disk import check_disk
 from edgeloop_daemon.doctor.distributions import check_versions, needed
-from edgeloop_daemon.doctor.finding import Finding, Mark, NotCheckedError, Subject
+from edgeloop_daemon.doctor.finding import Finding, NotCheckedError, Subject
 from edgeloop_daemon.doctor.git import check_git
 from edgeloop_daemon.doctor.inference import check_inference
 from edgeloop_daemon.doctor.interpreter import Interpreter, check_python
@@ -30,6 +30,7 @@ from edgeloop_daemon.doctor.plugins import check_plugins
 from edgeloop_daemon.doctor.running_jobs import check_jobs
 from edgeloop_daemon.doctor.shell_completion import check_completion
 from edgeloop_daemon.doctor.state_folder import check_state_files, check_state_folder
+from edgeloop_shared.marks import Mark, worst
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,7 @@ def examine(subject: Subject, report: Callable[[CheckResult], None] = lambda _: 
         result = CheckResult(check.id, finding.mark, finding.found, finding.remedy)
         report(result)
         results.append(result)
-    marks = {result.mark for result in results}
-    return Examination(next((mark for mark in (Mark.PROBLEM, Mark.WARNING) if mark in marks), Mark.OK), tuple(results))
+    return Examination(worst(result.mark for result in results), tuple(results))
 
 
 def _look(check: Check, subject: Subject) -> Finding:

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgeloop_daemon.doctor.network_view import NetworkView
 from edgeloop_daemon.store.folders import Folders
-
-
-class Mark(StrEnum):
-    """How a thing is: a warning may bite later, a problem does now."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
+from edgeloop_shared.marks import Mark
 
 
 @dataclass(frozen=True)

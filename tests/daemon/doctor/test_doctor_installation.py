@@ -12,13 +12,14 @@ import pytest
 
 from edgeloop_daemon.doctor.debugger import check_debugger
 from edgeloop_daemon.doctor.distributions import TELEMETRY, check_versions, needed
-from edgeloop_daemon.doctor.finding import FailedPlugin, Finding, Mark, RunningDaemon, Subject
+from edgeloop_daemon.doctor.finding import FailedPlugin, Finding, RunningDaemon, Subject
 from edgeloop_daemon.doctor.git import check_git
 from edgeloop_daemon.doctor.inference import check_inference
 from edgeloop_daemon.doctor.interpreter import Interpreter, check_python
 from edgeloop_daemon.doctor.plugins import check_plugins
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
+from edgeloop_shared.marks import Mark
 
 
 def assert_problem(finding: Finding, found: str, remedy: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeloop_daemon.doctor.finding import Finding, Mark, RunningDaemon, Subject
+from edgeloop_daemon.doctor.finding import Finding, RunningDaemon, Subject
 from edgeloop_daemon.doctor.network import (
     check_firewall,
     check_isolation,
@@ -19,6 +19,7 @@ from edgeloop_daemon.doctor.network import (
 )
 from edgeloop_daemon.doctor.network_view import DeviceOnNetwork, NetworkView
 from edgeloop_daemon.store.folders import Folders
+from edgeloop_shared.marks import Mark
 from edgeloop_shared.network_reports import DialAttempt, DialOutcome
 
 PHONE = DeviceOnNetwork("pocket", True, True, False, 0, True, (), 0.2, True)

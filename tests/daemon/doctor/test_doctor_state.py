@@ -22,7 +22,7 @@ from edgeloop_daemon.doctor.daemon_process import check_daemon, check_local_api
 from edgeloop_daemon.doctor.database import check_database
 from edgeloop_daemon.doctor.device_port import check_device_port
 from edgeloop_daemon.doctor.disk import check_disk
-from edgeloop_daemon.doctor.finding import Finding, Mark, NotCheckedError, RunningDaemon, Subject
+from edgeloop_daemon.doctor.finding import Finding, NotCheckedError, RunningDaemon, Subject
 from edgeloop_daemon.doctor.leftovers import check_leftovers
 from edgeloop_daemon.doctor.paired_devices import check_devices
 from edgeloop_daemon.doctor.running_jobs import check_jobs
@@ -31,6 +31,7 @@ from edgeloop_daemon.jobs.job_folder import JobFolder, JobSpec
 from edgeloop_daemon.store.database import open_database
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__, process_lock
+from edgeloop_shared.marks import Mark
 
 HOUR = 3600.0
 

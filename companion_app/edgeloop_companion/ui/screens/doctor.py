@@ -5,11 +5,12 @@ from __future__ import annotations
 from kivy.properties import BooleanProperty, ObjectProperty, OptionProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
-from edgeloop_companion.doctor.finding import Finding, Mark
+from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.store.doctor import DoctorStore, Examination
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.texts import TEXTS, Words
 from edgeloop_companion.ui.widgets.page import Page
+from edgeloop_shared.marks import Mark
 
 load_rules(__file__)
 
