@@ -120,7 +120,7 @@ async def test_five_wrong_codes_close_the_window_and_each_is_shown(daemon: Devic
             await pair_by_code(window.port, WRONG)
         assert (refused.value.status, type(refused.value.error)) == (403, BadProofError)
         assert (await waiting).wrong_tries == tries
-    assert daemon.pairing.current().state is WindowState.CLOSED
+    assert daemon.pairing.current().state is WindowState.GUESSED
     with pytest.raises(RefusedError) as refused:
         await pair_by_code(window.port, window.code)
     assert isinstance(refused.value.error, NoPairingWindowError)

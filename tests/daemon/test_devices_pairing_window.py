@@ -74,7 +74,7 @@ def test_four_wrong_codes_leave_one_try_and_the_fifth_closes_the_window(window: 
         try_wrongly(window, "code")
     assert window.state is WindowState.OPEN
     try_wrongly(window, "code")
-    assert (window.state, window.wrong_tries) == (WindowState.CLOSED, 5)
+    assert (window.state, window.wrong_tries) == (WindowState.GUESSED, 5)
     with pytest.raises(NoPairingWindowError):
         window.begin("10.0.0.1")
 

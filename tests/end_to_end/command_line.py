@@ -48,14 +48,16 @@ class CommandLine:
             stdin=subprocess.DEVNULL,
         )
 
-    def start(self, *arguments: str, errors: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-        """Start a command whose output nobody reads; `errors` says where its standard error goes."""
+    def start(
+        self, *arguments: str, output: int = subprocess.DEVNULL, errors: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[bytes]:
+        """Start a command; `output` and `errors` say where what it prints goes."""
         return subprocess.Popen(
             [str(self.command), *arguments],
             cwd=self.folder,
             env={**os.environ, **self.variables, "EDGELOOP_HOME": str(self.home)},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             stderr=errors,
         )
 

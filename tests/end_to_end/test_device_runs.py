@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from end_to_end.command_line import CommandLine
+
+from edgeloop_shared.pairing import parse_offer
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +112,22 @@ def test_a_code_that_only_this_computer_could_use_says_so(user: CommandLine) -> 
     finally:
         showing.send_signal(signal.SIGINT)
         showing.communicate(timeout=60)
+
+
+def test_a_program_is_told_the_code_at_once_and_that_a_newer_one_has_taken_its_place(user: CommandLine) -> None:
+    showing = user.start("pair", "--json", output=subprocess.PIPE)
+    assert showing.stdout is not None
+    window = json.loads(showing.stdout.readline())
+    assert parse_offer(window["offer"]).port == window["port"]
+    newer = user.start("pair", "--json", output=subprocess.PIPE)
+    try:
+        assert newer.stdout is not None
+        newer_window = json.loads(newer.stdout.readline())
+        assert newer_window["state"] == "open"
+        assert newer_window["code"] != window["code"]
+        output, _ = showing.communicate(timeout=60)
+        assert json.loads(output)["error"]["code"] == "no-window"
+        assert b"a newer code is shown" in output
+    finally:
+        newer.send_signal(signal.SIGINT)
+        newer.communicate(timeout=60)

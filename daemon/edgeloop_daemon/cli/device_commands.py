@@ -12,7 +12,7 @@ from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.device_condition import condition
 from edgeloop_daemon.cli.named import find_device
-from edgeloop_daemon.cli.output import clean, print_json, print_table, when
+from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
 from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError
@@ -21,6 +21,12 @@ from edgeloop_shared.pairing import show_code
 _WAIT_SECONDS = 10
 _REDIAL_SECONDS = 35.0  # a device waits at most 30 s before it dials again
 _POLL_SECONDS = 0.1
+_HOW_TO_PAIR = "`edgeloop pair` shows a new code."
+_ENDS = {
+    "expired": "Nobody paired in time.",
+    "guessed": "Too many wrong codes were tried.",
+    "closed": "This code is no longer valid: pairing was ended, or a newer code is shown, by somebody else.",
+}
 
 
 @click.command()
@@ -94,10 +100,15 @@ def _list_nearby(client: Client, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def pair(session: Session, timeout: int) -> None:
-    """Pair a phone, by QR code or by a typed code."""
+    """Pair a phone, by QR code or by a typed code.
+
+    With --json a line tells the code at once, and another one the device when it is paired.
+    """
     client = session.daemon()
     window = client.post("/pairing", {"timeout_seconds": timeout})
-    if not session.as_json:
+    if session.as_json:
+        print_json_line(window)
+    else:
         import segno  # half of what every other command on devices takes to start
 
         segno.make(window["offer"], error="m", mode="alphanumeric").terminal(compact=True)
@@ -116,7 +127,7 @@ def pair(session: Session, timeout: int) -> None:
         raise click.Abort from None
     device = find_device(client, window["device_id"])
     if session.as_json:
-        print_json(device)
+        print_json_line(device)
     else:
         click.echo(
             f"Paired: {device['info']['name']} ({device['id']}). Undo with `edgeloop device forget {device['id']}`."
@@ -270,13 +281,14 @@ def _linked_device(client: Client, name: str) -> Record:
 
 
 def _wait_for_pairing(client: Client, window: Record, *, quiet: bool) -> Record:
-    shown_tries = 0
+    shown_tries, code = 0, window["code"]
     while window["state"] == "open":
         window = client.get("/pairing", wait=_WAIT_SECONDS)
+        if window["code"] != code:
+            raise NoPairingWindowError(_ENDS["closed"], hint=_HOW_TO_PAIR)
         if window["wrong_tries"] > shown_tries and not quiet:
             shown_tries = window["wrong_tries"]
             click.echo(f"A wrong code was tried ({shown_tries} so far).", err=True)
     if window["state"] != "paired":
-        reason = "Too many wrong codes were tried." if window["state"] == "closed" else "Nobody paired in time."
-        raise NoPairingWindowError(reason, hint="`edgeloop pair` shows a new code.")
+        raise NoPairingWindowError(_ENDS[window["state"]], hint=_HOW_TO_PAIR)
     return window

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
-from edgeloop_daemon.cli.output import clean, print_json, size, when
+from edgeloop_daemon.cli.output import clean, print_json, print_json_line, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 
 _PAGE = 1000
@@ -37,7 +36,10 @@ def events(
         return
     try:
         for event in found:
-            click.echo(json.dumps(event, ensure_ascii=False) if session.as_json else _line(event))
+            if session.as_json:
+                print_json_line(event)
+            else:
+                click.echo(_line(event))
     except KeyboardInterrupt:
         return
 

@@ -15,8 +15,16 @@ import click
 
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout; what could steer a terminal is escaped."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    click.echo("".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text))
+    click.echo(_harmless(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def print_json_line(value: Any) -> None:
+    """Print one JSON value of several as one line; what could steer a terminal is escaped."""
+    click.echo(_harmless(json.dumps(value, ensure_ascii=False)))
+
+
+def _harmless(text: str) -> str:
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def print_table(

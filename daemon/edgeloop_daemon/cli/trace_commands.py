@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -13,7 +12,7 @@ from click.shell_completion import CompletionItem
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
 from edgeloop_daemon.cli.named import find_run
-from edgeloop_daemon.cli.output import clean, print_json, print_table, size, when
+from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import TOP, print_comparison, print_top, print_trace, say, show_trace, summary_lines
 from edgeloop_shared.errors import NotFoundError
@@ -202,7 +201,7 @@ def traces(session: Session, everywhere: bool, limit: int) -> None:
 def _draw(session: Session, client: Client, summary: Record, top: int) -> None:
     items = client.items(f"/runs/{summary['run']}/trace/operators", limit=top)
     if session.as_json:
-        click.echo(json.dumps({"summary": summary, "operators": items}))
+        print_json_line({"summary": summary, "operators": items})
         return
     if not sys.stdout.isatty():
         first = items[0] if items else None

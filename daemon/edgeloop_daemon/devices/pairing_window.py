@@ -24,12 +24,13 @@ Method = Literal["qr", "code"]
 
 
 class WindowState(StrEnum):
-    """`closed`: by the user, or because too many wrong codes were tried."""
+    """`closed`: by the user, or by a newer window. `guessed`: too many wrong codes were tried."""
 
     OPEN = "open"
     PAIRED = "paired"
     EXPIRED = "expired"
     CLOSED = "closed"
+    GUESSED = "guessed"
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class PairingWindow:
             self.wrong_tries += 1
             self._wrong_codes += method == "code"
             if self._wrong_codes >= CODE_TRIES:
-                self.close()
+                self._end(WindowState.GUESSED)
             raise BadProofError(
                 "The code is not the one that the computer shows, or somebody stands in between.",
                 hint="Compare the code and try again; after too many wrong tries `edgeloop pair` shows a new one.",
@@ -133,8 +134,11 @@ class PairingWindow:
 
     def close(self) -> None:
         """Let nobody in any more."""
+        self._end(WindowState.CLOSED)
+
+    def _end(self, state: WindowState) -> None:
         if self.state is WindowState.OPEN:
-            self._state = WindowState.CLOSED
+            self._state = state
             self._pending.clear()
 
     def _check_open(self) -> None:

@@ -328,7 +328,7 @@ class PairingTriedWrongly(Occurrence):
 
 @dataclass(frozen=True)
 class PairingClosed(Occurrence):
-    """The pairing window has ended; `state` is `paired`, `expired` or `closed` (by the user, or after too many wrong codes)."""
+    """The pairing window has ended; `state` is `paired`, `expired`, `guessed` (too often) or `closed`."""
 
     kind = "pairing.closed"
     state: str
