@@ -81,6 +81,7 @@ async def test_a_run_tells_its_life_and_its_device_too(tmp_path: Path) -> None:
             await linked.report(run.id, announced)
             await linked.report(run.id, TaskFinished(0, RunState.SUCCEEDED, 0, 0))
             await daemon.runs.get(run.id, SECONDS)
+        await daemon.unlinked()
         await daemon.devices.revoke(phone.id)
         kinds = [kind for kind, workspace in await told(log, "run") if workspace == "w1"]
         assert [kind for kind in kinds if kind != "progress"] == ["queued", "started", "file", "succeeded"]
