@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from edgeloop_companion.doctor import network
 from edgeloop_companion.doctor.checks import CHECKS, examine
-from edgeloop_companion.doctor.device import check_disk, check_heat, check_inference, check_versions
+from edgeloop_companion.doctor.device import NEEDED, check_disk, check_heat, check_inference, check_versions
 from edgeloop_companion.doctor.dial import Dialled, dial_all
 from edgeloop_companion.doctor.examination import look_at_companion
 from edgeloop_companion.doctor.finding import Finding
@@ -33,6 +34,7 @@ from edgeloop_shared.networks import OwnAddress
 from .companion_fixtures import companion_at, pairing_with
 from .link_peer import LinkPeer
 
+PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 HOME = (OwnAddress(2, "192.168.1.7/24"), OwnAddress(2, "fe80::7/64"))
 DESK = Pairing("d1", "00" * 32, "11" * 32, ("192.168.1.2",), 4711, "desk")
 LAB = Pairing("d2", "00" * 32, "22" * 32, ("10.0.0.2", "10.0.1.2"), 4712, "lab")
@@ -129,6 +131,12 @@ def test_a_clock_that_cannot_be_is_a_problem() -> None:
 
 def test_all_words_are_used_by_a_check_that_is_listed() -> None:
     assert {key.partition(".")[0] for key in WORDS} == {check.id for check in CHECKS} | {"any"}
+
+
+def test_what_is_too_old_for_the_device_is_too_old_for_the_package() -> None:
+    wanted = tomllib.loads(PROJECT.read_text())["project"]["dependencies"]
+    for name, least in NEEDED.items():
+        assert [one for one in wanted if one.split(",")[0] == f"{name}>={least}"], name
 
 
 async def test_mnn_is_asked_in_a_process_of_its_own() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import importlib.metadata
 import json
 import platform
@@ -12,11 +10,12 @@ import sys
 
 from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.subject import Subject
+from edgeloop_companion.runtime.helper import ANSWER_SECONDS, answer_of
 from edgeloop_shared import __version__
 from edgeloop_shared.device_states import LOW_STORAGE_BYTES
+from edgeloop_shared.errors import EdgeloopError
 from edgeloop_shared.marks import Mark
 
-SELF_TEST_SECONDS = 60.0
 _TOLERANCE = 1e-3
 NEEDED = {"aiohttp": "3.14.4", "zeroconf": "0.148", "MNN": "3.6", "numpy": "1.26"}
 
@@ -38,30 +37,17 @@ def check_versions(_: Subject) -> list[Finding]:
     return found or [Finding("versions", Mark.OK, "versions.fit", values)]
 
 
-async def check_inference(_: Subject, seconds: float = SELF_TEST_SECONDS) -> list[Finding]:
+async def check_inference(_: Subject, seconds: float = ANSWER_SECONDS) -> list[Finding]:
     """Have a tiny model run in a process of its own: the companion never loads MNN, and a crash must not take it along."""
     if not sys.executable or hasattr(sys, "getandroidapilevel"):
         return [Finding("inference", Mark.OK, "inference.unasked")]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "edgeloop_task.self_test"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(seconds):
-            printed, said = await process.communicate()
-        answer = json.loads(printed.splitlines()[-1])
+        answer = json.loads((await answer_of("edgeloop_task.self_test", seconds)).splitlines()[-1])
         error, version = float(answer["largest_error"]), str(answer["version"])
-    except TimeoutError:
-        return [_fails(f"no answer within {seconds:.0f} s.")]
+    except EdgeloopError as failure:
+        return [_fails(failure.message)]
     except (ValueError, KeyError, TypeError, IndexError):
-        lines = said.decode(errors="replace").strip().splitlines()
-        return [_fails(lines[-1] if lines else f"it ended with status {process.returncode}.")]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        return [_fails("its answer cannot be read")]
     is_right = error <= _TOLERANCE  # a NaN is not
     key = "inference.works" if is_right else "inference.wrong"
     return [Finding("inference", Mark.OK if is_right else Mark.PROBLEM, key, {"version": version})]

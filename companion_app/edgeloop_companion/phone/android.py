@@ -1,4 +1,4 @@
-"""Android, through pyjnius. It has never run on a phone: `tests/companion_app/test_android_phone.py` holds which calls it makes.
+"""Android, through pyjnius. It has never run on a phone: `tests/companion_app/test_phone_on_android.py` holds which calls it makes.
 
 Names of constants are spelled out as the numbers and words that Android's reference gives: each constant would be one more
 call into Java. Permissions that this needs: `CHANGE_WIFI_MULTICAST_STATE`, `ACCESS_NETWORK_STATE`.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from edgeloop_companion.phone.vitals import VitalsReader
+from edgeloop_companion.runtime.helper import answer_of
 from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.store.observable import Observable
 from edgeloop_shared.codec import decode_json
@@ -16,7 +15,6 @@ from edgeloop_shared.device_states import Vitals
 from edgeloop_shared.errors import EdgeloopError
 
 REFRESH_SECONDS = 5.0
-ANSWER_SECONDS = 60.0
 MAX_ANSWER_BYTES = 64 * 1024
 
 
@@ -82,28 +80,8 @@ class DeviceFactsStore:
 
 async def ask_engine() -> Engine:
     """Ask MNN in a process of its own: the app never loads it, and a backend whose driver is broken may take down who asks."""
-    command = (sys.executable, "-m", "edgeloop_task.available_backends")
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        return Engine(problem=f"no process can be started: {error.strerror}")
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            answer, said = await process.communicate()
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines()
-            return Engine(problem=lines[-1] if lines else f"it ended with status {process.returncode}")
+        answer = await answer_of("edgeloop_task.available_backends")
         return decode_json(Engine, answer, max_bytes=MAX_ANSWER_BYTES)
-    except TimeoutError:
-        return Engine(problem=f"no answer within {ANSWER_SECONDS:.0f} s")
     except EdgeloopError as error:
         return Engine(problem=error.message)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
