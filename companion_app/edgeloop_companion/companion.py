@@ -22,7 +22,7 @@ from edgeloop_companion.runtime.run_folder import remove_tree
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.runtime.workers import Workers
 from edgeloop_companion.state_report import StateReport
-from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.errors import NotFoundError, PairingError
 from edgeloop_shared.messages import HEARTBEAT_SECONDS
 from edgeloop_shared.models import DeviceInfo
 from edgeloop_shared.pairing import PairingOffer
@@ -139,7 +139,7 @@ class Companion:
     ) -> Pairing:
         """Pair with the daemon of a scanned code and serve it; `on_dial` is told each address that is tried.
 
-        Raises what `link.pairing.pair_by_offer` raises.
+        Raises what `link.pairing.pair_by_offer` raises, and `PairingError` when the pairing cannot be stored.
         """
         return await self._keep(await pair_by_offer(offer, self._info, ask_allow, on_dial=on_dial))
 
@@ -150,7 +150,7 @@ class Companion:
     async def switch(self, device_id: str, *, is_on: bool) -> None:
         """Stay linked to a paired daemon from now on, or do not: its runs here are cancelled then. Kept for later apps.
 
-        Raises `NotFoundError`.
+        Raises `NotFoundError`, and `OSError` when it cannot be stored: it is as before then.
         """
         async with self._changing:
             pairing = self._find(device_id)
@@ -158,17 +158,22 @@ class Companion:
                 return
             if not is_on and (host := await self._stop(pairing.fingerprint)) is not None:
                 pairing = host.pairing  # it may have learned new addresses
-            pairing = replace(pairing, is_on=is_on)
-            await asyncio.to_thread(self._pairings.update, pairing)
+            switched = replace(pairing, is_on=is_on)
+            try:
+                await asyncio.to_thread(self._pairings.update, switched)
+            except OSError:
+                if not is_on:
+                    self.serve(pairing)  # it is on still
+                raise
             if is_on:
-                self.serve(pairing)
+                self.serve(switched)
             self.advertising.refresh()
             self._listener(Switched(pairing.host_name, device_id, is_on))
 
     async def forget(self, device_id: str) -> None:
         """Unpair from here: the daemon's runs are cancelled, nothing of it is kept, and it is told if it is linked.
 
-        Raises `NotFoundError`.
+        Raises `NotFoundError`, and `OSError` when it cannot be stored: the pairing stays then.
         """
         async with self._changing:
             pairing = self._find(device_id)
@@ -245,7 +250,13 @@ class Companion:
     async def _keep(self, pairing: Pairing) -> Pairing:
         async with self._changing:
             earlier = next((known for known in self._pairings if known.fingerprint == pairing.fingerprint), None)
-            await asyncio.to_thread(self._pairings.add, pairing)
+            try:
+                await asyncio.to_thread(self._pairings.add, pairing)
+            except OSError as error:
+                raise PairingError(
+                    f"The pairing with {pairing.host_name} cannot be kept: {error.strerror}.",
+                    hint="Free some space on this device, then pair again.",
+                ) from error
             if earlier is not None:  # it is worth nothing now
                 await self._leave(earlier)
             self._listener(Paired(pairing.host_name, pairing.device_id))
@@ -295,7 +306,10 @@ class Companion:
         if self._hosts.get(host.pairing.fingerprint, (None, None))[0] is not host:
             return  # it was closed from here
         self._hosts.pop(host.pairing.fingerprint, None)
-        await asyncio.to_thread(self._pairings.remove, host.pairing)
+        try:
+            await asyncio.to_thread(self._pairings.remove, host.pairing)
+        except OSError as error:  # a later app is told so again
+            log.warning("that %s has unpaired this device is not kept: %s", host.pairing.host_name, error)
         self.advertising.refresh()
         self._listener(Unpaired(host.pairing.host_name, host.pairing.device_id, reason))
         await host.close()

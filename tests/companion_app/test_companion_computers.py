@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.events import Forgotten, Linked, LinkLost, Paired, Switched
 from edgeloop_companion.link.pairings import Pairings
-from edgeloop_shared.errors import NotFoundError
+from edgeloop_shared.errors import NotFoundError, PairingError
 
 from .companion_fixtures import Observer, allow, companion_at
 from .link_peer import LinkPeer
@@ -45,6 +47,15 @@ async def endless_run(peer: LinkPeer) -> Run:
     run = await peer.start(ENDLESS)
     await peer.until(lambda: run.text("stdout") == ["begun"])
     return run
+
+
+def fill_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on no pairing can be written."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("edgeloop_companion.link.pairings.write_private", full)
 
 
 def device_id(companion: Companion) -> str:
@@ -137,3 +148,40 @@ async def test_a_computer_that_is_not_paired_can_neither_be_switched_nor_forgott
         await companion.switch("nobody", is_on=False)
     with pytest.raises(NotFoundError):
         await companion.forget("nobody")
+
+
+async def test_a_computer_that_cannot_be_forgotten_stays_as_it_was(
+    companion: Companion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = device_id(companion)
+    async with LinkPeer(host_name="desk").serving() as other:
+        await companion.pair_by_offer(other.offer(), allow)
+        fill_disk(monkeypatch)
+        with pytest.raises(OSError, match="No space left"):
+            await companion.forget(known)
+        monkeypatch.undo()
+        assert [one.host_name for one in companion.pairings] == ["laptop", "desk"]
+        assert companion.hosts[0].is_linked
+        stored = await asyncio.to_thread(lambda: tuple(Pairings(tmp_path / "pairings.json")))
+        assert [one.host_name for one in stored] == ["laptop", "desk"]
+
+
+async def test_a_computer_that_cannot_be_switched_off_is_linked_again(
+    peer: LinkPeer, companion: Companion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_disk(monkeypatch)
+    with pytest.raises(OSError, match="No space left"):
+        await companion.switch(device_id(companion), is_on=False)
+    monkeypatch.undo()
+    await peer.linked(times=2)
+    assert companion.pairings[0].is_on
+
+
+async def test_a_pairing_that_cannot_be_kept_is_none(
+    peer: LinkPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with companion_at(tmp_path) as companion:
+        fill_disk(monkeypatch)
+        with pytest.raises(PairingError, match="cannot be kept: No space left"):
+            await companion.pair_by_offer(peer.offer(), allow)
+        assert (companion.pairings, companion.hosts) == ((), ())

@@ -24,7 +24,8 @@ class _File:
 class Pairings:
     """All daemons that may run code here, one pairing per daemon (known by its certificate).
 
-    Raises `SettingsError` when the file at `path` cannot be read as one of ours.
+    Raises `SettingsError` when the file at `path` cannot be read as one of ours. What changes them raises `OSError` when it cannot
+    be stored, and has changed nothing then.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,29 +51,27 @@ class Pairings:
     def add(self, pairing: Pairing) -> None:
         """Keep `pairing`; an earlier one with the same daemon is replaced."""
         with self._writing:
-            self._pairings[pairing.fingerprint] = pairing
-            self._save()
+            self._save({**self._pairings, pairing.fingerprint: pairing})
 
     def update(self, pairing: Pairing) -> None:
         """Keep what has changed of `pairing` (nothing happens when it was forgotten, or a newer one took its place)."""
         with self._writing:
             if self._is_kept(pairing):
-                self._pairings[pairing.fingerprint] = pairing
-                self._save()
+                self._save({**self._pairings, pairing.fingerprint: pairing})
 
     def remove(self, pairing: Pairing) -> None:
         """Forget `pairing` (nothing happens when a newer one with the same daemon took its place)."""
         with self._writing:
             if self._is_kept(pairing):
-                del self._pairings[pairing.fingerprint]
-                self._save()
+                self._save({key: kept for key, kept in self._pairings.items() if key != pairing.fingerprint})
 
     def _is_kept(self, pairing: Pairing) -> bool:
         known = self._pairings.get(pairing.fingerprint)
         return known is not None and known.device_id == pairing.device_id
 
-    def _save(self) -> None:
-        if not self._pairings:  # an unpaired device looks like one that never was paired
+    def _save(self, pairings: dict[str, Pairing]) -> None:
+        if pairings:
+            write_private(self._path, encode_json(_File(1, tuple(pairings.values()))))
+        else:  # an unpaired device looks like one that never was paired
             self._path.unlink(missing_ok=True)
-            return
-        write_private(self._path, encode_json(_File(1, tuple(self._pairings.values()))))
+        self._pairings = pairings
