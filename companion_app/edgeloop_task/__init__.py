@@ -14,6 +14,7 @@ from edgeloop_task.memory_use import MemoryUse, memory
 from edgeloop_task.model import Model, load_model
 from edgeloop_task.operator_breakpoint import OperatorBreakpoint, Recording, break_on, record, watch
 from edgeloop_task.operator_hit import HitTensor, OperatorHit
+from edgeloop_task.progress import report_progress
 from edgeloop_task.reporting import report_file, report_metric, report_result
 from edgeloop_task.spans import Span, span
 from edgeloop_task.stages import stage
@@ -42,6 +43,7 @@ __all__ = [
     "report_file",
     "report_image",
     "report_metric",
+    "report_progress",
     "report_result",
     "span",
     "stage",

@@ -20,6 +20,7 @@ from edgeloop_shared.chrome_trace import chrome_trace
 from edgeloop_shared.codec import decode
 from edgeloop_shared.errors import BundleError, InvalidInputError
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
+from edgeloop_shared.progress import ProgressReported, progress_bar, progress_fraction, progress_words
 from edgeloop_shared.run_events import Event, MetricReported, OperatorEvent, ResultReported, encode_event
 from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
@@ -48,6 +49,9 @@ class Reporter(Protocol):
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Take one number."""
 
+    def progress(self, progress: ProgressReported) -> None:
+        """Take how far the task is. It may come from another thread than other reports."""
+
     def result(self, values: dict[str, Any]) -> None:
         """Take values of the task's result."""
 
@@ -71,7 +75,10 @@ class Reporter(Protocol):
 
 
 class ConsoleReporter:
-    """Reports of a script that runs without a companion: lines of JSON on stdout, files and a trace in a folder."""
+    """Reports of a script that runs without a companion: lines of JSON on stdout, files and a trace in a folder.
+
+    Progress is a line on stderr that is drawn anew, in a terminal only.
+    """
 
     is_attended = False
 
@@ -82,6 +89,8 @@ class ConsoleReporter:
         self._batches: list[TraceBatch] = []
         self._spans: list[SpanBatch] = []
         self._counters: list[CounterBatch] = []
+        self._lock = threading.Lock()  # held while something is printed: progress comes from a thread of its own
+        self._has_line = False
 
     def debugger(self) -> StopAt | None:
         """Nobody has set one up here."""
@@ -90,6 +99,18 @@ class ConsoleReporter:
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Print the number as a line of JSON."""
         self._print({name: value} if step is None else {"step": step, name: value})
+
+    def progress(self, progress: ProgressReported) -> None:
+        """Draw a line on stderr anew, if that is a terminal."""
+        if not sys.stderr.isatty():
+            return
+        fraction = progress_fraction(progress.done, progress.total)
+        bar = "" if fraction is None else progress_bar(fraction)
+        text = " ".join(filter(None, (bar, progress_words(progress.done, progress.total), progress.text)))
+        with self._lock:
+            sys.stderr.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+            self._has_line = True
 
     def result(self, values: dict[str, Any]) -> None:
         """Print the values as a line of JSON."""
@@ -123,10 +144,14 @@ class ConsoleReporter:
     def operator_event(self, event: OperatorEvent) -> None:
         """Print a hit for a reader, on stderr: stdout holds JSON."""
         if isinstance(event, OperatorHitReported):
-            sys.stderr.write("".join(f"{line}\n" for line in hit_lines(event)))
+            with self._lock:
+                self._end_line()
+                sys.stderr.write("".join(f"{line}\n" for line in hit_lines(event)))
 
     def close(self) -> None:
         """Write the trace, if there is one."""
+        with self._lock:
+            self._end_line()
         if self._tables or self._spans:
             self._folder.mkdir(parents=True, exist_ok=True)
             pieces = chrome_trace(
@@ -141,8 +166,16 @@ class ConsoleReporter:
                 file.writelines(pieces)
 
     def _print(self, record: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(record) + "\n")
-        sys.stdout.flush()
+        with self._lock:
+            self._end_line()
+            sys.stdout.write(json.dumps(record) + "\n")
+            sys.stdout.flush()
+
+    def _end_line(self) -> None:
+        if self._has_line:
+            self._has_line = False
+            sys.stderr.write("\n")
+            sys.stderr.flush()
 
 
 class ChannelReporter:
@@ -162,6 +195,10 @@ class ChannelReporter:
     def metric(self, name: str, value: float, step: int | None) -> None:
         """Send the number."""
         self._send_event(MetricReported(name, value, step))
+
+    def progress(self, progress: ProgressReported) -> None:
+        """Send it."""
+        self._send_event(progress)
 
     def result(self, values: dict[str, Any]) -> None:
         """Send the values."""

@@ -11,6 +11,7 @@ from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.models import NAME_PATTERN, RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.spans import TraceStarted
 from edgeloop_shared.tagged_json import dump, load
 from edgeloop_shared.traces import OperatorTable
@@ -97,6 +98,7 @@ Event = (
     | TaskFinished
     | TransferProgress
     | MetricReported
+    | ProgressReported
     | ResultReported
     | FileAnnounced
     | OperatorTable
@@ -111,6 +113,7 @@ EVENT_KINDS: dict[str, type[Event]] = {
     "finished": TaskFinished,
     "transfer": TransferProgress,
     "metric": MetricReported,
+    "progress": ProgressReported,
     "result": ResultReported,
     "file": FileAnnounced,
     "operator-table": OperatorTable,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeloop_shared.operator_hits import OperatorHitReported
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import OperatorEvent
 from edgeloop_shared.spans import CounterBatch, SpanBatch, TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
@@ -20,6 +21,7 @@ class Remembered:
 
     is_attended: bool = False
     metrics: list[tuple[str, float, int | None]] = field(default_factory=list)
+    progresses: list[ProgressReported] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     files: list[tuple[Path, str]] = field(default_factory=list)
     tables: list[OperatorTable] = field(default_factory=list)
@@ -32,6 +34,9 @@ class Remembered:
 
     def metric(self, name: str, value: float, step: int | None) -> None:
         self.metrics.append((name, value, step))
+
+    def progress(self, progress: ProgressReported) -> None:
+        self.progresses.append(progress)
 
     def result(self, values: dict[str, Any]) -> None:
         self.results |= values

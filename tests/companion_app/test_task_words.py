@@ -12,6 +12,7 @@ from edgeloop_companion.store.task import Failure, Pause, Phase, Result, Task
 from edgeloop_companion.ui import task_words
 from edgeloop_companion.ui.log_rows import SPARE_LINES, LogRow, LogRows
 from edgeloop_companion.ui.texts import Words
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import TaskWaiting
 
 ENGLISH, CHINESE = Words(Language.ENGLISH), Words(Language.CHINESE)
@@ -112,3 +113,28 @@ def test_rows_stay_where_they_are_until_many_lines_are_no_longer_kept() -> None:
         0,
     )  # lines between are gone
     assert log.of([]) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("progress", "fraction", "english", "chinese"),
+    [
+        (None, None, "running", "运行中"),
+        (ProgressReported(3, 10), 0.3, "running, 3 of 10 (30%)", "运行中，3 / 10（30%）"),
+        (ProgressReported(0, 0), 1.0, "running, 0 of 0 (100%)", "运行中，0 / 0（100%）"),
+        (ProgressReported(0.25, 1), 0.25, "running, 0.25 of 1 (25%)", "运行中，0.25 / 1（25%）"),
+        (ProgressReported(60_000, None, "read"), None, "running, 60,000: read", "运行中，60,000：read"),
+    ],
+)
+def test_how_far_a_running_task_is(
+    progress: ProgressReported | None, fraction: float | None, english: str, chinese: str
+) -> None:
+    task = replace(TASK, progress=progress, transfer=(5, 10))
+    assert (task_words.state_line(ENGLISH, task), task_words.state_line(CHINESE, task)) == (english, chinese)
+    assert task_words.fraction(task) == fraction
+
+
+def test_what_is_sent_to_a_task_has_a_bar_and_what_has_ended_has_none() -> None:
+    task = replace(TASK, progress=ProgressReported(1, 4), transfer=(5, 10))
+    assert task_words.fraction(replace(task, phase=Phase.PREPARING)) == 0.5
+    assert task_words.fraction(replace(task, phase=Phase.FAILED)) is None
+    assert task_words.state_line(ENGLISH, replace(task, phase=Phase.FAILED)) == "failed"

@@ -23,6 +23,7 @@ from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
@@ -180,6 +181,12 @@ async def test_what_a_script_reports_is_shown_as_short_harmless_text(tasks: Task
     assert results["name"] == "[b]bold[/b]\N{REPLACEMENT CHARACTER}"
     assert results["deep"] == "{a: {b: [1, 2]}}"
     assert len(results["long"]) == 200
+
+
+async def test_how_far_a_script_is_is_its_newest_word_and_harmless(tasks: Tasks, see: OnSeen) -> None:
+    see([ProgressReported(1, 10), ProgressReported(3, 10, "a\u061cb\N{ZERO WIDTH SPACE}")])
+    task = (await until(tasks, lambda listed: bool(listed.at_work and listed.at_work[0].progress))).at_work[0]
+    assert task.progress == ProgressReported(3, 10, "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}")
 
 
 async def test_everything_that_a_script_reports_has_a_bound(tasks: Tasks, see: OnSeen) -> None:

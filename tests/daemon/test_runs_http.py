@@ -28,6 +28,7 @@ from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import NotFoundError
 from edgeloop_shared.models import RunState
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import FileAnnounced, LogLine, MetricReported, TaskFinished
 from edgeloop_shared.traces import Operator, OperatorTable, TraceBatch, pack_batch
 
@@ -101,6 +102,7 @@ async def test_a_run_from_start_to_file(api: Api) -> None:
         path = f"/runs/{run['id']}"
         await linked.accept()
         await linked.report(run["id"], MetricReported("loss", 0.5, 3))
+        await linked.report(run["id"], ProgressReported(3, 10, "resizing"))
         await linked.send(f"{run['id']}.logs", encode_json(LogLine(1, "stderr", "hello")))
         announced = FileAnnounced(name, hashlib.sha256(content).hexdigest(), len(content))
         await linked.acknowledged(f"{run['id']}.events", await linked.report(run["id"], announced))
@@ -108,6 +110,7 @@ async def test_a_run_from_start_to_file(api: Api) -> None:
         await linked.report(run["id"], TaskFinished(1, RunState.SUCCEEDED, 1, 0))
         _, run = await api.ask("GET", path, wait=10)
     assert run["state"] == "succeeded"
+    assert run["progress"] == {"done": 3, "total": 10, "text": "resizing"}
     assert [(file["name"], file["is_received"]) for file in run["files"]] == [(name, True)]
     _, log = await api.ask("GET", f"{path}/log", wait=5)
     assert [(item["source"], item["text"]) for item in log["items"]] == [("stderr", "hello")]

@@ -27,6 +27,7 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import CancelTask, CommandResult, RunTask, encode_message
 from edgeloop_shared.models import RunState
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
@@ -69,7 +70,7 @@ async def test_a_run_goes_from_queued_to_succeeded(daemon: DeviceDaemon, linked:
     assert (run.state, run.script, run.device, run.workspace) == ("queued", "task.py", linked.identity.id, "w1")
     await linked.acknowledged(events, await linked.report(run.id, TransferProgress(3, 10)))
     run = await daemon.runs.get(run.id)
-    assert (run.state, run.progress, run.started_at) == (RunState.PREPARING, Transfer(3, 10), None)
+    assert (run.state, run.transfer, run.started_at) == (RunState.PREPARING, Transfer(3, 10), None)
     await linked.acknowledged(events, await linked.report(run.id, TaskStarted(1)))
     run = await daemon.runs.get(run.id)
     assert run.state is RunState.RUNNING
@@ -152,6 +153,20 @@ async def test_metrics_and_results_are_kept(daemon: DeviceDaemon, linked: Link) 
     metrics = [(metric.tag, metric.step, metric.value) for metric in await daemon.runs.metrics(run.id)]
     assert metrics == [("accuracy", None, 0.9), ("loss", 0, 2.0), ("loss", 1, 1.0)]
     assert (await daemon.runs.get(run.id)).result == {"a": 2, "b": [1, 2]}
+
+
+async def test_how_far_a_script_is_is_kept_as_its_newest_also_when_it_has_failed(
+    daemon: DeviceDaemon, linked: Link
+) -> None:
+    run = await begin(daemon, linked)
+    assert run.progress is None
+    for done in range(100):
+        await linked.report(run.id, ProgressReported(done, 100, "resizing"))
+    last = await linked.report(run.id, ProgressReported(3.5))
+    await linked.acknowledged(f"{run.id}.events", last)
+    assert (await daemon.runs.get(run.id)).progress == ProgressReported(3.5)
+    await linked.report(run.id, TaskFinished(1, RunState.FAILED, 0, 0))
+    assert (await ended(daemon, run)).progress == ProgressReported(3.5)
 
 
 async def test_the_error_of_a_failed_task_is_the_devices_own(daemon: DeviceDaemon, linked: Link) -> None:
@@ -258,6 +273,8 @@ async def test_a_run_that_prints_too_much_is_ended(daemon: DeviceDaemon, linked:
         b'{"type":"metric","name":"m","value":"1"}',
         b'{"type":"metric","name":"m","value":1,"step":9223372036854775808}',
         b'{"type":"metric","name":"m\\n","value":1}',
+        b'{"type":"progress","done":2,"total":1}',
+        b'{"type":"progress","done":1,"text":"\\u001b[2J"}',
         b'{"type":"file","name":"../../etc/cron.d/x","sha256":"' + b"0" * 64 + b'","size":1}',
         b'{"type":"file","name":"/etc/passwd","sha256":"' + b"0" * 64 + b'","size":1}',
         b'{"type":"file","name":"a","sha256":"../../../../etc/passwd","size":1}',

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +62,31 @@ def test_a_task_that_asks_for_a_file_that_was_not_sent_is_told_how_to_send_it(pr
     error = project.fail("run", "needs_labels.py")
     assert "include" in error["hint"]
     assert project.run("run", "--include", "labels.tsv", "needs_labels.py") == ""
+
+
+def test_a_terminal_has_a_bar_of_how_far_the_script_is(project: CommandLine, tmp_path: Path) -> None:
+    write(
+        project,
+        "far.py",
+        "import edgeloop_task, pathlib, sys, time\n"
+        "edgeloop_task.report_progress(3, 10, 'resizing')\n"
+        "while not pathlib.Path(sys.argv[1]).exists():\n"
+        "    time.sleep(0.01)\n",
+    )
+    control, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with os.fdopen(control, "rb", buffering=0) as shown:
+        running = project.start("run", "far.py", str(tmp_path / "go"), errors=terminal)
+        os.close(terminal)
+        text = b""
+        while b"run [######              ]  30% 3 of 10 resizing" not in text:
+            text += shown.read(4096)
+        (listed,) = (run for run in project.json("runs") if run["state"] == "running")
+        assert listed["progress"] == {"done": 3.0, "total": 10.0, "text": "resizing"}
+        assert "running, 30%" in project.run("runs")
+        (tmp_path / "go").touch()
+        assert running.wait(60) == 0
+    assert "30%" not in project.run("runs")
 
 
 def test_a_cancelled_run_ends(project: CommandLine) -> None:

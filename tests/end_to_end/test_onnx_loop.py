@@ -111,7 +111,7 @@ def test_a_second_run_sends_only_what_is_new(project: CommandLine, device: dict[
     script = project.folder / "scores.py"
     script.write_text(script.read_text() + "# one line more\n")
     run = project.json("run", "scores.py", "again.mnn")
-    assert run["progress"]["total"] < 2 * script.stat().st_size + 4096
+    assert run["transfer"]["total"] < 2 * script.stat().st_size + 4096
 
 
 def test_an_unsupported_operator_is_named_with_its_node(project: CommandLine) -> None:

@@ -34,6 +34,7 @@ from edgeloop_shared.network_reports import DialAttempt, NetworkReport
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
 from edgeloop_shared.operator_hits import OperatorHitReported, TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.records import Record
 from edgeloop_shared.run_events import (
     Event,
@@ -206,6 +207,8 @@ EVENTS: dict[str, Event] = {
     "transfer": TransferProgress(received=4096, total=8192),
     "metric": MetricReported(name="accuracy", value=0.5),
     "metric of a step": MetricReported(name="loss", value=3.0, step=12),
+    "progress": ProgressReported(done=3.0, total=10.0, text="resizing"),
+    "progress without a total": ProgressReported(done=0.5),
     "result": ResultReported(values={"accuracy": 0.97, "labels": (1, 2), "note": None}),
     "file": FileAnnounced(name="predictions.npy", sha256="cd" * 32, size=2048),
     "operator table": OperatorTable(

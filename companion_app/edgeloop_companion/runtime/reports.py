@@ -11,6 +11,7 @@ from edgeloop_companion.runtime.trace_batches import TracesReported
 from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.codec import decode, parse_json
 from edgeloop_shared.errors import InvalidInputError, MessageError
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import MAX_EVENT_BYTES, MetricReported, OperatorEvent, ResultReported, decode_event
 from edgeloop_shared.spans import TraceStarted
 from edgeloop_shared.trace_payloads import unpack_trace
@@ -38,7 +39,7 @@ class Unusable:
     reason: str
 
 
-_Event = MetricReported | ResultReported | OperatorTable | OperatorEvent | TraceStarted
+_Event = MetricReported | ProgressReported | ResultReported | OperatorTable | OperatorEvent | TraceStarted
 Report = _Event | FileReported | TracesReported | Unusable
 
 

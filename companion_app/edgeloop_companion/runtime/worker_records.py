@@ -20,6 +20,7 @@ from edgeloop_shared.codec import decode_json, printable
 from edgeloop_shared.errors import MessageError
 from edgeloop_shared.operator_hits import OperatorHitReported, hit_lines
 from edgeloop_shared.operator_stops import OperatorsMatched, OperatorStopped, matched_words, stopped_line
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.records import Priority
 from edgeloop_shared.run_events import Event, FileAnnounced, LogLine, TaskStarted, encode_event
 from edgeloop_shared.spans import TraceStarted
@@ -129,6 +130,8 @@ class WorkerRecords:
             case TraceStarted():
                 self._event(report)
                 self.traced = report.clock_offset_ns
+            case ProgressReported() if self._events and isinstance(self._events[-1], ProgressReported):
+                self._events[-1] = report  # only the newest counts, whatever a script writes into its channel
             case _:
                 self._event(report)
 

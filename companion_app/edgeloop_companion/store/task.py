@@ -8,6 +8,7 @@ from enum import StrEnum
 from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.operator_times import SHOWN, OperatorTime
 from edgeloop_shared.bundles import SHA256_PATTERN
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import TaskWaiting
 
 MAX_RESULTS = 30
@@ -111,6 +112,7 @@ class Task:
     started_at: float | None = None
     ended_at: float | None = None
     transfer: tuple[int, int] | None = None
+    progress: ProgressReported | None = None
     queue: TaskWaiting | None = None
     pause: Pause | None = None
     metrics: tuple[Metric, ...] = field(default=(), metadata={"max_length": MAX_METRICS})

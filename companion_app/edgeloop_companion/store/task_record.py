@@ -28,6 +28,7 @@ from edgeloop_companion.store.task import (
 )
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorStopped
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
@@ -125,6 +126,8 @@ class TaskRecord:
                 self._state(state)
             case MetricReported(name, value, step):
                 self._metric(plain(name), value, step)
+            case ProgressReported():
+                self._change(progress=replace(seen, text=plain(seen.text)))
             case ResultReported(values):
                 for name, value in values.items():
                     _put(self._results, Result(plain(name), plain_value(value)), MAX_RESULTS)

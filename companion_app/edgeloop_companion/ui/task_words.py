@@ -8,6 +8,7 @@ from datetime import datetime
 from edgeloop_companion.store.operator_times import OperatorTime
 from edgeloop_companion.store.task import Metric, Pause, Phase, Task
 from edgeloop_companion.ui.texts import Words
+from edgeloop_shared.progress import ProgressReported, amount_words, progress_fraction
 from edgeloop_shared.run_events import TaskWaiting
 
 _STATUS = {
@@ -54,6 +55,33 @@ def state(words: Words, task: Task) -> str:
 def received(task: Task) -> float:
     """Return how much of what a task needs has come, 0 to 1."""
     return task.transfer[0] / task.transfer[1] if task.transfer and task.transfer[1] else 0.0
+
+
+def state_line(words: Words, task: Task) -> str:
+    """Return where a task is, and how far while it runs."""
+    if task.progress is None or not _is_progressing(task):
+        return state(words, task)
+    return words("task.progressing", state=state(words, task), progress=progress(words, task.progress))
+
+
+def progress(words: Words, progress: ProgressReported) -> str:
+    """Return how far a script says that it is."""
+    fraction = progress_fraction(progress.done, progress.total)
+    if progress.total is None or fraction is None:
+        so_far = amount_words(progress.done)
+    else:
+        amounts = {"done": amount_words(progress.done), "total": amount_words(progress.total)}
+        so_far = words("task.progress", **amounts, percent=f"{fraction:.0%}")
+    return words("task.progress.text", progress=so_far, text=progress.text) if progress.text else so_far
+
+
+def fraction(task: Task) -> float | None:
+    """Return how much of what a task needs has come, or of its work is done, 0 to 1; None where there is nothing to show."""
+    if task.phase is Phase.PREPARING and task.transfer:
+        return received(task)
+    if task.progress is not None and _is_progressing(task):
+        return progress_fraction(task.progress.done, task.progress.total)
+    return None
 
 
 def place(words: Words, task: Task) -> str:
@@ -142,6 +170,10 @@ def calls(words: Words, operator: OperatorTime) -> str:
 def now() -> float:
     """Return the seconds since the UNIX epoch."""
     return time.time()
+
+
+def _is_progressing(task: Task) -> bool:
+    return task.phase in (Phase.RUNNING, Phase.PAUSED)
 
 
 def _place(words: Words, queue: TaskWaiting) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -12,6 +13,7 @@ import click
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import ProgressLine, clean, clean_lines, size
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, TaskFailedError, error_from_dict
+from edgeloop_shared.progress import progress_fraction, progress_words
 
 _PROGRESS_SECONDS = 1
 
@@ -45,7 +47,7 @@ def follow_run(
     """
     line = ProgressLine(label)
     line.show(None, run["state"])
-    offset, paused = 0, ""
+    offset, paused, looked_at = 0, "", 0.0
     with _cancel_on_interrupt(client, f"/runs/{run['id']}"):
         ended = False
         while not ended:
@@ -57,14 +59,16 @@ def follow_run(
                     click.echo(clean(item["text"]), file=_target(item, to_stdout))
             if show_last and page["items"]:
                 line.show(None, page["items"][-1]["text"])
-            elif not ended and not (page["items"] and show_log):
-                run = client.get(f"/runs/{run['id']}")
+            elif not ended and (not (page["items"] and show_log) or time.monotonic() >= looked_at + _PROGRESS_SECONDS):
+                run, looked_at = client.get(f"/runs/{run['id']}"), time.monotonic()
                 if run["state"] == "running" and paused != (run["message"] or ""):
                     paused = run["message"] or ""
                     line.clear()
                     _say_how_to_go_on(run)
                 line.show(*_progress_of(run))
                 ended = run["may_return"] and not page["items"]  # nobody knows when
+            elif not ended and run["progress"]:
+                line.show(*_progress_of(run))  # again, below what was just printed
     run = client.get(f"/runs/{run['id']}", wait=30)
     line.clear()
     raise_error_of(run)
@@ -100,12 +104,15 @@ def _say_how_to_go_on(run: Record) -> None:
 
 
 def _progress_of(run: Record) -> tuple[float | None, str]:
-    progress = run["progress"]
+    transfer, progress = run["transfer"], run["progress"]
     if run["message"]:
         return None, run["message"]
-    if run["state"] == "preparing" and progress and progress["total"]:
-        done = f"sent {size(progress['received'])} of {size(progress['total'])}"
-        return progress["received"] / progress["total"], done
+    if run["state"] == "preparing" and transfer and transfer["total"]:
+        done = f"sent {size(transfer['received'])} of {size(transfer['total'])}"
+        return transfer["received"] / transfer["total"], done
+    if run["state"] == "running" and progress:
+        amounts = progress["done"], progress["total"]
+        return progress_fraction(*amounts), f"{progress_words(*amounts)} {progress['text']}"
     return None, str(run["state"])
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from edgeloop_shared.progress import progress_bar
+
 
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout; what could steer a terminal is escaped."""
@@ -103,7 +105,7 @@ class ProgressLine:
         """Draw the line anew."""
         if not self._is_terminal:
             return
-        bar = "" if fraction is None else f"[{'#' * round(20 * fraction):<20}] {fraction:4.0%} "
+        bar = "" if fraction is None else f"{progress_bar(fraction)} "
         text = clean(f"{self._label} {bar}{message}")[: shutil.get_terminal_size().columns - 1]
         if text != self._shown:
             click.echo(f"\r\x1b[K{text}", nl=False, err=True)

@@ -20,6 +20,7 @@ from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 from edgeloop_shared.operator_breakpoints import ACTIONS
+from edgeloop_shared.progress import progress_fraction, progress_words
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -148,13 +149,22 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
             item["id"],
             item["script"],
             str(names.get(item["device"], item["device"])),
-            item["message"] or item["state"],
+            item["message"] or _state(item),
             when(item["created_at"]),
             duration(item["started_at"], item["ended_at"]),
         )
         for item in found
     ]
     print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
+
+
+def _state(run: Record) -> str:
+    """Return the state of a run, with how far it is while it runs."""
+    progress = run["progress"]
+    if run["state"] != "running" or not progress:
+        return str(run["state"])
+    fraction = progress_fraction(progress["done"], progress["total"])
+    return f"running, {progress_words(progress['done'], None) if fraction is None else f'{fraction:.0%}'}"
 
 
 def _breakpoint(text: str, when: str | None, action: str | None) -> Record:

@@ -27,7 +27,7 @@ class ActiveRun:
     received: set[str] = field(default_factory=set)
     """Announced files whose bytes have come."""
     has_ended: bool = False
-    tells_hits: bool = False
+    tells_rest: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property

@@ -17,6 +17,7 @@ from edgeloop_daemon.devices.records import RecordLog
 from edgeloop_daemon.devices.registry import Registry
 from edgeloop_daemon.devices.run_events import Quotas, Reported, describe_final_loss, describe_loss, store_records
 from edgeloop_daemon.devices.run_files import RunFiles
+from edgeloop_daemon.devices.run_progress import tell_progress
 from edgeloop_daemon.devices.run_restore import restore_reported
 from edgeloop_daemon.devices.run_table import RunTable, Unfinished
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS
@@ -250,21 +251,28 @@ class ActiveRuns:
             await self._finish(active)
         else:
             active.notify()
-            self._tell_hits(active)
+            self._tell_rest(active)
 
-    def _tell_hits(self, active: ActiveRun) -> None:
-        """See to it that the event log learns of hits that came too soon after others, although none follow."""
-        if active.tells_hits or active.reported.hits.is_told:
+    def _tell_rest(self, active: ActiveRun) -> None:
+        """See to it that the event log learns of hits and progress that came too soon after others, although none follow."""
+        reported = active.reported
+        if active.tells_rest or (reported.hits.is_told and reported.progress.is_told):
             return
 
         async def tell() -> None:
-            active.tells_hits = False
-            hits = active.reported.hits
-            told = await self._database.write(lambda db: tell_hits(db, active.id, hits))
-            active.reported = replace(active.reported, hits=replace(active.reported.hits, told=told.told))
-            self._tell_hits(active)
+            active.tells_rest = False
+            hits, progress = active.reported.hits, active.reported.progress
+            told_hits, told_progress = await self._database.write(
+                lambda db: (tell_hits(db, active.id, hits), tell_progress(db, active.id, progress))
+            )
+            active.reported = replace(
+                active.reported,
+                hits=replace(active.reported.hits, told=told_hits.told),
+                progress=replace(active.reported.progress, told=told_progress.told),
+            )
+            self._tell_rest(active)
 
-        active.tells_hits = True
+        active.tells_rest = True
         self._later(PROGRESS_SECONDS, tell)
 
     async def _finish(self, active: ActiveRun, *, may_return: bool = False) -> None:

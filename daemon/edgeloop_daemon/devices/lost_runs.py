@@ -50,7 +50,7 @@ class LostRuns:
             for run_id in wanted:
                 returned = db.execute(
                     "update runs set ended_at = null, error_json = null, may_return = 0, state = case"
-                    " when started_at is not null then 'running' when progress_json is not null then 'preparing'"
+                    " when started_at is not null then 'running' when transfer_json is not null then 'preparing'"
                     " else 'queued' end where id = ? and may_return returning workspace",
                     [run_id],
                 ).fetchone()

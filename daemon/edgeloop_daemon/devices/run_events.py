@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from edgeloop_daemon.devices.operator_hits import HitCount, insert_hit, tell_hits
 from edgeloop_daemon.devices.operator_stops import insert_stop, note_matches, remove_stop
 from edgeloop_daemon.devices.records import insert_records
+from edgeloop_daemon.devices.run_progress import RunProgress, note_progress, tell_progress
 from edgeloop_daemon.devices.run_table import NO_STEP
 from edgeloop_daemon.events.event_log import PROGRESS_SECONDS, record_event
-from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunProgressed, RunStarted, RunWaiting
+from edgeloop_daemon.events.kinds import Occurrence, RunFileReported, RunStarted, RunTransferred, RunWaiting
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_daemon.traces.intake import SEAL_BYTES, add_clock, add_session, begin_trace, seal, sessions_of
 from edgeloop_shared.clocks import ClockCompared
@@ -24,6 +25,7 @@ from edgeloop_shared.errors import DeviceVanishedError, EdgeloopError, MessageEr
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, Record, stream_priority
 from edgeloop_shared.run_events import (
     MAX_EVENT_BYTES,
@@ -78,7 +80,8 @@ class Reported:
     hits: HitCount = field(default_factory=HitCount)
     finished: TaskFinished | None = None
     transfer: TransferProgress | None = None
-    progress_told_at: float = 0.0
+    transfer_told_at: float = 0.0
+    progress: RunProgress = field(default_factory=RunProgress)
     failure: EdgeloopError | None = None
     """Why the run must end although the device goes on: a broken quota, or an event that cannot be understood."""
 
@@ -125,7 +128,12 @@ def store_records(
     if reported.unsealed >= SEAL_BYTES or (reported.unsealed and reported.is_complete):
         seal(db, run_id)
         reported = replace(reported, unsealed=0)
-    return replace(reported, hits=tell_hits(db, run_id, reported.hits, at_once=reported.finished is not None))
+    is_last = reported.finished is not None
+    return replace(
+        reported,
+        hits=tell_hits(db, run_id, reported.hits, at_once=is_last),
+        progress=tell_progress(db, run_id, reported.progress, at_once=is_last),
+    )
 
 
 def _event_record(db: Tables, run_id: str, record: Record, reported: Reported, quotas: Quotas) -> Reported:
@@ -156,17 +164,19 @@ def _apply(db: Tables, run_id: str, event: Event, reported: Reported, quotas: Qu
             return replace(reported, state=RunState.RUNNING)
         case TransferProgress(received, total):
             received = min(received, total)
-            progress = json.dumps({"received": received, "total": total})
+            transfer = json.dumps({"received": received, "total": total})
             state = RunState.PREPARING if reported.state is RunState.QUEUED else reported.state
-            db.execute("update runs set state = ?, progress_json = ? where id = ?", [state.value, progress, run_id])
+            db.execute("update runs set state = ?, transfer_json = ? where id = ?", [state.value, transfer, run_id])
             now = time.monotonic()
             is_last = received == total and event != reported.transfer
-            if is_last or now >= reported.progress_told_at + PROGRESS_SECONDS:
-                _tell(db, run_id, RunProgressed(run_id, received, total))
-                reported = replace(reported, progress_told_at=now)
+            if is_last or now >= reported.transfer_told_at + PROGRESS_SECONDS:
+                _tell(db, run_id, RunTransferred(run_id, received, total))
+                reported = replace(reported, transfer_told_at=now)
             return replace(reported, state=state, transfer=event)
         case MetricReported():
             return _metric(db, run_id, event, reported, quotas)
+        case ProgressReported():
+            return replace(reported, progress=note_progress(db, run_id, event, reported.progress))
         case ResultReported():
             return _result(db, run_id, event, reported, quotas)
         case FileAnnounced():

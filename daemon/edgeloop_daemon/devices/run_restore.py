@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeloop_daemon.devices.operator_hits import count_hits
 from edgeloop_daemon.devices.records import last_payload, unfinished_parts
 from edgeloop_daemon.devices.run_events import Reported
+from edgeloop_daemon.devices.run_progress import RunProgress
 from edgeloop_daemon.devices.run_table import Run
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.errors import MessageError
@@ -39,7 +40,8 @@ def restore_reported(db: Tables, run: Run) -> Reported:
         files={file.name: (file.sha256, file.size) for file in run.files},
         hits=count_hits(db, run.id),
         finished=_finished(db, streams[Priority.EVENTS]),
-        transfer=TransferProgress(run.progress.received, run.progress.total) if run.progress else None,
+        transfer=TransferProgress(run.transfer.received, run.transfer.total) if run.transfer else None,
+        progress=RunProgress(run.progress, run.progress),
     )
 
 

@@ -17,6 +17,7 @@ from edgeloop_shared.codec import decode, decode_json, encode_json
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
 from edgeloop_shared.models import DebugMode, RunState
 from edgeloop_shared.operator_breakpoints import OperatorBreakpointOrder
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import MAX_EVENT_BYTES, TaskWaiting, waiting_words
 
 NO_STEP = -(2**63)  # in the metrics table, for a single figure
@@ -66,6 +67,7 @@ class Run:
     that wait for a worker of the device. `memory_bytes` is its memory
     limit (null: the device's own), `operator_breakpoints` are those that it began with, `kept_breakpoints` says whether those of
     its workspace are for it. `debug` says whether it is begun under a debugger ("listen"), and waits for one to attach ("wait").
+    `progress` is what the script said last of how far it is (`edgeloop_task.report_progress`), also of a run that has ended.
     """
 
     id: str
@@ -75,7 +77,7 @@ class Run:
     arguments: tuple[str, ...]
     trace: bool
     state: RunState
-    progress: Transfer | None
+    transfer: Transfer | None
     message: str | None
     memory_bytes: int | None
     debug: DebugMode
@@ -90,6 +92,7 @@ class Run:
     operator_breakpoints: tuple[OperatorBreakpointOrder, ...] = ()
     kept_breakpoints: bool = False
     queue: TaskWaiting | None = None
+    progress: ProgressReported | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,8 @@ def _queue(row: Mapping[str, Any]) -> TaskWaiting | None:
 
 
 def _run(db: Tables, row: Mapping[str, Any]) -> Run:
-    progress = json.loads(row["progress_json"]) if row["progress_json"] else None
+    transfer = json.loads(row["transfer_json"]) if row["transfer_json"] else None
+    progress = row["progress_json"]
     queue = _queue(row)
     return Run(
         id=row["id"],
@@ -272,7 +276,8 @@ def _run(db: Tables, row: Mapping[str, Any]) -> Run:
         arguments=tuple(json.loads(row["arguments_json"])),
         trace=bool(row["trace"]),
         state=RunState(row["state"]),
-        progress=Transfer(**progress) if progress else None,
+        transfer=Transfer(**transfer) if transfer else None,
+        progress=decode_json(ProgressReported, progress, max_bytes=MAX_EVENT_BYTES) if progress else None,
         message=_message(db, row, queue),
         queue=queue,
         memory_bytes=row["memory_bytes"],

@@ -113,15 +113,28 @@ class RunQueued(Occurrence):
 
 
 @dataclass(frozen=True)
-class RunProgressed(Occurrence):
+class RunTransferred(Occurrence):
     """How many of its bundle's missing bytes have arrived on the device, at most twice a second."""
 
-    kind = "run.progress"
+    kind = "run.transfer"
     subject = "run"
     supersedes = True
     run: str
     received: int
     total: int
+
+
+@dataclass(frozen=True)
+class RunProgressed(Occurrence):
+    """How far a run's script says that it is, at most twice a second; `total` is null where nobody can know."""
+
+    kind = "run.progress"
+    subject = "run"
+    supersedes = True
+    run: str
+    done: float
+    total: float | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -502,7 +515,17 @@ KINDS: Mapping[str, type[Occurrence]] = {
     for one in (
         *(DaemonStarted, DaemonStopped),
         *(JobQueued, JobStarted, JobProgressed, JobSucceeded, JobFailed, JobCancelled),
-        *(RunQueued, RunProgressed, RunWaiting, RunStarted, RunFileReported, RunOperatorHit, RunPaused, RunResumed),
+        *(
+            RunQueued,
+            RunTransferred,
+            RunWaiting,
+            RunStarted,
+            RunProgressed,
+            RunFileReported,
+            RunOperatorHit,
+            RunPaused,
+            RunResumed,
+        ),
         *(RunReturned, RunSucceeded, RunFailed, RunCancelled),
         *(DevicePaired, DeviceLinked, DeviceUnlinked, DeviceRevoked),
         *(PhoneSeen, PhoneGone),

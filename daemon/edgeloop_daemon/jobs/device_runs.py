@@ -86,7 +86,7 @@ class DeviceRuns:
             raise _error_of(run)
         files = self._downloaded(client, run)
         devices = _patiently(lambda: client.items("/devices"))
-        sent = (run["progress"] or {}).get("total", 0)
+        sent = (run["transfer"] or {}).get("total", 0)
         return DeviceRun(
             id=run_id,
             device=str(run["device"]),

@@ -117,6 +117,12 @@ def m012_places_in_queues(tables: Tables) -> None:
     tables.execute("alter table runs drop column waits_behind")
 
 
+def m013_progress_of_runs(tables: Tables) -> None:
+    """Keep of a run how far its script says that it is; what was called its progress is how much of its files was sent."""
+    tables.execute("alter table runs rename column progress_json to transfer_json")
+    tables.execute("alter table runs add column progress_json text")
+
+
 _FIRST_TABLES = """
 create table settings (name text primary key, value_json text not null) without rowid;
 
@@ -220,4 +226,5 @@ migrations: tuple[Migration, ...] = (
     m010_runs_with_kept_breakpoints,
     m011_operator_matches,
     m012_places_in_queues,
+    m013_progress_of_runs,
 )

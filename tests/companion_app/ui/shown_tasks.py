@@ -13,6 +13,7 @@ from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, Seen, Tak
 from edgeloop_companion.store.tasks import Tasks
 from edgeloop_shared.messages import RunTask
 from edgeloop_shared.models import RunState
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import (
     FileAnnounced,
     LogLine,
@@ -112,6 +113,7 @@ def many(folder: Path, tasks: Tasks) -> None:
     see = take(tasks, "classify.py", "--model", "digits.mnn", "--limit", "500")
     see([*started(83), *lines("loading digits.mnn", "500 images"), *operators(), image(folder, tasks)])
     see(lines("image 12: no digit found", source="stderr"))
+    see([ProgressReported(15, 500, "classifying")])
     see([MetricReported("loss", 1 / (1 + step / 9) + (step % 5) / 40, step) for step in range(60)])
     see([MetricReported("images per second", 412.7), ResultReported({"accuracy": 0.9731, "classes": ["0", "1", "2"]})])
     see(lines("image 13: 7 (0.98)", "image 14: 2 (0.91)"))

@@ -11,6 +11,7 @@ from companion_app.link_peer import LinkPeer
 
 from edgeloop_companion.runtime.observing import ScriptPaused, ScriptResumed
 from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_companion.ui.widgets.status import Progress
 from edgeloop_shared.models import RunState
 from edgeloop_shared.run_events import TaskWaiting, TransferProgress
 
@@ -146,6 +147,39 @@ async def test_where_a_task_stands_and_what_it_waits_for_is_seen_as_it_changes(p
     assert phone.shows("Look at line 3.")
     assert phone.shows("a\n  b")
     assert not phone.shows("Stop")
+
+
+async def test_how_far_a_script_is_is_seen_in_the_list_and_on_its_page(kivy_home: Path, tmp_path: Path) -> None:
+    script = """
+import edgeloop_task, pathlib, sys, time
+for number in range(100_001):
+    edgeloop_task.report_progress(number, 400_000, "[b]resizing[/b]")
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+edgeloop_task.report_progress(400_000, 400_000, "done")
+sys.exit("no more")
+"""
+    async with LinkPeer().serving() as peer, shown_app(kivy_home, tmp_path / "state") as phone:
+        phone.parts.companion.serve(pairing_with(peer))
+        await peer.linked()
+        await phone.goes("tasks")
+        await peer.send(peer.command({"task.py": script}, str(tmp_path / "go")))
+        await phone.sees("running, 100,000 of 400,000 (25%): [b]resizing[/b]")
+        assert [bar.value for bar in bars(phone)] == [0.25]
+        await phone.tap("task.py")
+        await phone.sees("100,000 of 400,000 (25%): [b]resizing[/b]")
+        assert phone.shows("Progress")
+        assert [bar.value for bar in bars(phone)] == [0.25]
+        await phone.screenshot("task-progress")
+        (tmp_path / "go").touch()
+        await phone.sees("400,000 of 400,000 (100%): done")
+        await phone.sees("failed")
+        assert [bar.value for bar in bars(phone)] == [1.0]
+
+
+def bars(phone: ShownApp) -> list[Progress]:
+    """Return the bars that are seen."""
+    return [one for one in phone.app.root.walk() if isinstance(one, Progress) and one.height and one.get_root_window()]
 
 
 async def test_what_has_ended_is_cleared_and_what_is_at_work_stays(phone: ShownApp, tmp_path: Path) -> None:

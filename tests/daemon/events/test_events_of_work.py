@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from daemon.jobs.job_handlers import REFERENCE, Work
 
 from edgeloop_daemon.events.event_log import EventLog, open_event_log
 from edgeloop_shared.models import RunState
+from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import FileAnnounced, TaskFinished, TaskStarted, TransferProgress
 
 
@@ -76,6 +78,8 @@ async def test_a_run_tells_its_life_and_its_device_too(tmp_path: Path) -> None:
             for received in range(0, 101, 10):
                 await linked.report(run.id, TransferProgress(received, 100))
             await linked.report(run.id, TaskStarted(1))
+            for done in range(100):
+                await linked.report(run.id, ProgressReported(done, 100, f"image {done}"))
             announced = FileAnnounced("out.txt", hashlib.sha256(b"").hexdigest(), 0)
             await linked.report(run.id, announced)
             await linked.report(run.id, announced)
@@ -84,12 +88,33 @@ async def test_a_run_tells_its_life_and_its_device_too(tmp_path: Path) -> None:
         await daemon.unlinked()
         await daemon.devices.revoke(phone.id)
         kinds = [kind for kind, workspace in await told(log, "run") if workspace == "w1"]
-        assert [kind for kind in kinds if kind != "progress"] == ["queued", "started", "file", "succeeded"]
-        assert 1 <= kinds.count("progress") <= 3
-        progress = [event.data for event in (await log.page(0)).items if event.kind == "run.progress"]
-        assert progress[-1] == {"run": run.id, "received": 100, "total": 100}
+        often = ("transfer", "progress")
+        assert [kind for kind in kinds if kind not in often] == ["queued", "started", "file", "succeeded"]
+        assert 1 <= kinds.count("transfer") <= 3
+        assert 1 <= kinds.count("progress") < 50  # at most two a second
+        data = {event.kind: event.data for event in (await log.page(0)).items}
+        assert data["run.transfer"] == {"run": run.id, "received": 100, "total": 100}
+        assert data["run.progress"] == {"run": run.id, "done": 99, "total": 100, "text": "image 99"}
         assert await told(log, "device") == [(kind, None) for kind in ("paired", "linked", "unlinked", "revoked")]
         assert [kind for kind, _ in await told(log, "pairing")] == ["opened", "closed"]
+
+
+async def test_the_last_progress_is_told_although_the_run_says_no_more(tmp_path: Path) -> None:
+    async with device_daemon(tmp_path) as daemon, open_event_log(daemon.database) as log:
+        (daemon.workspace.root / "task.py").touch()
+        async with link(await daemon.pair("pocket")) as linked:
+            run = await daemon.runs.start(daemon.workspace, "task.py")
+            await linked.accept()
+            for done in (1, 2, 3):
+                await linked.report(run.id, ProgressReported(done))
+            told: object = None
+            async with asyncio.timeout(30):
+                while told != 3:
+                    latest = log.latest
+                    for event in (await log.page(0)).items:
+                        told = event.data["done"] if event.kind == "run.progress" else told
+                    if told != 3:
+                        await log.wait(latest)
 
 
 async def test_pairing_tells_how_it_went(tmp_path: Path) -> None:

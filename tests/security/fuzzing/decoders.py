@@ -303,7 +303,7 @@ def _reports() -> Iterator[Decoder]:
     def frame(kind: int, payload: bytes) -> bytes:
         return struct.pack("<IB", len(payload), kind) + payload
 
-    events = golden("events.json", "metric", "result", "operator table")
+    events = golden("events.json", "metric", "progress", "result", "operator table")
     batch = bytes.fromhex(golden("trace_batches.json", "three events")[0].decode())
     named = frame(KIND_JSON, b'{"type":"file","path":"/x/y","name":"y"}')
     frames = (*(frame(KIND_JSON, event) for event in events), frame(KIND_TRACES, batch), named)

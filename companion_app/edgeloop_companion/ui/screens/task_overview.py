@@ -11,7 +11,7 @@ from kivy.app import App
 from kivy.core.image import Image as CoreImage
 from kivy.graphics import Color, Line
 from kivy.metrics import dp
-from kivy.properties import ListProperty, ObjectProperty, StringProperty
+from kivy.properties import ListProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
@@ -26,6 +26,7 @@ from edgeloop_companion.ui.widgets.banner import Banner
 from edgeloop_companion.ui.widgets.card import Section
 from edgeloop_companion.ui.widgets.rows import FactRow
 from edgeloop_shared.errors import EdgeloopError, NotFoundError
+from edgeloop_shared.progress import ProgressReported, progress_fraction
 
 load_rules(__file__)
 
@@ -69,6 +70,13 @@ class MetricRow(BoxLayout):
     name = StringProperty()
     value = StringProperty()
     points = ListProperty()
+
+
+class ProgressRow(BoxLayout):
+    """How far a script is: words, and a bar (of `fraction`) where there is a total."""
+
+    text = StringProperty()
+    fraction = NumericProperty(None, allownone=True)
 
 
 class ErrorText(BoxLayout):
@@ -153,6 +161,8 @@ class TaskOverview(ScrollView):
         yield "", self._banners(task, words)
         if task.error is not None and task.error.trace:
             yield "task.traceback", iter([("trace", ErrorText, {"text": task.error.trace})])
+        if task.progress is not None:
+            yield "task.progress.heading", iter([self._progress(task.progress, words)])
         if task.results:
             yield "task.results", (self._fact(result.name, result.value) for result in task.results)
         if task.metrics:
@@ -172,6 +182,13 @@ class TaskOverview(ScrollView):
             yield "paused", Banner, values
         if task.is_taken_over:
             yield "taken over", Banner, {"kind": "info", "message": words("task.taken_over")}
+
+    def _progress(self, progress: ProgressReported, words: Words) -> _Row:
+        values = {
+            "text": task_words.progress(words, progress),
+            "fraction": progress_fraction(progress.done, progress.total),
+        }
+        return "progress", ProgressRow, values
 
     def _metric(self, metric: Metric, words: Words) -> _Row:
         name = metric.name

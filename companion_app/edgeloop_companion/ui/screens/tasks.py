@@ -9,7 +9,7 @@ from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
-from edgeloop_companion.store.task import Phase, Task
+from edgeloop_companion.store.task import Task
 from edgeloop_companion.store.tasks import TaskList, Tasks
 from edgeloop_companion.ui import task_words
 from edgeloop_companion.ui.navigation import Navigation
@@ -38,6 +38,7 @@ class TaskRow(Pressable, BoxLayout):
     task = ObjectProperty(None, allownone=True)
     now = NumericProperty()
     status = StringProperty("off")
+    fraction = NumericProperty(None, allownone=True)
 
 
 class NoTasks(EmptyState):
@@ -110,7 +111,7 @@ class TasksScreen(FixedPage):
         height = dp(36) + sp(63)
         if task_words.has_brief(task):
             height += dp(2) + sp(20)
-        if task.phase is Phase.PREPARING and task.transfer:
+        if task_words.fraction(task) is not None:
             height += dp(12)
         return {"viewclass": "TaskRow", "screen": self, "task": task, "now": now, "room": (0, height)}
 
