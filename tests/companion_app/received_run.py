@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgeloop_shared.codec import decode_json
+from edgeloop_shared.models import RunState
 from edgeloop_shared.records import Record, join
 from edgeloop_shared.run_events import Event, LogLine, TaskFinished, decode_event
 
@@ -53,3 +56,11 @@ class Run:
     def _payloads(self, kind: str) -> list[bytes]:
         parts = ((record.payload, record.continued) for record in self.records.get(kind, ()) if not record.is_gap)
         return list(join(parts, max_bytes=64 * 1024**2))
+
+
+def failure(run: Run) -> Mapping[str, Any]:
+    """Return the error of a run that failed."""
+    assert run.finished is not None
+    assert run.finished.state is RunState.FAILED
+    assert run.finished.error is not None
+    return run.finished.error

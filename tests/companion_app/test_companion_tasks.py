@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,15 +16,7 @@ from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 
 from .companion_fixtures import linked_companion
 from .link_peer import LinkPeer
-from .received_run import Run
-
-
-def failure(run: Run) -> Mapping[str, Any]:
-    """Return the error of a run that failed."""
-    assert run.finished is not None
-    assert run.finished.state is RunState.FAILED
-    assert run.finished.error is not None
-    return run.finished.error
+from .received_run import failure
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ from edgeloop_shared.records import Record, pack_record, split
 from edgeloop_shared.run_events import Event, encode_event
 
 M = TypeVar("M", bound=Message)
-SECONDS = 10.0
+SECONDS = 30.0
 
 
 def device_info(name: str = "phone") -> DeviceInfo:

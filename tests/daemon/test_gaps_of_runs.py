@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Link
+from daemon.device_runs import ended
 
 from edgeloop_daemon.devices.run_events import Quotas
-from edgeloop_daemon.devices.run_table import Run, RunGap
+from edgeloop_daemon.devices.run_table import RunGap
 from edgeloop_daemon.traces.export import chrome_trace_pieces
 from edgeloop_daemon.traces.store import TraceStore
 from edgeloop_shared.codec import encode_json
@@ -37,12 +38,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
 async def send_gap(linked: Link, stream: str, payload: bytes) -> None:
     linked.last[stream] = linked.last.get(stream, 0) + 1
     await linked.socket.send_bytes(pack_record(Record(stream, linked.last[stream], payload, is_gap=True)))
-
-
-async def ended(daemon: DeviceDaemon, run: Run) -> Run:
-    found = await daemon.runs.get(run.id, wait=10)
-    assert found.state.is_terminal
-    return found
 
 
 async def test_a_gap_stands_where_it_belongs(daemon: DeviceDaemon, linked: Link) -> None:

@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
+from daemon.device_runs import begin, ended, line
 
-from edgeloop_daemon.devices.run_table import Run
-from edgeloop_shared.codec import encode_json
 from edgeloop_shared.messages import CancelTask, RunTask
 from edgeloop_shared.models import RunState
-from edgeloop_shared.run_events import FileAnnounced, LogLine, TaskFinished, TaskStarted, TransferProgress
-
-
-@pytest_asyncio.fixture
-async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
-    async with device_daemon(tmp_path) as running:
-        (running.workspace.root / "task.py").write_text("print(1)")
-        yield running
-
-
-async def begin(daemon: DeviceDaemon, linked: Link, **options: Any) -> Run:
-    run = await daemon.runs.start(daemon.workspace, "task.py", **options)
-    await linked.accept()
-    return run
-
-
-def line(text: str) -> bytes:
-    return encode_json(LogLine(1, "stdout", text))
-
-
-async def ended(daemon: DeviceDaemon, run: Run) -> Run:
-    found = await daemon.runs.get(run.id, wait=10)
-    assert found.state.is_terminal
-    return found
+from edgeloop_shared.run_events import FileAnnounced, TaskFinished, TaskStarted, TransferProgress
 
 
 async def test_a_command_without_an_answer_is_repeated_after_a_reconnect(daemon: DeviceDaemon, phone: Identity) -> None:

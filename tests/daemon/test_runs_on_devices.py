@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
+from daemon.device_runs import begin, ended, line
 
 from edgeloop_daemon.devices.run_events import Quotas
-from edgeloop_daemon.devices.run_table import Run, Transfer
+from edgeloop_daemon.devices.run_table import Transfer
 from edgeloop_shared.clocks import ClockCompared
-from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import (
     BundleError,
     ConflictError,
@@ -30,7 +30,6 @@ from edgeloop_shared.models import RunState
 from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import (
     FileAnnounced,
-    LogLine,
     MetricReported,
     ResultReported,
     TaskFinished,
@@ -46,22 +45,6 @@ async def daemon(tmp_path: Path) -> AsyncIterator[DeviceDaemon]:
     async with device_daemon(tmp_path, quotas=QUOTAS) as running:
         (running.workspace.root / "task.py").write_text("print(1)")
         yield running
-
-
-async def begin(daemon: DeviceDaemon, linked: Link, **options: Any) -> Run:
-    run = await daemon.runs.start(daemon.workspace, "task.py", **options)
-    await linked.accept()
-    return run
-
-
-def line(text: str) -> bytes:
-    return encode_json(LogLine(1, "stdout", text))
-
-
-async def ended(daemon: DeviceDaemon, run: Run) -> Run:
-    found = await daemon.runs.get(run.id, wait=10)
-    assert found.state.is_terminal
-    return found
 
 
 async def test_a_run_goes_from_queued_to_succeeded(daemon: DeviceDaemon, linked: Link) -> None:

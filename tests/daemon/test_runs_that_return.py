@@ -11,13 +11,13 @@ import pytest
 import pytest_asyncio
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
+from daemon.device_runs import ended, line
 
 from edgeloop_daemon.devices.run_table import Run
-from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import TaskFailedError
 from edgeloop_shared.messages import CancelTask
 from edgeloop_shared.models import RunState
-from edgeloop_shared.run_events import FileAnnounced, LogLine, ResultReported, TaskFinished, TaskStarted
+from edgeloop_shared.run_events import FileAnnounced, ResultReported, TaskFinished, TaskStarted
 
 VANISH_SECONDS = 0.05
 FILE = b"what the script made"
@@ -35,18 +35,8 @@ async def phone(daemon: DeviceDaemon) -> Identity:
     return await daemon.pair("pocket")
 
 
-def line(text: str) -> bytes:
-    return encode_json(LogLine(1, "stdout", text))
-
-
 def streams(run: Run) -> tuple[str, str]:
     return f"{run.id}.events", f"{run.id}.logs"
-
-
-async def ended(daemon: DeviceDaemon, run: Run) -> Run:
-    found = await daemon.runs.get(run.id, wait=10)
-    assert found.state.is_terminal
-    return found
 
 
 async def begin(daemon: DeviceDaemon, linked: Link, *, stored: int = 1) -> Run:
