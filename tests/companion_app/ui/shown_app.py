@@ -21,8 +21,13 @@ from edgeloop_companion.store.settings import Settings
 from edgeloop_companion.ui.kivy_setup import WindowSize, set_up_kivy
 
 SECONDS = 60.0
-LARGEST = WindowSize(1240, 2750)
-"""In pixels. What is drawn upon has this size for ever, because SDL changes it on no screen; the window may become smaller."""
+IS_LOOKED_AT = "EDGELOOP_SCREENSHOTS" in os.environ
+"""Whether people will look at what is drawn: then it is as sharp as on a phone, in more sizes and every look."""
+LARGEST = WindowSize(1240, 2750) if IS_LOOKED_AT else WindowSize(1100, 800)
+"""In pixels. What is drawn upon has this size for ever, because SDL changes it on no screen; the window may become smaller.
+
+Every frame fills all of it, whatever the window's size.
+"""
 NO_CAMERA = NoCamera("Nothing is plugged in.")
 KEYS = {"enter": 13, "escape": 27, "tab": 9, "backspace": 8, "space": 32}
 
@@ -154,7 +159,7 @@ class ShownApp:
         # Afterwards another buffer would be read, which may hold an earlier frame.
         await self.drawn(lambda: Path(self._window.screenshot(str(folder / "screenshot.png"))).replace(path))
         with Image.open(path) as image:
-            colours = image.convert("RGB").getcolors(maxcolors=1 << 24) or []
+            colours = image.convert("RGB").getcolors(maxcolors=image.width * image.height) or []
             most = max(count for count, _ in colours)
             assert len(colours) > 16, f"{path} has {len(colours)} colours"
             assert most < 0.98 * image.width * image.height, f"{path} is nearly uniform"

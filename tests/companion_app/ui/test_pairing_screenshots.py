@@ -6,7 +6,6 @@ The states are set, not brought about: how each comes about is what the other te
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,8 @@ from edgeloop_companion.store.pairing_attempt import (
 )
 from edgeloop_companion.store.settings import Appearance, Language
 
-from .shown_app import ShownApp, shown_app
+from .shown_app import IS_LOOKED_AT, ShownApp, shown_app
 
-IS_LOOKED_AT = "EDGELOOP_SCREENSHOTS" in os.environ
 NOW = time.time()
 ADDRESS = "192.168.1.7:40123"
 STEPS: dict[str, Step] = {

@@ -5,7 +5,6 @@ With EDGELOOP_SCREENSHOTS they are as sharp as on a phone, and there are larger 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from PIL import Image, ImageStat
 
 from edgeloop_companion.store.settings import Appearance, Language
 
-from .shown_app import ShownApp, shown_app
+from .shown_app import IS_LOOKED_AT, ShownApp, shown_app
 
 SIZES = {"phone": (360, 800), "large-phone": (412, 915), "desktop": (1100, 760)}
-IS_LOOKED_AT = "EDGELOOP_SCREENSHOTS" in os.environ
 
 
 def brightness(picture: Path) -> float:

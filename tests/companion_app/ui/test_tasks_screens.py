@@ -15,9 +15,9 @@ from edgeloop_companion.ui.widgets.status import Progress
 from edgeloop_shared.models import RunState
 from edgeloop_shared.run_events import TaskWaiting, TransferProgress
 
-from .shown_app import ShownApp, shown_app
+from .shown_app import IS_LOOKED_AT, ShownApp, shown_app
 from .shown_tasks import ended, lines, many, started, take
-from .test_screenshots import IS_LOOKED_AT, SIZES
+from .test_screenshots import SIZES
 
 
 @pytest.mark.parametrize("size", SIZES if IS_LOOKED_AT else ["phone"])
