@@ -30,6 +30,11 @@ PLACES = (
 _FAR_EAST = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 
 
+def is_far_east(text: str) -> bool:
+    """Return whether a Chinese, Japanese or Korean character is in `text`."""
+    return _FAR_EAST.search(text) is not None
+
+
 @dataclass(frozen=True)
 class Fonts:
     """The fonts that there are; `chinese` is the file of one that draws Chinese, or None."""
@@ -38,7 +43,7 @@ class Fonts:
 
     def for_text(self, text: str, is_code: bool = False) -> str:
         """Return the name or the file of the font that draws `text`."""
-        if self.chinese is not None and _FAR_EAST.search(text):
+        if self.chinese is not None and is_far_east(text):
             return str(self.chinese)
         return CODE if is_code else LATIN
 

@@ -1,7 +1,6 @@
 """Every word that a person reads on a screen, in both languages: one line per text, in the order of the screens.
 
-What a daemon, a task or the system says stands as it came. Kivy breaks lines at spaces, and Chinese anywhere: so Chinese texts have
-no spaces, and no full stop that could stand alone at the end.
+What a daemon, a task or the system says stands as it came. In Chinese a space stands between words of either script.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "device.system": ("System", "系统"),
     "device.mnn.missing": ("not installed", "未安装"),
     "device.backends": ("Backends", "后端"),
-    "device.asking": ("asking MNN …", "正在询问MNN……"),
+    "device.asking": ("asking MNN …", "正在询问 MNN…"),
     "device.unknown": ("not known: {reason}", "未知：{reason}"),
     "device.storage": ("Storage", "存储"),
     "device.storage.used": ("Models and files", "模型和文件"),
@@ -133,7 +132,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "device.storage.detail": (
         "Files that computers sent are kept here, so that they are sent once. Cleared ones are sent again when a task needs them; "
         "those of running tasks stay.",
-        "电脑发来的文件保存在这里，不必重复发送；清除后需要时会重新发送，运行中任务的文件会保留",
+        "电脑发来的文件保存在这里，不必重复发送；清除后需要时会重新发送，运行中任务的文件会保留。",
     ),
     "device.storage.clear": ("Clear", "清除"),
     # pair
@@ -277,10 +276,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "它将不能再在此运行任务。如需恢复，必须重新配对。",
     ),
     "device.doctor": ("Doctor", "诊断"),
-    "device.doctor.detail": ("What keeps this device from its computers.", "查找无法连接电脑的原因"),
+    "device.doctor.detail": ("What keeps this device from its computers.", "查找本机无法连接电脑的原因。"),
     # doctor
     "doctor.title": ("Doctor", "诊断"),
-    "doctor.looking": ("Looking …", "正在检查……"),
+    "doctor.looking": ("Looking …", "正在检查…"),
     "doctor.found": ("Found", "检查结果"),
     "doctor.again": ("Look again", "重新检查"),
     **DOCTOR_TEXTS,
@@ -288,15 +287,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "settings.title": ("Settings", "设置"),
     "settings.device": ("This device", "本机"),
     "settings.name": ("Name, as computers see it", "名称（电脑上显示）"),
-    "settings.name.detail": ("They learn of another one when they link next.", "修改后在下次连接时生效"),
-    "settings.name.refused": ("A name has 1 to 64 characters, all of them visible.", "名称须为1到64个可见字符"),
+    "settings.name.detail": ("They learn of another one when they link next.", "修改后在下次连接时生效。"),
+    "settings.name.refused": ("A name has 1 to 64 characters, all of them visible.", "名称须为 1 到 64 个可见字符。"),
     "settings.announced": ("Let computers find this device", "允许电脑发现本机"),
     "settings.announced.detail": (
         "By mDNS in the same network. Only paired computers can tell which device it is.",
-        "在同一网络内以mDNS广播，只有已配对的电脑能认出本机",
+        "在同一网络内通过 mDNS 广播；只有已配对的电脑能认出本机。",
     ),
     "settings.awake": ("Keep the screen on", "保持屏幕常亮"),
-    "settings.awake.detail": ("As long as this app is open.", "仅在本应用打开时有效"),
+    "settings.awake.detail": ("As long as this app is open.", "仅在本应用打开时有效。"),
     "settings.look": ("Look", "外观"),
     "settings.language": ("Language", "语言"),
     "settings.language.english": ("English", "English"),
@@ -305,11 +304,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "settings.theme": ("Theme", "主题"),
     "settings.theme.light": ("Light", "浅色"),
     "settings.theme.dark": ("Dark", "深色"),
-    "settings.font.missing": ("No font here draws Chinese.", "此设备没有中文字体"),
+    "settings.font.missing": ("No font here draws Chinese.", "此设备没有中文字体。"),
     "settings.font.hint": (
         "Chinese names and logs appear as boxes. Install one, such as Debian's fonts-noto-cjk or "
         "`pip install noto-cjk-sans-otc`, and start the app again.",
-        "中文名称和日志会显示为方框。请安装中文字体（如 fonts-noto-cjk），然后重新启动",
+        "中文名称和日志会显示为方框。请安装中文字体（如 fonts-noto-cjk），然后重新启动本应用。",
     ),
 }
 

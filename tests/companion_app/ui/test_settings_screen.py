@@ -63,3 +63,15 @@ async def test_a_damaged_file_of_settings_is_told(kivy_home: Path, tmp_path: Pat
         await phone.sees("cannot be read")
         await phone.sees("settings.json.damaged")
         await phone.screenshot("settings-damaged")
+
+
+async def test_lines_of_chinese_go_on_after_a_latin_word(phone: ShownApp) -> None:
+    from edgeloop_companion.ui.widgets.text import Text
+
+    text = Text(text="mDNS 广播广播广播广播广播", size_hint=(None, None), width=130)
+    two_lines = Text(text="广播\n广播", size_hint=(None, None), width=130)
+    for one in (text, two_lines):
+        phone.app.root.add_widget(one)
+    await phone.drawn()
+    assert text.height == two_lines.height  # of which the first holds some Chinese as well
+    assert text.text == "mDNS 广播广播广播广播广播"

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from kivy.core.text import Label as CoreLabel
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 from kivy.uix.label import Label
 
+from edgeloop_companion.ui.fonts import is_far_east
+from edgeloop_companion.ui.line_breaks import break_lines
 from edgeloop_companion.ui.rules import load_rules
 
 load_rules(__file__)
+
+
+class DrawnText(CoreLabel):
+    """What draws a text that wraps, and ends lines of Chinese where they may end."""
+
+    def render(self, real: bool = False) -> tuple[int, int] | None:
+        """Lay the lines out and return their size in pixels, or draw them (`real`)."""
+        text, width = self._text, self._text_size[0]
+        if not real and width and not self.options["shorten"] and is_far_east(text):
+            left, _, right, _ = self.options["padding"]
+            self._text = break_lines(text, width - left - right, lambda line: float(self.get_extents(line)[0]))
+        try:
+            size: tuple[int, int] | None = super().render(real)
+            return size
+        finally:
+            self._text = text
 
 
 class Text(Label):
@@ -17,6 +36,10 @@ class Text(Label):
     colour = StringProperty("")
     """Of the palette; empty is the one of its role."""
     is_strong = BooleanProperty(False)
+
+    def _create_label(self) -> None:
+        font = {name: getattr(self, name) for name in self._font_properties}
+        self._label = DrawnText(usersize=self.text_size, **font)
 
 
 class LineText(Text):
