@@ -151,8 +151,11 @@ class LinkPeer:
             self._request.transport.abort()
 
     async def ping(self) -> None:
+        """Ask the companion for a sign of life, and wait for it."""
         assert self._socket is not None
+        before = self.heartbeats.count(WSMsgType.PONG)
         await self._socket.ping()
+        await self.until(lambda: self.heartbeats.count(WSMsgType.PONG) > before)
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:

@@ -119,7 +119,6 @@ async def test_a_daemon_that_answers_no_ping_any_more_is_dialled_anew(peer: Link
     observer = Observer()
     async with linked_companion(tmp_path, peer, observer, heartbeat_seconds=0.6):
         await peer.ping()
-        await peer.until(lambda: WSMsgType.PONG in peer.heartbeats)
         await peer.until(lambda: peer.heartbeats.count(WSMsgType.PING) == 2)  # the first was answered
         assert observer.of(LinkLost) == []
         with peer.frozen():

@@ -99,7 +99,7 @@ async def test_blobs_that_a_run_needs_stay_until_it_is_over(tmp_path: Path) -> N
         assert run.finished is not None
         assert run.finished.state is RunState.CANCELLED
         while companion.hosts[0].run_count:
-            await asyncio.sleep(0)
+            await peer.ping()
         assert await companion.clear_blobs() == used
     assert blobs.used_bytes() == 0
 

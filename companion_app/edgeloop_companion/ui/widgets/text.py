@@ -16,17 +16,19 @@ load_rules(__file__)
 class DrawnText(CoreLabel):
     """What draws a text that wraps, and ends lines of Chinese where they may end."""
 
+    text: str  # a property of what this is
+
     def render(self, real: bool = False) -> tuple[int, int] | None:
         """Lay the lines out and return their size in pixels, or draw them (`real`)."""
-        text, width = self._text, self._text_size[0]
+        text, width = self.text, self._text_size[0]
         if not real and width and not self.options["shorten"] and is_far_east(text):
             left, _, right, _ = self.options["padding"]
-            self._text = break_lines(text, width - left - right, lambda line: float(self.get_extents(line)[0]))
+            self.text = break_lines(text, width - left - right, lambda line: float(self.get_extents(line)[0]))
         try:
             size: tuple[int, int] | None = super().render(real)
             return size
         finally:
-            self._text = text
+            self.text = text
 
 
 class Text(Label):
