@@ -78,7 +78,12 @@ class DaemonThere:
 
     def until_linked(self, *names: str) -> None:
         """Wait until devices are linked and have introduced themselves."""
-        self.until(lambda _: all(self.device(name).is_linked and self.device(name).network for name in names))
+
+        def are_linked(services: DeviceServices) -> bool:
+            linked = {device.info.name for device in services.devices.list() if device.is_linked and device.network}
+            return linked.issuperset(names)
+
+        self.until(are_linked)
 
     def run(self, script: str) -> Run:
         """Run a script on the only linked device; its workspace is beside the daemon's state."""

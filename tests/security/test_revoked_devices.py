@@ -84,6 +84,9 @@ async def test_an_upload_in_flight_ends_when_its_device_is_revoked_and_leaves_no
     writer.write(blob_request(linked, "PUT", sha(content), span, f"Content-Length: {len(content)}"))
     writer.write(content[: len(content) // 2])
     await writer.drain()
+    async with asyncio.timeout(SECONDS):
+        while not await asyncio.to_thread(lambda: any(daemon.blobs.leftovers())):
+            await asyncio.sleep(0.01)
     await daemon.devices.revoke(linked.identity.id)
     assert await rest_of(reader, writer) == b""
     assert not await asyncio.to_thread(daemon.blobs.has, sha(content))

@@ -83,7 +83,7 @@ def test_a_command_can_be_an_array(tmp_path: Path) -> None:
         ("", 1, "name is missing"),
         ("\n\nname = 4\n", 3, "name must be a string"),
         ('name = ""', 1, "at least 1 characters"),
-        ('name = "x"\nnmae = "y"', 2, "Did you mean 'name'? Allowed in the top level: name, train, run, check."),
+        ('name = "x"\nnmae = "y"', 2, "Did you mean 'name'? Allowed in the top level: name, train, run, debug, check."),
         (
             'name = "x"\n\n[train]\ncomand = "a"',
             4,
@@ -138,7 +138,8 @@ def test_every_key_is_described() -> None:
 
     assert list(described)[:4] == ["name", "train.command", "train.backend", "train.data"]
     assert list(described)[4:7] == ["run.include", "run.device", "run.memory_mb"]
-    assert list(described)[7:] == [f"check.NAME.{one.name}" for one in fields(Check)]
+    assert list(described)[7] == "debug.lost_link_seconds"
+    assert list(described)[8:] == [f"check.NAME.{one.name}" for one in fields(Check)]
     assert all(one.description.endswith(".") for one in described.values())
     assert (described["name"].required, described["train.backend"].default) == (True, "local")
     assert described["run.include"].default == ["*.mnn", "*.npz", "*.npy", "models/**", "assets/**"]
