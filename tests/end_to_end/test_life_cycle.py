@@ -162,7 +162,7 @@ def test_the_app_is_paired_by_a_scanned_code_found_runs_a_task_and_outlives_a_cu
         daemon.until_linked("phone")
         app.kill()
         until_away(daemon)
-    with process_on(computers[1], "edgeloop_companion.ui", "--state", str(state)):
+    with process_on(computers[1], "edgeloop_companion.ui", "--state", str(state), "--name", "phone"):
         daemon.until_linked("phone")
         stop.touch()
         assert daemon.ended(run).state is RunState.SUCCEEDED

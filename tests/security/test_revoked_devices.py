@@ -76,7 +76,7 @@ async def test_an_upload_in_flight_ends_when_its_device_is_revoked_and_leaves_no
 ) -> None:
     run = daemon.runs
     (begun,) = await run.list(None, linked.identity.id, 10)
-    content = secrets.token_bytes(1024**2)
+    content = secrets.token_bytes(8 * 1024**2)
     announced = FileAnnounced("out.bin", sha(content), len(content))
     await linked.acknowledged(f"{begun.id}.events", await linked.report(begun.id, announced))
     reader, writer = await connect(linked.identity.port, secure=True)
