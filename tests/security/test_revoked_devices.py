@@ -85,7 +85,7 @@ async def test_an_upload_in_flight_ends_when_its_device_is_revoked_and_leaves_no
     writer.write(content[: len(content) // 2])
     await writer.drain()
     async with asyncio.timeout(SECONDS):
-        while not await asyncio.to_thread(lambda: any(daemon.blobs.leftovers())):
+        while not await asyncio.to_thread(lambda: any(daemon.blobs.leftovers())):  # noqa: ASYNC110 - nothing outside hears of it
             await asyncio.sleep(0.01)
     await daemon.devices.revoke(linked.identity.id)
     assert await rest_of(reader, writer) == b""
