@@ -10,7 +10,7 @@ from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.settings import Language
 from edgeloop_companion.store.task import Failure, Pause, Phase, Result, Task
 from edgeloop_companion.ui import task_words
-from edgeloop_companion.ui.log_rows import SPARE_LINES, LogRow, LogRows
+from edgeloop_companion.ui.log_rows import LogRow, LogRows
 from edgeloop_companion.ui.texts import Words
 from edgeloop_shared.progress import ProgressReported
 from edgeloop_shared.run_events import TaskWaiting
@@ -83,7 +83,7 @@ def test_times_are_said_as_people_do() -> None:
 
 
 def test_long_lines_go_on_in_the_next_row() -> None:
-    rows, _ = LogRows(10).of([ShownLine(1, "stdout", "0123456789abcdefgh!"), ShownLine(2, "stderr", "short")])
+    rows = LogRows(10).of([ShownLine(1, "stdout", "0123456789abcdefgh!"), ShownLine(2, "stderr", "short")])
     assert rows == [
         LogRow("0123456789", "stdout"),
         LogRow("  abcdefgh", "stdout"),
@@ -93,26 +93,23 @@ def test_long_lines_go_on_in_the_next_row() -> None:
 
 
 def test_wide_characters_take_two_columns() -> None:
-    rows, _ = LogRows(10).of([ShownLine(1, "stdout", "你好世界再见")])
+    rows = LogRows(10).of([ShownLine(1, "stdout", "你好世界再见")])
     assert [row.text for row in rows] == ["你好世界再", "  见"]
 
 
-def test_rows_stay_where_they_are_until_many_lines_are_no_longer_kept() -> None:
+def test_lines_come_behind_those_that_are_there_and_go_at_the_front() -> None:
     log = LogRows(10)
 
-    def of(first: int, last: int) -> tuple[list[str], int]:
-        rows, before = log.of([ShownLine(number, "stdout", str(number)) for number in range(first, last + 1)])
-        return [row.text for row in rows], before
+    def of(*numbers: int) -> list[str]:
+        return [
+            row.text for row in log.of([ShownLine(number, "stdout", f"line number {number}") for number in numbers])
+        ]
 
-    assert of(1, 3) == (["1", "2", "3"], 0)
-    assert of(3, 4) == (["1", "2", "3", "4"], 3)
-    rows, before = of(4, SPARE_LINES)
-    assert (rows[0], rows[-1], before) == ("1", str(SPARE_LINES), 4)
-    assert of(SPARE_LINES + 3, SPARE_LINES + 4) == (
-        [str(SPARE_LINES + 3), str(SPARE_LINES + 4)],
-        0,
-    )  # lines between are gone
-    assert log.of([]) == ([], 0)
+    assert of(1, 2) == ["line numbe", "  r 1", "line numbe", "  r 2"]
+    assert of(2, 3) == ["line numbe", "  r 2", "line numbe", "  r 3"]
+    assert of(7, 8) == ["line numbe", "  r 7", "line numbe", "  r 8"]  # a flood: lines between were never kept
+    assert of() == []
+    assert of(9) == ["line numbe", "  r 9"]
 
 
 @pytest.mark.parametrize(

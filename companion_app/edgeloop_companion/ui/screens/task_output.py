@@ -5,31 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from kivy.clock import Clock
-from kivy.core.text import Label as CoreLabel
-from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from edgeloop_companion.store.task import TaskDetail
-from edgeloop_companion.ui.fonts import CODE
 from edgeloop_companion.ui.log_rows import LogRows
 from edgeloop_companion.ui.rules import load_rules
+from edgeloop_companion.ui.widgets.log_view import LogView
 from edgeloop_companion.ui.widgets.status import EmptyState
-from edgeloop_companion.ui.widgets.text import Text
 from edgeloop_companion.ui.widgets.text_button import TextButton
 
 load_rules(__file__)
 
-CODE_SIZE = 13
-ROW_SIZE = 19
 TOUCH_SECONDS = 1.0  # for which a list goes on moving after the finger has left it
-_MARGIN = 24
-
-
-class OutputRow(Text):
-    """A row of output; `source` is whose."""
-
-    source = StringProperty("stdout")
 
 
 class NoOutput(EmptyState):
@@ -56,7 +44,7 @@ class TaskOutput(BoxLayout):
         super().__init__()
         self._none = NoOutput()
         self._follow = FollowButton(on_release=lambda _: self.follow())
-        self.ids.rows.bind(height=lambda *_: self._to_end())
+        self._view.bind(height=lambda *_: self._to_end())
 
     def show(self, detail: TaskDetail) -> None:
         """Show the output of a task."""
@@ -67,13 +55,7 @@ class TaskOutput(BoxLayout):
         elif self._none.parent is None:
             self.add_widget(self._none, index=1)
         if self.is_following:
-            rows, before = self._log.of(detail.lines)
-            data = self.ids.rows.data
-            shown = [{"text": row.text, "source": row.source} for row in rows[before:]]
-            if before and before == len(data):
-                data.extend(shown)
-            elif rows or data:
-                self.ids.rows.data = [{"text": row.text, "source": row.source} for row in rows]
+            self._view.show(self._log.of(detail.lines))
             self._to_end()
 
     def follow(self) -> None:
@@ -89,7 +71,7 @@ class TaskOutput(BoxLayout):
     def scrolled(self) -> None:
         """Stop following when somebody reads above, go on when they are at the end again; new lines alone move nothing."""
         if Clock.get_time() - self._touched_at < TOUCH_SECONDS:
-            self.is_following = self._hidden <= 0 or self.ids.rows.scroll_y * self._hidden < 2 * sp(ROW_SIZE)
+            self.is_following = self._view.scroll_y * self._view.hidden < 2 * self._view.row_height
         else:
             self._to_end()
 
@@ -100,19 +82,18 @@ class TaskOutput(BoxLayout):
         elif self._follow.parent is None:
             self.add_widget(self._follow)
 
-    def on_width(self, *_: Any) -> None:
+    def wrap(self) -> None:
         """Wrap lines to what fits."""
-        advance = CoreLabel(font_name=CODE, font_size=sp(CODE_SIZE)).get_extents("0" * 50)[0] / 50
-        self._log = LogRows(int((self.width - dp(_MARGIN)) / advance))
+        self._log = LogRows(self._view.columns)
         if self._detail is not None and self.is_following:
             self.show(self._detail)
 
     @property
-    def _hidden(self) -> float:
-        """How much higher all rows are than what is seen of them, in pixels."""
-        return float(len(self.ids.rows.data) * sp(ROW_SIZE) + dp(20) - self.ids.rows.height)
+    def _view(self) -> LogView:
+        view: LogView = self.ids.rows
+        return view
 
     def _to_end(self) -> None:
         """Show the last row; few rows stand at the top."""
         if self.is_following:
-            self.ids.rows.scroll_y = 0 if self._hidden > 0 else 1
+            self._view.scroll_y = 0 if self._view.hidden > 0 else 1
