@@ -217,6 +217,19 @@ class ShownApp:
         self._window.dispatch("on_mouse_up", x, y, wheel, [])
         await self.frame()
 
+    async def drag(self, widget: Widget, by: float) -> None:
+        """Put a finger in the middle of a widget, move it up by so many pixels in ten frames, hold it there and let go."""
+        x, y = widget.to_window(*widget.center)
+        y = self._window.height - 1 - y
+        self._window.dispatch("on_mouse_down", x, y, "left", [])
+        for step in range(1, 11):
+            await self.frame()
+            self._window.dispatch("on_mouse_move", x, y - by * step / 10, [])
+        for _ in range(10):
+            await self.frame()
+        self._window.dispatch("on_mouse_up", x, y - by, "left", [])
+        await self.drawn()
+
     def signal(self, name: str) -> None:
         """Let the system signal something, where SDL hands it to Kivy's window."""
         self._window._event_filter(name)

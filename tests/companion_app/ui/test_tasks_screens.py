@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from companion_app.companion_fixtures import pairing_with
 from companion_app.link_peer import LinkPeer
+from PIL import Image, ImageColor
 
-from edgeloop_companion.runtime.observing import ScriptPaused, ScriptResumed
+from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptResumed
 from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_companion.ui.log_rows import LogRow
 from edgeloop_companion.ui.widgets.status import Progress
 from edgeloop_shared.models import RunState
 from edgeloop_shared.run_events import TaskWaiting, TransferProgress
@@ -193,14 +196,75 @@ async def test_what_has_ended_is_cleared_and_what_is_at_work_stays(phone: ShownA
     assert phone.shows("classify.py")
 
 
-async def test_the_list_stays_quick_while_a_script_floods_it(phone: ShownApp) -> None:
+async def test_rows_of_output_are_rendered_once_and_of_a_flood_only_a_few_for_each_frame(
+    phone: ShownApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kivy.clock import Clock
+
+    from edgeloop_companion.ui.widgets import log_view
+
+    rendered: list[str] = []
+    frames: Counter[int] = Counter()
+    render = log_view._rendered
+
+    def watched(row: LogRow, font_size: float) -> object:
+        rendered.append(row.text)
+        frames[Clock.frames] += 1
+        return render(row, font_size)
+
+    monkeypatch.setattr(log_view, "_rendered", watched)
+    see = await shown_output(phone)
+    see(lines(*(f"line {number}" for number in range(100)), ""))
+    await phone.sees("line 99")
+    await phone.drawn()  # which takes some frames, and so the page is full
+    rendered.clear()
+    see(lines("new 1", "", "new 2"))
+    await phone.sees("new 2")
+    await phone.drawn()
+    assert sorted(rendered) == ["new 1", "new 2"]
+    for number in range(20):
+        see(lines(*(f"flood {number}.{one}" for one in range(500))))
+        await phone.frame()
+    await phone.sees("flood 19.499")
+    assert max(frames.values()) == log_view.ROWS_A_FRAME
+    assert len(rendered) < 1000  # of 10,000
+
+
+async def test_a_finger_scrolls_the_output_which_stays_there_until_it_is_back_at_the_end(phone: ShownApp) -> None:
+    see = await shown_output(phone)
+    see(lines(*(f"line {number}." for number in range(100))))
+    view = await phone.sees("line 99.")
+    await phone.drag(view, -300)
+    await phone.sees("Show the newest lines")
+    await phone.until(lambda: phone.shows("line 80."), "the page is never filled")
+    assert not phone.shows("line 99.")
+    see(lines(*(f"line {number}." for number in range(100, 900))))
+    await phone.until(lambda: phone.parts.tasks.list.value.at_work[0].last_line == "line 899.", "nothing comes")
+    await phone.drawn()
+    assert phone.shows("line 80.")
+    for _ in range(3):
+        await phone.drag(view, 400)
+    await phone.sees("line 899.")
+    await phone.misses("Show the newest lines")
+
+
+async def test_what_went_wrong_has_its_colour_in_both_themes(phone: ShownApp) -> None:
+    see = await shown_output(phone)
+    see(lines("an error: " + "\u2588" * 20, source="stderr"))
+    await phone.sees("an error")
+    for appearance in Appearance:
+        phone.parts.settings.change(appearance=appearance)
+        await phone.drawn()
+        with Image.open(await phone.screenshot(f"error-{appearance}")) as image:
+            colours = {colour for _, colour in image.convert("RGB").getcolors(maxcolors=1 << 24) or []}
+        assert ImageColor.getrgb(phone.app.palette.error) in colours
+
+
+async def shown_output(phone: ShownApp) -> OnSeen:
+    """Show the output of a running task; return what is to be told of it."""
     await phone.goes("tasks")
     see = take(phone.parts.tasks, "task.py")
     see(started())
     await phone.tap("task.py")
     await phone.tap("Output")
-    for number in range(200):
-        see(lines(*(f"line {number}.{one} " + "x" * 1000 for one in range(50))))
-        if number % 20 == 0:
-            await phone.frame()
-    await phone.sees("line 199.49")
+    return see

@@ -61,8 +61,6 @@ class TaskOutput(BoxLayout):
     def follow(self) -> None:
         """Show the newest lines from now on."""
         self.is_following = True
-        if self._detail is not None:
-            self.show(self._detail)
 
     def touched(self) -> None:
         """Somebody scrolls: from their hand comes what moves in the next moments."""
@@ -76,16 +74,20 @@ class TaskOutput(BoxLayout):
             self._to_end()
 
     def on_is_following(self, *_: Any) -> None:
-        """Offer the way back to the end while it is not shown."""
+        """Show what has come meanwhile; offer the way back to the end while it is not shown."""
         if self.is_following:
             self.remove_widget(self._follow)
+            self._show_again()
         elif self._follow.parent is None:
             self.add_widget(self._follow)
 
     def wrap(self) -> None:
         """Wrap lines to what fits."""
         self._log = LogRows(self._view.columns)
-        if self._detail is not None and self.is_following:
+        self._show_again()
+
+    def _show_again(self) -> None:
+        if self._detail is not None:
             self.show(self._detail)
 
     @property

@@ -43,7 +43,7 @@ class LogView(ScrollView):
         self._rows: Sequence[LogRow] = ()
         self._labels: dict[LogRow, CoreLabel] = {}  # which fill their textures anew when the system has lost them
         self._draw_now = Clock.create_trigger(self._draw, -1)
-        self._draw_next = Clock.create_trigger(self._draw, 0)
+        self._draw_next = Clock.create_trigger(self._draw_now, 0)
         self._column = Widget(size_hint_y=None)
         super().__init__(**values)
         self.add_widget(self._column)
