@@ -13,6 +13,7 @@ from PIL import Image, ImageColor
 
 from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptResumed
 from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.log_rows import LogRow
 from edgeloop_companion.ui.widgets.status import Progress
 from edgeloop_shared.models import RunState
@@ -207,10 +208,10 @@ async def test_rows_of_output_are_rendered_once_and_of_a_flood_only_a_few_for_ea
     frames: Counter[int] = Counter()
     render = log_view._rendered
 
-    def watched(row: LogRow, font_size: float) -> object:
+    def watched(row: LogRow, fonts: Fonts, font_size: float) -> object:
         rendered.append(row.text)
         frames[Clock.frames] += 1
-        return render(row, font_size)
+        return render(row, fonts, font_size)
 
     monkeypatch.setattr(log_view, "_rendered", watched)
     see = await shown_output(phone)
@@ -256,7 +257,9 @@ async def test_what_went_wrong_has_its_colour_in_both_themes(phone: ShownApp) ->
         phone.parts.settings.change(appearance=appearance)
         await phone.drawn()
         with Image.open(await phone.screenshot(f"error-{appearance}")) as image:
-            colours = {colour for _, colour in image.convert("RGB").getcolors(maxcolors=1 << 24) or []}
+            colours = {
+                colour for _, colour in image.convert("RGB").getcolors(maxcolors=image.width * image.height) or []
+            }
         assert ImageColor.getrgb(phone.app.palette.error) in colours
 
 

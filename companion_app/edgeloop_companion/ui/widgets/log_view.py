@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from kivy.app import App
 from kivy.clock import Clock
 from kivy.core.text import Label as CoreLabel
 from kivy.graphics import Color, Rectangle
-from kivy.properties import DictProperty, NumericProperty
+from kivy.properties import DictProperty, NumericProperty, ObjectProperty
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 from kivy.utils import rgba
 
-from edgeloop_companion.ui.fonts import CODE
+from edgeloop_companion.ui.fonts import CODE, Fonts
 from edgeloop_companion.ui.log_rows import LogRow
 from edgeloop_companion.ui.rules import load_rules
 
@@ -27,11 +26,12 @@ ROWS_A_FRAME = 12
 class LogView(ScrollView):
     """Shows rows of equal height. A row is rendered once, when it comes into sight; then its picture only moves.
 
-    Labels would cost ten times as much: each is rendered anew whenever the rows before it are others.
+    Labels in a recycled list are rendered anew, all that are seen, whenever a row comes.
     """
 
     colours = DictProperty()
-    """The colour of each source, for all themes of rows."""
+    """The colour of the rows of each source."""
+    fonts = ObjectProperty()
     row_height = NumericProperty(19)
     font_size = NumericProperty(13)
     margin = NumericProperty(12)
@@ -90,7 +90,7 @@ class LogView(ScrollView):
             elif row.text.strip():
                 missing[row] = None
         for row in list(missing)[:ROWS_A_FRAME]:
-            self._labels[row] = _rendered(row, self.font_size)
+            self._labels[row] = _rendered(row, self.fonts, self.font_size)
         if len(missing) > ROWS_A_FRAME:
             self._draw_next()
         column = self._column
@@ -104,8 +104,7 @@ class LogView(ScrollView):
                     Rectangle(texture=texture, size=texture.size, pos=(round(column.x + self.margin), round(y)))
 
 
-def _rendered(row: LogRow, font_size: float) -> CoreLabel:
-    font = App.get_running_app().fonts.for_text(row.text, True)
-    label = CoreLabel(text=row.text, font_name=font, font_size=font_size)
+def _rendered(row: LogRow, fonts: Fonts, font_size: float) -> CoreLabel:
+    label = CoreLabel(text=row.text, font_name=fonts.for_text(row.text, True), font_size=font_size)
     label.refresh()
     return label
