@@ -24,10 +24,10 @@ from edgeloop_companion.control import Action, PairedComputer, Request, controll
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.doctor.command import examine_device
 from edgeloop_companion.events import Event, Failed
-from edgeloop_companion.link.addresses import parse_address
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.state_lock import locked_state_folder
 from edgeloop_shared import event_loop
+from edgeloop_shared.addresses import parse_address
 from edgeloop_shared.codec import encode
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotPairedError, PairingError
 from edgeloop_shared.models import DeviceInfo

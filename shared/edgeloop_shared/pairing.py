@@ -21,6 +21,8 @@ PAIRING_VERSIONS = (1,)
 PROOF_HEADER = "Edgeloop-Proof"
 SECRET_BYTES = 16
 CODE_CHARACTERS = 12
+CODE_TRIES = 5
+"""How many wrong codes a window takes; then the computer shows a new one."""
 MAX_ADDRESSES = 4
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 import os
 import socket
 import ssl
@@ -14,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from edgeloop_shared.addresses import show_address
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.errors import (
     CertificateMismatchError,
@@ -61,10 +61,7 @@ class OneConnection(aiohttp.Fingerprint):
 
 def device_url(address: str, port: int, path: str) -> str:
     """Return the URL of `path` on the device port at an IP address or a host name."""
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(address).version == 6:
-            address = f"[{address}]"
-    return f"https://{address}:{port}{path}"
+    return f"https://{show_address(address, port)}{path}"
 
 
 @contextlib.asynccontextmanager

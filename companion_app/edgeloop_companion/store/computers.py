@@ -14,6 +14,7 @@ from edgeloop_companion.events import Event, Paired, Unpaired
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.observable import Observable
+from edgeloop_shared.addresses import show_address
 from edgeloop_shared.errors import EdgeloopError
 
 NEARBY_SECONDS = 60.0
@@ -153,5 +154,4 @@ def _resting(pairing: Pairing) -> Computer:
 
 
 def _address(pairing: Pairing, host: str | None = None) -> str:
-    host = host or pairing.addresses[0]
-    return f"[{host}]:{pairing.port}" if ":" in host else f"{host}:{pairing.port}"
+    return show_address(host or pairing.addresses[0], pairing.port)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from edgeloop_companion.companion import Companion
-from edgeloop_companion.link.addresses import parse_address
 from edgeloop_companion.link.pairing import AskAllow, Pairing
 from edgeloop_companion.scanning.camera import Camera, CameraRefusedError, NoCameraError
 from edgeloop_companion.scanning.decoder import Decoder
 from edgeloop_companion.scanning.frame import Frame
 from edgeloop_companion.scanning.scan import scan
 from edgeloop_companion.store.observable import Observable
+from edgeloop_shared.addresses import parse_address, show_address
 from edgeloop_shared.errors import (
     BadProofError,
     CertificateMismatchError,
@@ -27,9 +27,7 @@ from edgeloop_shared.errors import (
     RateLimitedError,
     VersionMismatchError,
 )
-from edgeloop_shared.pairing import PairingOffer, parse_code, parse_offer
-
-CODE_TRIES = 5  # of a window: then the computer shows a new code
+from edgeloop_shared.pairing import CODE_TRIES, PairingOffer, parse_code, parse_offer
 
 
 class Problem(StrEnum):
@@ -218,10 +216,10 @@ class PairingAttempt:
 
     async def _pair_by_offer(self, attempt: _Attempt, offer: PairingOffer) -> Pairing:
         def dial(address: str) -> None:
-            attempt.address = _shown(address, offer.port)
+            attempt.address = show_address(address, offer.port)
             self._step(attempt, Connecting(attempt.address))
 
-        others = tuple(_shown(address, offer.port) for address in offer.addresses)
+        others = tuple(show_address(address, offer.port) for address in offer.addresses)
         return await self._companion.pair_by_offer(offer, self._asking(attempt, others), on_dial=dial)
 
     async def _pair_by_code(self, attempt: _Attempt, address: str, code: str) -> Pairing:
@@ -233,7 +231,7 @@ class PairingAttempt:
             code = parse_code(code)
         except InvalidInputError as error:
             raise _FailedError(Problem.NOT_A_CODE, str(error)) from None
-        attempt.address = _shown(host, port)
+        attempt.address = show_address(host, port)
         attempt.typed = host, port
         self._step(attempt, Connecting(attempt.address))
         return await self._companion.pair_by_code(host, port, code, self._asking(attempt, ()))
@@ -299,7 +297,3 @@ class _FailedError(Exception):
     def __init__(self, problem: Problem, details: str) -> None:
         super().__init__(details)
         self.step = Failed(problem, details)
-
-
-def _shown(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -15,6 +15,7 @@ from edgeloop_daemon.cli.named import find_device
 from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.virtual_devices import VirtualDevice, stop_virtual_devices
+from edgeloop_shared.addresses import show_address
 from edgeloop_shared.errors import DeviceUnavailableError, InvalidInputError, NoPairingWindowError
 from edgeloop_shared.pairing import show_code
 
@@ -114,7 +115,7 @@ def pair(session: Session, timeout: int) -> None:
         segno.make(window["offer"], error="m", mode="alphanumeric").terminal(compact=True)
         click.echo("Scan this with the edgeloop app. Without a camera, type there:")
         for address in window["addresses"]:
-            click.echo(f"  address  {address}:{window['port']}")
+            click.echo(f"  address  {show_address(address, window['port'])}")
         click.echo(f"  code     {click.style(show_code(window['code']), bold=True)}")
         if all(address.startswith("127.") or address == "::1" for address in window["addresses"]):
             click.echo(

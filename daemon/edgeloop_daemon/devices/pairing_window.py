@@ -11,11 +11,10 @@ from typing import Literal
 
 from edgeloop_daemon.store.ids import new_id
 from edgeloop_shared.errors import BadProofError, NoPairingWindowError, RateLimitedError
-from edgeloop_shared.pairing import SECRET_BYTES, PairingTranscript, new_code, session_key
+from edgeloop_shared.pairing import CODE_TRIES, SECRET_BYTES, PairingTranscript, new_code, session_key
 from edgeloop_shared.proofs import NONCE_BYTES, matches
 
 WINDOW_SECONDS = 120.0
-CODE_TRIES = 5
 QR_TRIES_PER_SECOND = 2
 MAX_PENDING = 16
 MAX_PENDING_PER_ADDRESS = 2

@@ -1,4 +1,4 @@
-"""The address of a device port, as a person types it."""
+"""The address of a device port, as it is shown to a person, and as a person types it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def parse_address(text: str) -> tuple[str, int]:
             f"{printable(text)!r} is no address.", hint="Write it as HOST:PORT, such as 192.168.1.7:40123."
         )
     return host, int(port)
+
+
+def show_address(host: str, port: int) -> str:
+    """Return `HOST:PORT`, which `parse_address` takes; an IPv6 address stands in brackets (RFC 3986)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _is_port(text: str) -> bool:
