@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Screen = Any
-"""A `kivy.uix.screenmanager.Screen`, for which there are no types."""
+"""A `widgets.page.Page`; Kivy, which this module does without, has no types."""
 
 
 @dataclass(frozen=True)
