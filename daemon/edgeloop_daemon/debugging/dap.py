@@ -95,9 +95,8 @@ class MessageReader:
             yield read_message(body)
 
     def _read_header(self) -> bool:
-        if (plain := _PLAIN_HEADER.match(self._buffer)) and int(
-            plain[1]
-        ) <= self._max_body:  # as nearly everybody writes it
+        plain = _PLAIN_HEADER.match(self._buffer)  # as nearly everybody writes it
+        if plain and int(plain[1]) <= self._max_body:
             self._length = int(plain[1])
             del self._buffer[: plain.end()]
             return True
