@@ -9,7 +9,7 @@ import pytest
 from edgeloop_companion.store.log_tail import ShownLine
 from edgeloop_companion.store.settings import Language
 from edgeloop_companion.store.task import Failure, Pause, Phase, Result, Task
-from edgeloop_companion.ui import task_words
+from edgeloop_companion.ui import quantities, task_words
 from edgeloop_companion.ui.log_rows import LogRow, LogRows
 from edgeloop_companion.ui.texts import Words
 from edgeloop_shared.progress import ProgressReported
@@ -68,13 +68,13 @@ def test_one_line_says_what_is_worth_it(changes: dict[str, object], words: str) 
 
 
 def test_times_are_said_as_people_do() -> None:
-    assert [task_words.duration(ENGLISH, seconds) for seconds in (0.4, 59, 60, 3599, 3660, 86_400)] == [
+    assert [quantities.duration(ENGLISH, seconds) for seconds in (0.4, 59, 60, 3599, 3660, 86_400)] == [
         *("0 s", "59 s", "1 min 0 s", "59 min 59 s", "1 h 1 min", "24 h 0 min")
     ]
     assert task_words.when(ENGLISH, TASK, 1007.5) == "5 s"
     assert task_words.when(ENGLISH, TASK, 900.0) == "0 s"  # the clock was set back
     assert task_words.took(ENGLISH, replace(TASK, phase=Phase.SUCCEEDED, ended_at=1012.0), 5000.0) == "10 s"
-    assert [task_words.span(one) for one in (999, 1500, 2_340_000, 1_500_000_000)] == [
+    assert [quantities.span(one) for one in (999, 1500, 2_340_000, 1_500_000_000)] == [
         "999 ns",
         "1.5 µs",
         "2.34 ms",

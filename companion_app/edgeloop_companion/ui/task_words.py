@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from datetime import datetime
-
 from edgeloop_companion.store.operator_times import OperatorTime
 from edgeloop_companion.store.task import Metric, Pause, Phase, Task
+from edgeloop_companion.ui.quantities import byte_count, duration, moment, span
 from edgeloop_companion.ui.texts import Words
 from edgeloop_shared.progress import ProgressReported, amount_words, progress_fraction
 from edgeloop_shared.run_events import TaskWaiting
@@ -48,13 +46,8 @@ def state(words: Words, task: Task) -> str:
         return _pause(words, task.pause)
     if task.phase is Phase.PREPARING and task.transfer is not None and task.transfer[1]:
         received, total = task.transfer
-        return words("task.receiving", received=size(received), total=size(total))
+        return words("task.receiving", received=byte_count(received), total=byte_count(total))
     return words(_STATE[task.phase])
-
-
-def received(task: Task) -> float:
-    """Return how much of what a task needs has come, 0 to 1."""
-    return task.transfer[0] / task.transfer[1] if task.transfer and task.transfer[1] else 0.0
 
 
 def state_line(words: Words, task: Task) -> str:
@@ -78,7 +71,7 @@ def progress(words: Words, progress: ProgressReported) -> str:
 def fraction(task: Task) -> float | None:
     """Return how much of what a task needs has come, or of its work is done, 0 to 1; None where there is nothing to show."""
     if task.phase is Phase.PREPARING and task.transfer:
-        return received(task)
+        return task.transfer[0] / task.transfer[1] if task.transfer[1] else 0.0
     if task.progress is not None and _is_progressing(task):
         return progress_fraction(task.progress.done, task.progress.total)
     return None
@@ -122,54 +115,15 @@ def took(words: Words, task: Task, now: float) -> str:
     return duration(words, max(0.0, (task.ended_at or now) - task.started_at))
 
 
-def moment(seconds: float, now: float) -> str:
-    """Return the time of day, and of another day its date."""
-    then, today = datetime.fromtimestamp(seconds).astimezone(), datetime.fromtimestamp(now).astimezone().date()
-    return then.strftime("%H:%M" if then.date() == today else "%Y-%m-%d %H:%M")
-
-
-def duration(words: Words, seconds: float) -> str:
-    """Return a time span as a person says it."""
-    whole = int(seconds)
-    if whole < 60:
-        return words("time.seconds", seconds=whole)
-    if whole < 3600:
-        return words("time.minutes", minutes=whole // 60, seconds=whole % 60)
-    return words("time.hours", hours=whole // 3600, minutes=whole % 3600 // 60)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in decimal units."""
-    value = float(count)
-    for unit in ("B", "kB", "MB"):
-        if value < 1000:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1000
-    return f"{value:.1f} GB"
-
-
 def figure(metric: Metric) -> str:
     """Return the last value of a metric."""
     return f"{metric.value:.6g}"
-
-
-def span(nanoseconds: float) -> str:
-    """Return a short time, such as an operator takes."""
-    for unit, length in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
-        if nanoseconds >= length:
-            return f"{nanoseconds / length:.3g} {unit}"
-    return f"{nanoseconds:.0f} ns"
 
 
 def calls(words: Words, operator: OperatorTime) -> str:
     """Return what an operator is, how often it ran and how long once."""
     each = span(operator.total_ns / max(1, operator.count))
     return words("task.operator.calls", type=operator.type, count=operator.count, each=each)
-
-
-def now() -> float:
-    """Return the seconds since the UNIX epoch."""
-    return time.time()
 
 
 def _is_progressing(task: Task) -> bool:

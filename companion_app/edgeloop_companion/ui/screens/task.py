@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from kivy.app import App
@@ -10,7 +11,6 @@ from kivy.properties import NumericProperty, ObjectProperty, StringProperty
 
 from edgeloop_companion.store.task import Task, TaskDetail
 from edgeloop_companion.store.tasks import Tasks
-from edgeloop_companion.ui import task_words
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.screens.task_operators import TaskOperators
 from edgeloop_companion.ui.screens.task_output import TaskOutput
@@ -48,7 +48,7 @@ class TaskScreen(FixedPage):
             "output": TaskOutput(),
             "operators": TaskOperators(),
         }
-        super().__init__(task=task, now=task_words.now())
+        super().__init__(task=task, now=time.time())
         self._stop = StopButton(on_release=lambda _: self.stop())
         self.choose("overview")
 
@@ -76,7 +76,7 @@ class TaskScreen(FixedPage):
         self.begin(stop_if_meant(self._store, self.task, App.get_running_app().words))
 
     def _show(self, detail: TaskDetail) -> None:
-        self._detail, self.task, self.now = detail, detail.task, task_words.now()
+        self._detail, self.task, self.now = detail, detail.task, time.time()
         self._stop.disabled = self.task.is_stopping
         if self.task.phase.is_over:
             self.ids.head.remove_widget(self._stop)
@@ -87,4 +87,4 @@ class TaskScreen(FixedPage):
     def _show_time(self, _: float) -> None:
         if self.task.phase.is_over:
             self._tick.cancel()
-        self.now = task_words.now()
+        self.now = time.time()

@@ -10,7 +10,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.scrollview import ScrollView
 
 from edgeloop_companion.store.task import TaskDetail
-from edgeloop_companion.ui import task_words
+from edgeloop_companion.ui.quantities import span
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.widgets.banner import Banner
 from edgeloop_companion.ui.widgets.card import Card
@@ -52,7 +52,7 @@ class TaskOperators(ScrollView):
             self._rows.append(OperatorRow())
             self._table.add_widget(self._rows[-1])
         for row, operator in zip(self._rows, operators, strict=True):
-            row.operator, row.share, row.total = operator, operator.share, task_words.span(operator.total_ns)
+            row.operator, row.share, row.total = operator, operator.share, span(operator.total_ns)
         shown = [self._table] if operators else [self._none]
         if not detail.task.has_valid_times:
             shown.insert(0, self._warning)

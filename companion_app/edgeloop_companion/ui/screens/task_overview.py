@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from kivy.utils import rgba
 from edgeloop_companion.store.images import SafeImage
 from edgeloop_companion.store.task import Metric, Phase, Task, TaskDetail, TaskFile
 from edgeloop_companion.ui import task_words
+from edgeloop_companion.ui.quantities import byte_count, moment
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.texts import Words
 from edgeloop_companion.ui.widgets.banner import Banner
@@ -97,9 +99,8 @@ class TaskImage(BoxLayout):
         try:
             image = await load(file)
             drawn = await asyncio.to_thread(lambda: CoreImage(io.BytesIO(image.data), ext=image.format))
-            if (
-                image.width <= SHARP_PIXELS
-            ):  # what is enlarged much shows its pixels, as who looks at a model's input wants
+            if image.width <= SHARP_PIXELS:
+                # What is enlarged much shows its pixels, as who looks at a model's input wants.
                 drawn.texture.mag_filter = "nearest"
             self.texture = drawn.texture
         except NotFoundError:
@@ -127,9 +128,7 @@ class TaskOverview(ScrollView):
         sections = [(heading, list(rows)) for heading, rows in self._sections(detail.task, words)]
         layout = tuple((heading, name) for heading, rows in sections for name, _, _ in rows)
         if layout != self._layout or words is not self._words:
-            if {name for heading, name in layout if not heading} - {
-                name for heading, name in self._layout if not heading
-            }:
+            if any(not heading and (heading, name) not in self._layout for heading, name in layout):
                 self.scroll_y = 1  # what there is to say stands above all
             self._layout, self._words = layout, words
             self._build(sections, words)
@@ -170,7 +169,7 @@ class TaskOverview(ScrollView):
         if images := [file for file in task.files if file.is_image]:
             yield "task.images", ((f.name + f.sha256, TaskImage, {"name": f.name, "file": f}) for f in images)
         if files := [file for file in task.files if not file.is_image]:
-            yield "task.files", (self._fact(file.name, task_words.size(file.size)) for file in files)
+            yield "task.files", (self._fact(file.name, byte_count(file.size)) for file in files)
         yield "task.facts", self._facts(task, words)
 
     def _banners(self, task: Task, words: Words) -> Iterator[_Row]:
@@ -197,13 +196,13 @@ class TaskOverview(ScrollView):
         return metric.name, MetricRow, {"name": name, "value": task_words.figure(metric), "points": list(metric.points)}
 
     def _facts(self, task: Task, words: Words) -> Iterator[_Row]:
-        now = task_words.now()
+        now = time.time()
         facts = (
             ("task.fact.computer", task.computer),
             ("task.fact.workspace", task.workspace),
             ("task.fact.arguments", task.arguments),
-            ("task.fact.begun", task_words.moment(task.started_at or task.taken_at, now)),
-            ("task.fact.ended", task_words.moment(task.ended_at, now) if task.ended_at else ""),
+            ("task.fact.begun", moment(task.started_at or task.taken_at, now)),
+            ("task.fact.ended", moment(task.ended_at, now) if task.ended_at else ""),
             ("task.fact.took", task_words.took(words, task, now) if task.phase.is_over else ""),
             ("task.fact.id", task.run_id),
         )

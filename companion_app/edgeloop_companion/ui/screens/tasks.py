@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from kivy.clock import Clock
@@ -80,7 +81,7 @@ class TasksScreen(FixedPage):
             self._tick()
         else:
             self._tick.cancel()
-        now, rows = task_words.now(), list[dict[str, Any]]()
+        now, rows = time.time(), list[dict[str, Any]]()
         for tasks in (listed.at_work, listed.recent):
             if tasks:
                 is_recent = tasks is listed.recent
