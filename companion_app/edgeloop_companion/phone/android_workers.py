@@ -1,8 +1,7 @@
-"""Workers on Android: each in a service with a process of its own, since apps start no other Python there.
+"""Workers on Android: each in a service with a process of its own, which Android lets go on while the app is in the background.
 
 python-for-android declares a fixed number of such services, one per *slot* (`worker0`, `worker1`, ... in buildozer.spec, all with
-the same entry script, which calls `android_worker_service.serve`). A service that works shows a notification, so Android lets it
-go on while the app is in the background. Never run on a phone.
+the same entry script, which calls `android_worker_service.serve`). A service that works shows a notification. Never run on a phone.
 
 Permissions that this needs: `FOREGROUND_SERVICE` with the services' type, `POST_NOTIFICATIONS`.
 """
