@@ -1,16 +1,15 @@
-"""What all tests share: how many run at a time, in which event loop, and that in CI a test that is skipped has not passed.
+"""What all tests share: how many run at a time, and that in CI a test that is skipped has not passed.
 
-Property tests run the same examples everywhere, so that a failure in CI is a failure at the desk.
+Property tests run the same examples everywhere, so that a failure in CI is a failure at the desk. Tests run in Python's own event
+loop: in uvloop, which daemons and companions that are processes use, the signal of a test's timeout does not end the test.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import Callable, Mapping
+import sys
 
 import pytest
-import uvloop
 from hypothesis import settings
 from pydantic import TypeAdapter
 
@@ -33,14 +32,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-@pytest.hookimpl
-def pytest_asyncio_loop_factories(
-    config: pytest.Config, item: pytest.Item
-) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run the companion's tests in Python's own loop, as on a phone, and all others in a real daemon's."""
-    if "companion_app" in item.path.parts:
-        return {"asyncio": asyncio.new_event_loop}
-    return {"uvloop": uvloop.new_event_loop}
+def pytest_collection_finish() -> None:
+    """Hold that no test module imports Kivy: it opens its window then, in a size and with a log that nobody asked for."""
+    if "kivy" in sys.modules:
+        raise pytest.UsageError(
+            "A test module imports Kivy as it is read. Import it in the test, below the fixture `phone`."
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from companion_app.companion_fixtures import pairing_with
@@ -15,7 +16,6 @@ from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptRes
 from edgeloop_companion.store.settings import Appearance, Language
 from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.log_rows import LogRow
-from edgeloop_companion.ui.widgets.status import Progress
 from edgeloop_shared.models import RunState
 from edgeloop_shared.run_events import TaskWaiting, TransferProgress
 
@@ -181,8 +181,10 @@ sys.exit("no more")
         assert [bar.value for bar in bars(phone)] == [1.0]
 
 
-def bars(phone: ShownApp) -> list[Progress]:
+def bars(phone: ShownApp) -> list[Any]:
     """Return the bars that are seen."""
+    from edgeloop_companion.ui.widgets.status import Progress
+
     return [one for one in phone.app.root.walk() if isinstance(one, Progress) and one.height and one.get_root_window()]
 
 
