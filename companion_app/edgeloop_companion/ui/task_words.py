@@ -50,6 +50,11 @@ def state(words: Words, task: Task) -> str:
     return words(_STATE[task.phase])
 
 
+def received(task: Task) -> float:
+    """Return how much of what a task needs has come, 0 to 1."""
+    return task.transfer[0] / task.transfer[1] if task.transfer and task.transfer[1] else 0.0
+
+
 def state_line(words: Words, task: Task) -> str:
     """Return where a task is, and how far while it runs."""
     if task.progress is None or not _is_progressing(task):
@@ -71,7 +76,7 @@ def progress(words: Words, progress: ProgressReported) -> str:
 def fraction(task: Task) -> float | None:
     """Return how much of what a task needs has come, or of its work is done, 0 to 1; None where there is nothing to show."""
     if task.phase is Phase.PREPARING and task.transfer:
-        return task.transfer[0] / task.transfer[1] if task.transfer[1] else 0.0
+        return received(task)
     if task.progress is not None and _is_progressing(task):
         return progress_fraction(task.progress.done, task.progress.total)
     return None
