@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Caller, Identity, Link, RefusedError, call, challenge, link, link_headers
 
 from edgeloop_daemon.devices import links
+from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, StorageFullError, VersionMismatchError
 from edgeloop_shared.messages import CancelTask, Unpair, encode_message
@@ -108,6 +110,50 @@ async def test_revoking_a_device_ends_its_link_and_refuses_the_next(daemon: Devi
         refused = await refused_link(caller, link_headers(phone, await challenge(caller), bytes(32)))
     assert isinstance(refused.error, NotPairedError)
     assert [device.info.name for device in daemon.devices.list()] == ["other"]
+
+
+async def test_a_device_whose_revoking_cannot_be_stored_stays_paired_and_linked(
+    daemon: DeviceDaemon, phone: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_: object) -> None:
+        raise StorageFullError("There is no room left.")
+
+    async with link(phone):
+        monkeypatch.setattr(daemon.database, "write", full)
+        with pytest.raises(StorageFullError):
+            await daemon.devices.revoke(phone.id)
+        monkeypatch.undo()
+        assert daemon.devices.get(phone.id).is_linked
+    async with link(phone) as linked:
+        await daemon.devices.revoke(phone.id)
+        assert await linked.closed() == 4001
+
+
+async def test_a_device_that_links_while_it_is_revoked_has_no_link_then(
+    daemon: DeviceDaemon, phone: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, writing, go_on = daemon.database.write, asyncio.Event(), asyncio.Event()
+
+    async def slow(change: Callable[[Tables], object]) -> object:
+        writing.set()
+        await go_on.wait()
+        return await write(change)
+
+    await daemon.pair("other")  # keeps the port open
+    monkeypatch.setattr(daemon.database, "write", slow)
+    revoking = asyncio.create_task(daemon.devices.revoke(phone.id))
+    await writing.wait()
+    async with link(phone) as linked:
+        go_on.set()
+        await revoking
+        assert await linked.closed() == 4001
+    assert [device.info.name for device in daemon.devices.list()] == ["other"]
+
+
+async def test_a_device_that_is_revoked_by_two_at_once_is_so_once(daemon: DeviceDaemon, phone: Identity) -> None:
+    await asyncio.gather(daemon.devices.revoke(phone.id), daemon.devices.revoke(phone.id))
+    events = await daemon.database.read(lambda db: db.execute("select data_json from events").fetchall())
+    assert len([data for (data,) in events if "by_device" in data]) == 1
 
 
 async def test_a_device_that_asks_for_it_is_unpaired_and_its_last_records_are_kept(

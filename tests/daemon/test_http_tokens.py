@@ -18,7 +18,8 @@ from edgeloop_daemon.http.server import local_api
 from edgeloop_daemon.http.streams import Streams
 from edgeloop_daemon.http.token_routes import token_routes
 from edgeloop_daemon.http.tokens import Tokens
-from edgeloop_daemon.store.database import open_database
+from edgeloop_daemon.store.database import Database, open_database
+from edgeloop_shared.errors import StorageFullError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Api:
 
     base: str
     runtime_token: str
+    database: Database
     streams: Streams
     session: aiohttp.ClientSession
 
@@ -55,7 +57,7 @@ def opened(tmp_path: Path) -> Open:
             local_api(token_routes(named), tokens, 0, streams=streams) as port,
             aiohttp.ClientSession() as session,
         ):
-            yield Api(f"http://127.0.0.1:{port}/api/v1", runtime_token, streams, session)
+            yield Api(f"http://127.0.0.1:{port}/api/v1", runtime_token, database, streams, session)
 
     return open_api
 
@@ -74,6 +76,21 @@ async def test_a_token_opens_the_api_until_it_is_revoked(opened: Open) -> None:
             assert stream.reason == "the token was revoked"
         assert (await api.call("GET", "/tokens", token=made["token"]))[0] == 401
         assert (await api.call("DELETE", "/tokens/editor"))[0] == 404
+
+
+async def test_a_token_whose_revoking_cannot_be_stored_stays(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(_: object) -> None:
+        raise StorageFullError("There is no room left.")
+
+    async with opened() as api:
+        _, made = await api.call("POST", "/tokens", {"name": "editor"})
+        monkeypatch.setattr(api.database, "write", full)
+        assert (await api.call("DELETE", "/tokens/editor"))[1]["code"] == "storage-full"
+        monkeypatch.undo()
+        assert [one["name"] for one in (await api.call("GET", "/tokens", token=made["token"]))[1]["items"]] == [
+            "editor"
+        ]
+        assert (await api.call("DELETE", "/tokens/editor"))[0] == 204
 
 
 async def test_tokens_outlive_the_daemon_and_the_one_of_the_runtime_file_does_not(opened: Open) -> None:

@@ -85,7 +85,10 @@ class Devices:
         return self._device(self._registry.get(device_id))
 
     async def revoke(self, device_id: str, *, by_device: bool = False) -> None:
-        """Unpair a device: its key is void, its link ends, its runs have failed. Raises `NotFoundError`."""
+        """Unpair a device: its key is void, its link ends, its runs have failed.
+
+        Raises `NotFoundError`, and `StorageError` when that cannot be stored: all is as it was then.
+        """
         name = self._registry.get(device_id).info.name
         await self._registry.revoke(device_id, by_device=by_device)
         await self._links.revoke(device_id)

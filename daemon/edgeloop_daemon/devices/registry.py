@@ -108,14 +108,17 @@ class Registry:
             _log.warning("that device %s was seen is not noted: %s", device_id, error)
 
     async def revoke(self, device_id: str, *, by_device: bool = False) -> PairedDevice:
-        """Forget the device's key: it can never link again. Raises `NotFoundError`."""
+        """Forget the device's key: it can never link again. Whoever links while that is written has its link ended then.
+
+        Raises `NotFoundError`, and `StorageError` when it cannot be stored: the device stays paired then.
+        """
         device = self.get(device_id)
-        del self._devices[device_id]  # first, so that no link can begin while the database writes
-        sql = "update devices set revoked_at = ?, device_key = x'' where id = ?"
+        sql = "update devices set revoked_at = ?, device_key = x'' where id = ? and revoked_at is null"
 
         def update(db: Tables) -> None:
-            db.execute(sql, [time.time(), device_id])
-            record_event(db, DeviceRevoked(device_id, by_device))
+            if db.execute(sql, [time.time(), device_id]).rowcount:  # else somebody else did it at the same time
+                record_event(db, DeviceRevoked(device_id, by_device))
 
         await self._database.write(update)
+        self._devices.pop(device_id, None)
         return device

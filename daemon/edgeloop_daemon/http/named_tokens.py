@@ -81,17 +81,20 @@ class NamedTokens:
         return new
 
     async def revoke(self, name: str) -> None:
-        """End a token and the streams that it has opened. Raises `NotFoundError`."""
+        """End a token and the streams that it has opened.
+
+        Raises `NotFoundError`, and `StorageError` when that cannot be stored: the token opens the API still, then.
+        """
         if name not in self._known:
             raise NotFoundError(f"There is no token {name[:64]!r}.", hint="`edgeloop token list` shows them.")
-        del self._known[name]
-        self._tokens.revoke(name)  # first, so that nothing begins with it while the database writes
 
         def delete(db: Tables) -> None:
-            db.execute("delete from tokens where name = ?", [name])
-            record_event(db, TokenRevoked(name))
+            if db.execute("delete from tokens where name = ?", [name]).rowcount:  # else two have asked at once
+                record_event(db, TokenRevoked(name))
 
         await self._database.write(delete)
+        self._known.pop(name, None)
+        self._tokens.revoke(name)
         self._streams.end_those_of(name)
 
     async def _load(self) -> None:
