@@ -12,6 +12,7 @@ from dataclasses import replace
 from edgeloop_companion.events import Forgotten, Listener, Paired, Switched, Unpaired
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.advertising import Advertising
+from edgeloop_companion.link.farewells import Farewells
 from edgeloop_companion.link.pairing import AskAllow, Pairing, pair_by_code, pair_by_offer
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.phone.life_cycle import LifeCycle
@@ -75,7 +76,8 @@ async def running(
     for pairing in pairings:
         if pairing.is_on:
             companion.serve(pairing)
-    helpers = [asyncio.create_task(work) for work in (companion.advertising.run(), companion.report.run())]
+    works = (companion.advertising.run(), companion.report.run(), companion.farewells.run())
+    helpers = [asyncio.create_task(work) for work in works]
     try:
         with companion.following(platform.network):
             yield companion
@@ -118,6 +120,8 @@ class Companion:
         """Whether this device announces itself, and how that goes."""
         self.report = StateReport(phone.vitals, life_cycle, self._state_changed)
         """What its daemons are told of its state."""
+        self.farewells = Farewells(pairings)
+        """Who is still to be told that this device has forgotten it."""
 
     @property
     def hosts(self) -> tuple[Host, ...]:
@@ -171,13 +175,14 @@ class Companion:
             self._listener(Switched(pairing.host_name, device_id, is_on))
 
     async def forget(self, device_id: str) -> None:
-        """Unpair from here: the daemon's runs are cancelled, nothing of it is kept, and it is told if it is linked.
+        """Unpair from here: the daemon's runs are cancelled, and it is told; one without a link when it is reached next.
 
+        Nothing of it is kept, but how to tell it so until it knows.
         Raises `NotFoundError`, and `OSError` when it cannot be stored: the pairing stays then.
         """
         async with self._changing:
             pairing = self._find(device_id)
-            await asyncio.to_thread(self._pairings.remove, pairing)  # first, so that it is true also after a kill
+            await asyncio.to_thread(self._pairings.give_up, pairing)  # first, so that it is true also after a kill
             is_told = await self._leave(pairing)
             self.advertising.refresh()
             self._listener(Forgotten(pairing.host_name, device_id, is_told))
@@ -201,6 +206,7 @@ class Companion:
 
     def doubt_links(self) -> None:
         """Have every link prove that it lives, and dial now where there is none: the network, or the time, may be another."""
+        self.farewells.hurry()
         for host in self.hosts:
             host.doubt()
 
@@ -273,6 +279,10 @@ class Companion:
         """Give up a pairing; return whether its daemon has heard so."""
         host, task = self._hosts.pop(pairing.fingerprint, (None, None))
         is_told = host is not None and task is not None and await _end(host, task, unpair=True)
+        if is_told:
+            await asyncio.to_thread(self._pairings.told, pairing)
+        else:
+            self.farewells.hurry()
         await asyncio.to_thread(remove_tree, self._state_folder.host(pairing.device_id))
         return is_told
 
@@ -291,6 +301,7 @@ class Companion:
             host.tell_state()
 
     def _moved(self, addresses: frozenset[str]) -> None:
+        self.farewells.hurry()
         for host in self.hosts:
             host.moved(addresses)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.host import Host
+from edgeloop_companion.link.farewells import tell
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.control_socket import peer_uid, short_path
@@ -30,6 +31,7 @@ from edgeloop_shared.process_lock import held
 MAX_REQUEST_BYTES = 4096
 MAX_ANSWER_BYTES = 1024 * 1024
 REQUEST_SECONDS = 10.0
+GOODBYE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
 
 Action = Literal["list", "on", "off", "forget"]
@@ -68,14 +70,21 @@ async def carry_out(companion: Companion, request: Request) -> tuple[PairedCompu
 
 
 def carry_out_at_rest(pairings: Pairings, request: Request) -> tuple[PairedComputer, ...]:
-    """Do the same where no companion runs: no computer is told of it, and runs are cancelled by the next companion. Blocks."""
+    """Do the same where no companion runs: the next one cancels runs, and tells who is forgotten and does not answer now. Blocks."""
     if request.action != "list":
         pairing = _find(tuple(pairings), request.computer)
         if request.action == "forget":
-            pairings.remove(pairing)
+            pairings.give_up(pairing)
+            asyncio.run(_tell_now(pairings))
         else:
             pairings.update(replace(pairing, is_on=request.action == "on"))
     return tuple(_paired(pairing, None) for pairing in pairings)
+
+
+async def _tell_now(pairings: Pairings) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GOODBYE_SECONDS):
+            await tell(pairings)
 
 
 @contextlib.asynccontextmanager

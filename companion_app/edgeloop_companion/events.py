@@ -50,7 +50,7 @@ class Unpaired:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """The pairing was forgotten on request of this device's user. The daemon knows when it `is_told`, or learns it no more."""
+    """The pairing was forgotten on request of this device's user. The daemon knows if it `is_told`, else when reached next."""
 
     host: str
     device_id: str

@@ -105,7 +105,7 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
     actions: dict[Action, str] = {
         "on": "stay linked to a computer again",
         "off": "have no link to a computer: its runs here are cancelled",
-        "forget": "unpair from a computer: its runs here are cancelled, and it is told if it is linked",
+        "forget": "unpair from a computer: its runs here are cancelled, and it is told, now or when it is reached next",
     }
     group.add_argument(
         "--computers", dest="request", action="store_const", const=Request("list"), help="list them and end"

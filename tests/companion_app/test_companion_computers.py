@@ -10,13 +10,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from daemon.device_daemon import device_daemon
 
 from edgeloop_companion.companion import Companion
 from edgeloop_companion.events import Forgotten, Linked, LinkLost, Paired, Switched
-from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.link.farewells import tell
+from edgeloop_companion.link.pairing import Pairing
+from edgeloop_companion.link.pairings import MAX_UNTOLD, UNTOLD_SECONDS, Pairings
 from edgeloop_shared.errors import NotFoundError, PairingError
+from edgeloop_shared.pairing import parse_offer
 
-from .companion_fixtures import Observer, allow, companion_at
+from .companion_fixtures import Observer, allow, companion_at, pairing_with
 from .link_peer import LinkPeer
 from .received_run import Run
 
@@ -90,6 +94,74 @@ async def test_a_computer_that_does_not_hear_it_is_forgotten_all_the_same(
     await companion.forget(known)
     assert observer.events[-1] == Forgotten("laptop", known, is_told=False)
     assert companion.pairings == ()
+
+
+async def test_a_computer_that_is_forgotten_while_it_is_away_is_told_when_it_is_reached_next(
+    peer: LinkPeer, companion: Companion, observer: Observer, tmp_path: Path
+) -> None:
+    known = device_id(companion)
+    peer.behaviour.refuse_links = True
+    await peer.cut()
+    await observer.until(lambda: bool(observer.of(LinkLost)))
+    await companion.forget(known)
+    assert observer.events[-1] == Forgotten("laptop", known, is_told=False)
+    peer.behaviour.refuse_links = False
+    companion.doubt_links()  # as after a change of the network
+    await peer.until(lambda: peer.unpaired == [known])
+    assert len(peer.hellos) == 1  # nothing else was said to it
+    async with asyncio.timeout(10):
+        while (tmp_path / "pairings.json").exists():  # noqa: ASYNC110 - nothing outside hears of it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_computer_that_was_forgotten_while_it_was_away_is_told_by_a_later_app(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    peer.behaviour.refuse_links = True
+    async with companion_at(tmp_path) as companion:
+        known = (await companion.pair_by_offer(peer.offer(), allow)).device_id
+        await companion.forget(known)
+        assert (companion.pairings, peer.unpaired) == ((), [])
+    peer.behaviour.refuse_links = False
+    async with companion_at(tmp_path) as companion:
+        await peer.until(lambda: peer.unpaired == [known])
+        assert (companion.pairings, peer.hellos) == ((), [])
+
+
+async def test_a_daemon_lists_no_more_a_device_that_forgot_it_unlinked(tmp_path: Path) -> None:
+    async with device_daemon(tmp_path / "daemon") as daemon, companion_at(tmp_path / "device") as companion:
+        pairing = await companion.pair_by_offer(parse_offer((await daemon.pairing.open()).offer), allow)
+        await companion.switch(pairing.device_id, is_on=False)
+        assert [one.id for one in daemon.devices.list()] == [pairing.device_id]
+        await companion.forget(pairing.device_id)
+        async with asyncio.timeout(30):
+            while daemon.devices.list():  # noqa: ASYNC110 - nothing outside hears of it
+                await asyncio.sleep(0.01)
+
+
+async def test_a_computer_is_not_told_for_ever_that_it_was_forgotten(
+    peer: LinkPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairings = await asyncio.to_thread(Pairings, tmp_path / "pairings.json")
+
+    def forget(*all_of: Pairing) -> None:
+        for pairing in all_of:
+            pairings.add(pairing)
+            pairings.give_up(pairing)
+
+    many = [pairing_with(peer) for _ in range(MAX_UNTOLD + 1)]
+    await asyncio.to_thread(forget, *many)
+    assert pairings.untold == tuple(many[1:])
+    assert (await asyncio.to_thread(Pairings, tmp_path / "pairings.json")).untold == pairings.untold
+    later = time.time()
+    monkeypatch.setattr("edgeloop_companion.link.pairings.time.time", lambda: later)
+    await tell(pairings)
+    assert (pairings.untold, peer.unpaired) == ((), [one.device_id for one in many[1:]])
+    await asyncio.to_thread(forget, many[0])
+    later += UNTOLD_SECONDS + 1
+    peer.behaviour.refuse_links = True
+    await tell(pairings)
+    assert not (tmp_path / "pairings.json").exists()  # and its key with it
 
 
 async def test_a_computer_that_is_switched_off_has_no_link_until_it_is_switched_on_again(

@@ -74,6 +74,7 @@ async def test_where_no_companion_runs_it_is_done_all_the_same(peer: LinkPeer, t
     async with companion_at(tmp_path) as companion:
         assert companion.hosts == ()
     assert await ask(tmp_path, "forget", "laptop") == ()
+    assert peer.unpaired != []
     assert not (tmp_path / "pairings.json").exists()
 
 

@@ -231,6 +231,15 @@ class Link:
                 await self._ended.wait()
         return self._socket.close_code == CLOSE_REVOKED
 
+    async def only_unpair(self, device_id: str) -> bool:
+        """Ask the daemon to forget this device, in the place of `run`; return whether it has ended the link for that."""
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(UNPAIR_SECONDS):
+                await self._socket.send_str(encode_message(Unpair(device_id)))
+                async for _ in self._socket:
+                    pass  # a daemon that has something to say learns that nobody obeys it any more
+        return self._socket.close_code == CLOSE_REVOKED
+
     def _tell(self, message: Message) -> None:
         """Send a control message next."""
         self._control.append(message)

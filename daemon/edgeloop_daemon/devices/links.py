@@ -219,6 +219,9 @@ class Links:
         if frame is None:
             return
         hello = decode_message(frame.data) if frame.type is WSMsgType.TEXT else None
+        if isinstance(hello, Unpair):  # it has come for this alone
+            _give_up(link, hello)
+            return
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
         if (report := hello.network) is not None:
@@ -260,10 +263,7 @@ class Links:
                 elif isinstance(message, CommandResult):
                     self._commands.answered(device_id, message)
                 elif isinstance(message, Unpair):
-                    if message.device_id != device_id:
-                        raise MessageError("A device wants to unpair another one.")
-                    link.asked_to_unpair = True
-                    link.end(CLOSE_REVOKED, "revoked")
+                    _give_up(link, message)
                 elif isinstance(message, DeviceState):
                     self._states.tell(device_id, message)
                 else:
@@ -388,6 +388,14 @@ class _Link:
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self.socket.close(code=code, message=reason.encode()[:120])
+
+
+def _give_up(link: _Link, message: Unpair) -> None:
+    """End the link of a device that gives up its pairing. Raises `MessageError` for the pairing of another one."""
+    if message.device_id != link.proved.device.id:
+        raise MessageError("A device wants to unpair another one.")
+    link.asked_to_unpair = True
+    link.end(CLOSE_REVOKED, "revoked")
 
 
 def _hash(bearer: str) -> bytes:
