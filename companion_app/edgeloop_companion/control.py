@@ -70,7 +70,7 @@ async def carry_out(companion: Companion, request: Request) -> tuple[PairedCompu
 
 
 def carry_out_at_rest(pairings: Pairings, request: Request) -> tuple[PairedComputer, ...]:
-    """Do the same where no companion runs: the next one cancels runs, and tells who is forgotten and does not answer now. Blocks."""
+    """Do the same where no companion runs: the next one cancels runs, and tells who is forgotten and away now. Blocks."""
     if request.action != "list":
         pairing = _find(tuple(pairings), request.computer)
         if request.action == "forget":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeloop_companion.companion import Companion
-from edgeloop_companion.store.computers import Computer, Computers
+from edgeloop_companion.store.computers import Computer, Computers, opened_computers
 from edgeloop_companion.store.event_feed import EventFeed
 
 from .companion_fixtures import allow, companion_at
@@ -36,10 +36,9 @@ async def companion(tmp_path: Path, feed: EventFeed) -> AsyncIterator[Companion]
 
 
 @pytest.fixture
-async def computers(companion: Companion, feed: EventFeed) -> AsyncIterator[Computers]:
-    computers = Computers(companion, feed)
-    yield computers
-    await computers.close()
+async def computers(companion: Companion, feed: EventFeed, tmp_path: Path) -> AsyncIterator[Computers]:
+    async with opened_computers(companion, feed, tmp_path / "revoked.json") as computers:
+        yield computers
 
 
 async def paired(companion: Companion, computers: Computers, peer: LinkPeer) -> Computer:
@@ -137,7 +136,7 @@ async def test_one_that_has_unpaired_this_device_is_shown_until_it_is_dismissed(
     linked = await paired(companion, computers, peer)
     await peer.close_link(4001)
     revoked = await only(computers, linked.device_id, "revoked")
-    assert (revoked.name, revoked.reason) == ("laptop", "this device was unpaired")
+    assert (revoked.name, revoked.address) == ("laptop", f"127.0.0.1:{peer.port}")
     assert companion.pairings == ()
     computers.forget(linked.device_id)
     assert computers.computers.value == ()
@@ -163,11 +162,52 @@ async def test_what_cannot_be_done_is_told(companion: Companion, computers: Comp
     await until(computers.problem, lambda problem: problem is None)
 
 
-async def test_who_closes_waits_for_what_was_begun(companion: Companion, feed: EventFeed, peer: LinkPeer) -> None:
-    computers = Computers(companion, feed)
-    linked = await paired(companion, computers, peer)
-    computers.forget(linked.device_id)
-    await computers.close()
+async def test_one_that_has_unpaired_this_device_is_shown_by_later_apps_until_it_is_dismissed(
+    companion: Companion, feed: EventFeed, peer: LinkPeer, tmp_path: Path
+) -> None:
+    path = tmp_path / "revoked.json"
+    async with opened_computers(companion, feed, path) as computers:
+        linked = await paired(companion, computers, peer)
+        key = companion.pairings[0].device_key
+        await peer.close_link(4001)
+        revoked = await only(computers, linked.device_id, "revoked")
+    assert key not in path.read_text()
+    async with opened_computers(companion, feed, path) as computers:
+        assert computers.computers.value == (revoked,)
+        computers.forget(linked.device_id)
+    async with opened_computers(companion, feed, path) as computers:
+        assert computers.computers.value == ()
+
+
+async def test_one_that_was_paired_again_meanwhile_is_not_shown_as_revoked_by_a_later_app(
+    companion: Companion, feed: EventFeed, peer: LinkPeer, tmp_path: Path
+) -> None:
+    path = tmp_path / "revoked.json"
+    async with opened_computers(companion, feed, path) as computers:
+        await paired(companion, computers, peer)
+        await peer.close_link(4001)
+        await until(computers.computers, lambda found: [one.state for one in found] == ["revoked"])
+    again = await companion.pair_by_offer(peer.offer(), allow)
+    async with opened_computers(companion, feed, path) as computers:
+        assert [one.device_id for one in computers.computers.value] == [again.device_id]
+
+
+async def test_a_damaged_file_of_revoked_computers_is_passed_over(
+    companion: Companion, feed: EventFeed, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "revoked.json"
+    path.write_text('{"version":1,"computers":[{}]}')
+    async with opened_computers(companion, feed, path) as computers:
+        assert computers.computers.value == ()
+    assert str(path) in caplog.text
+
+
+async def test_who_closes_waits_for_what_was_begun(
+    companion: Companion, feed: EventFeed, peer: LinkPeer, tmp_path: Path
+) -> None:
+    async with opened_computers(companion, feed, tmp_path / "revoked.json") as computers:
+        linked = await paired(companion, computers, peer)
+        computers.forget(linked.device_id)
     assert peer.unpaired == [linked.device_id]
     before = computers.computers.value
     await companion.pair_by_offer(peer.offer(), allow)

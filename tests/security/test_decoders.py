@@ -29,6 +29,7 @@ NAMES = (
     *("edgeloop.toml", "pairings of a device", "picture before a camera", "request to a companion"),
     *("spool of a run", "journal of a worker", "results of commands", "end of a worker"),
     "tasks that a device remembers",
+    "computers that have unpaired a device",
     *("manifest of a bundle", "log of a job", "configuration of a repository"),
     *("ONNX file", "MNN file of a script", "MNN file of a tool"),
     *("arrays for a model (.npz)", "arrays that lie (.npz)"),

@@ -67,6 +67,11 @@ class StateFolder:
         """The file of the tasks that the screens remember."""
         return self.path / "tasks.json"
 
+    @property
+    def revoked(self) -> Path:
+        """The file of the computers that have unpaired this device, which the screens show until they are dismissed."""
+        return self.path / "revoked.json"
+
     def host(self, device_id: str) -> Path:
         """Return the folder for what concerns one daemon: the one that knows this device as `device_id`."""
         return self.path / "hosts" / device_id

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from edgeloop_companion.companion import Companion
@@ -14,10 +17,13 @@ from edgeloop_companion.events import Event, Paired, Unpaired
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.observable import Observable
+from edgeloop_companion.store.revoked_computers import RevokedComputer, load_revoked, revoked, save_revoked
 from edgeloop_shared.addresses import show_address
 from edgeloop_shared.errors import EdgeloopError
 
 NEARBY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,17 +64,21 @@ class Computer:
 class Computers:
     """All computers, the first paired one first; those that have unpaired this device last, until they are dismissed.
 
-    What is asked for happens in the background; `problem` tells what could not be done.
+    What is asked for happens in the background; `problem` tells what could not be done. `opened_computers` makes one.
     """
 
-    def __init__(self, companion: Companion, feed: EventFeed) -> None:
+    def __init__(
+        self, companion: Companion, feed: EventFeed, path: Path, revoked_ones: Iterable[RevokedComputer]
+    ) -> None:
         self._companion = companion
+        self._path = path
         self._known: dict[str, Pairing] = {}
-        self._revoked: dict[str, Pairing] = {}
-        self._reasons: dict[str, str] = {}
+        self._revoked = {one.device_id: one for one in revoked_ones}
+        self._saving: asyncio.Task[None] | None = None
         self._changing: dict[str, asyncio.Task[None]] = {}
         self.computers = Observable[tuple[Computer, ...]](())
         self.problem = Observable[EdgeloopError | None](None)
+        self._dismiss_paired()
         self._refresh()
         self._stop = feed.listen(self._hear)
 
@@ -79,6 +89,7 @@ class Computers:
     def forget(self, device_id: str) -> None:
         """Unpair from a computer; its runs here are cancelled. One that has unpaired this device is not shown any more."""
         if self._revoked.pop(device_id, None) is not None:
+            self._save()
             self._refresh()
         else:
             self._change(device_id, self._companion.forget(device_id))
@@ -86,8 +97,8 @@ class Computers:
     async def close(self) -> None:
         """Listen no more, and finish what was begun."""
         self._stop()
-        if self._changing:
-            await asyncio.wait(self._changing.values())
+        if begun := {*self._changing.values(), *filter(None, [self._saving])}:
+            await asyncio.wait(begun)
 
     def _change(self, device_id: str, change: Coroutine[None, None, None]) -> None:
         if device_id in self._changing:
@@ -115,20 +126,44 @@ class Computers:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, Unpaired) and event.device_id in self._known:
-            self._revoked[event.device_id] = self._known[event.device_id]
-            self._reasons[event.device_id] = event.reason
+            self._revoked[event.device_id] = revoked(self._known[event.device_id])
+            self._save()
         elif isinstance(event, Paired):
-            paired = {pairing.fingerprint for pairing in self._companion.pairings}
-            self._revoked = {key: one for key, one in self._revoked.items() if one.fingerprint not in paired}
+            self._dismiss_paired()
         self._refresh()
+
+    def _dismiss_paired(self) -> None:
+        """Show those as revoked no more that are paired again."""
+        paired = {pairing.fingerprint for pairing in self._companion.pairings}
+        left = {key: one for key, one in self._revoked.items() if one.fingerprint not in paired}
+        if left != self._revoked:
+            self._revoked = left
+            self._save()
+
+    def _save(self) -> None:
+        """Write, behind what is written now, which computers are shown as revoked."""
+        before, computers = self._saving, tuple(self._revoked.values())
+
+        async def save() -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            try:
+                await asyncio.to_thread(save_revoked, self._path, computers)
+            except OSError as error:
+                log.warning("who has unpaired this device is not kept: %s", error)
+
+        self._saving = asyncio.create_task(save(), name="revoked computers")
 
     def _refresh(self) -> None:
         pairings = [pairing for pairing in self._companion.pairings if pairing.device_id not in self._revoked]
         self._known = {pairing.device_id: pairing for pairing in pairings}
-        computers = [self._computer(pairing) for pairing in pairings]
-        for device_id, pairing in self._revoked.items():
-            computers.append(replace(_resting(pairing), state="revoked", reason=self._reasons[device_id]))
-        self.computers.set(tuple(computers))
+        gone = self._revoked.values()
+        self.computers.set(
+            (
+                *(self._computer(pairing) for pairing in pairings),
+                *(Computer(one.device_id, one.name, "revoked", one.address, one.last_seen) for one in gone),
+            )
+        )
 
     def _computer(self, pairing: Pairing) -> Computer:
         host = self._companion.host(pairing)
@@ -147,6 +182,16 @@ class Computers:
             run_count=host.run_count,
             is_changing=is_changing,
         )
+
+
+@contextlib.asynccontextmanager
+async def opened_computers(companion: Companion, feed: EventFeed, path: Path) -> AsyncIterator[Computers]:
+    """Follow the companion's computers for the block; the file at `path` keeps those that have unpaired this device."""
+    computers = Computers(companion, feed, path, await asyncio.to_thread(load_revoked, path))
+    try:
+        yield computers
+    finally:
+        await computers.close()
 
 
 def _resting(pairing: Pairing) -> Computer:

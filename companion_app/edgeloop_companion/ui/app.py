@@ -21,7 +21,7 @@ from edgeloop_companion.phone.life_cycle import LifeCycle
 from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_companion.scanning.camera import Camera
-from edgeloop_companion.store.computers import Computers
+from edgeloop_companion.store.computers import opened_computers
 from edgeloop_companion.store.device_facts import DeviceFactsStore, ask_engine
 from edgeloop_companion.store.doctor import DoctorStore
 from edgeloop_companion.store.event_feed import EventFeed
@@ -125,9 +125,10 @@ async def opened(
                 observe=tasks.observe,
             ) as companion,
             controlled(companion, state_folder.control),
+            opened_computers(companion, events, state_folder.revoked) as computers,
         ):
             facts = DeviceFactsStore(phone.vitals, state_folder.blobs, companion.clear_blobs, ask_engine)
-            pairing, computers = PairingAttempt(companion, camera, this_decoder()), Computers(companion, events)
+            pairing = PairingAttempt(companion, camera, this_decoder())
             doctor = DoctorStore(lambda: look_at_companion(companion, phone))
             parts = Parts(
                 info, companion, events, state_folder, settings, facts, tasks, doctor, fonts, pairing, computers
@@ -138,7 +139,7 @@ async def opened(
                     yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
             finally:
                 stop()
-                await asyncio.gather(pairing.close(), computers.close())
+                await pairing.close()
 
 
 def _obey(companion: Companion, settings: Settings) -> None:

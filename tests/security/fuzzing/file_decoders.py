@@ -20,6 +20,7 @@ from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.journal import Cursor, JournalReader, Kind, pack_entry
 from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.scanning.folder_frames import read_frame
+from edgeloop_companion.store.revoked_computers import read_revoked
 from edgeloop_companion.store.task_history import read_tasks
 from edgeloop_daemon.jobs.log_page import read_log_page
 from edgeloop_daemon.workspaces.settings import load_settings
@@ -116,6 +117,15 @@ def files(folder: Path) -> Iterator[Decoder]:
         "tasks that a device remembers",
         (encode_json({"version": 1, "tasks": [task]}),),
         read_tasks,
+        (MessageError,),
+        None,
+        True,
+    )
+    revoked = {"device_id": "d1", "name": "desk", "fingerprint": "0a" * 32, "address": "10.0.0.2:443", "last_seen": 5.0}
+    yield Decoder(
+        "computers that have unpaired a device",
+        (encode_json({"version": 1, "computers": [revoked]}),),
+        read_revoked,
         (MessageError,),
         None,
         True,
