@@ -94,6 +94,8 @@ class Host:
         """When it was linked last, by the monotonic clock; minus infinity before."""
         self.failure = ""
         """Why there is no link, in words; empty while there is one, and before the first attempt."""
+        self.failure_kind = ""
+        """The same as `LinkEnd.kind`."""
         self.next_attempt: float | None = None
         """When it is dialled again, by the monotonic clock; None while it is dialled or linked."""
         self.knocked_at = -math.inf
@@ -138,7 +140,7 @@ class Host:
             if self._closing.is_set() or end.code == CLOSE_REVOKED:
                 return end.reason
             delay = reconnect.yield_to_another() if end.code == CLOSE_REPLACED else reconnect.delay(lived)
-            self.failure, self.next_attempt = end.reason, time.monotonic() + delay
+            self.failure, self.failure_kind, self.next_attempt = end.reason, end.kind, time.monotonic() + delay
             self._listener(LinkLost(self.pairing.host_name, self.pairing.device_id, end.reason, round(delay, 3)))
             await self._pause(delay)
             self.next_attempt = None
@@ -213,15 +215,15 @@ class Host:
                 begun = time.monotonic()
                 end = await self._work_over(self._link)
         except NotPairedError as error:
-            end = LinkEnd(CLOSE_REVOKED, error.message)
+            end = LinkEnd(CLOSE_REVOKED, error.message, error.code)
         except EdgeloopError as error:
-            end = LinkEnd(CLOSE_LOST, error.message)
+            end = LinkEnd(CLOSE_LOST, error.message, error.code)
         except (aiohttp.ClientError, ConnectionError) as error:
             end = LinkEnd(CLOSE_LOST, f"the connection was lost: {error}")
         except Exception as error:
             # The device must stay reachable whatever a daemon makes of it.
             log.exception("link to %s", self.pairing.host_name)
-            end = LinkEnd(CLOSE_LOST, f"a fault in edgeloop: {type(error).__name__}: {error}")
+            end = LinkEnd(CLOSE_LOST, f"a fault in edgeloop: {type(error).__name__}: {error}", EdgeloopError.code)
         finally:
             self._link = None
             await self._unlinked()
@@ -290,7 +292,7 @@ class Host:
 
     def _linked(self, link: Link) -> None:
         self.linked_at = time.monotonic()
-        self.address, self.failure = link.address, ""
+        self.address, self.failure, self.failure_kind = link.address, "", ""
         self._failed.clear()
         self.pairing = replace(self.pairing, last_seen=time.time())
         self._keeping = asyncio.create_task(self._keep(self.pairing))  # the link does not wait for the disk

@@ -110,8 +110,8 @@ def test_a_computer_that_answers_at_one_address_is_not_missed_at_the_other() -> 
 def test_each_computer_that_does_not_answer_has_a_line_with_where_it_was_dialled() -> None:
     given = subject(met("refused"), met("timeout", FAR), replace(met("unreachable", FAR), address="10.0.1.2"))
     refused, silent = network.check_reachability(given)
-    assert "desk refuses at 192.168.1.2 port 4711" in refused.found
-    assert silent.found == "lab does not answer at 10.0.0.2 port 4712."
+    assert "desk refuses at 192.168.1.2:4711" in refused.found
+    assert silent.found == "lab does not answer at 10.0.0.2:4712."
 
 
 def test_a_computer_that_does_not_answer_is_not_hidden_by_another_one_of_its_name() -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 import edgeloop_companion.ui
+from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.store.settings import Language
 from edgeloop_companion.ui.doctor_texts import DOCTOR_TEXTS
+from edgeloop_companion.ui.error_texts import CHINESE, explanation, headline
 from edgeloop_companion.ui.fonts import LATIN, Fonts, find_fonts
 from edgeloop_companion.ui.palette import DARK, LIGHT, Palette, contrast
 from edgeloop_companion.ui.texts import TEXTS, Words
+from edgeloop_shared.errors import EdgeloopError
 
 SOURCES = [path for path in Path(edgeloop_companion.ui.__path__[0]).rglob("*") if path.suffix in (".py", ".kv")]
 TEXT_CONTRAST, BORDER_CONTRAST = 4.5, 3.0  # WCAG 2.2, 1.4.3 and 1.4.11, level AA
@@ -59,6 +62,31 @@ def test_no_text_is_missing_and_none_is_never_shown() -> None:
     assert asked <= set(TEXTS)
     named = {key for key in TEXTS if f'"{key}"' in source or key.endswith(".title")}
     assert set(TEXTS) - named - set(DOCTOR_TEXTS) == set()  # what a doctor finds names these
+
+
+def test_in_chinese_a_space_stands_between_words_of_either_script() -> None:
+    touching = re.compile("[\u4e00-\u9fff][A-Za-z0-9{`]|[A-Za-z0-9}`][\u4e00-\u9fff]")
+    chinese = {key: text for key, (_, text) in TEXTS.items()} | CHINESE
+    assert {key: text for key, text in chinese.items() if touching.search(text)} == {}
+
+
+def test_every_error_has_a_sentence_in_chinese() -> None:
+    ours = (kind for kind in EdgeloopError.registry.values() if kind.__module__.startswith("edgeloop_"))
+    assert {SpoolDamagedError.code, *(kind.code for kind in ours)} == {
+        code for code in CHINESE if not code.startswith("link-")
+    }
+
+
+def test_an_error_is_told_in_its_own_words_in_english_and_by_its_code_in_chinese() -> None:
+    english, chinese = Words(Language.ENGLISH), Words(Language.CHINESE)
+    error = "storage-full", "There is no room left."
+    assert headline(english, *error) == "There is no room left."
+    assert explanation(english, *error, "Free some.") == "Free some."
+    assert headline(chinese, *error) == "存储空间已满，请腾出空间。"
+    assert explanation(chinese, *error, "Free some.") == "There is no room left. Free some."
+    assert headline(chinese, "of-a-newer-edgeloop", "Odd.") == "出错了。"
+    assert headline(chinese, "", "这是应用自己的话。") == "这是应用自己的话。"
+    assert explanation(chinese, "", "这是应用自己的话。", "提示") == "提示"
 
 
 def test_words_are_those_of_their_language() -> None:

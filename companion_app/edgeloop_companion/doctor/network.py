@@ -10,6 +10,7 @@ from edgeloop_companion.doctor.dial import Dialled
 from edgeloop_companion.doctor.finding import Finding
 from edgeloop_companion.doctor.subject import Subject
 from edgeloop_companion.link.pairing import Pairing
+from edgeloop_shared.addresses import show_address
 from edgeloop_shared.marks import Mark
 
 MAX_CLOCK_OFFSET_SECONDS = 30.0
@@ -71,7 +72,7 @@ def check_reachability(subject: Subject) -> list[Finding]:
         if not met or pairing in answering:
             continue
         outcome = _worst(met)
-        places = ", ".join(f"{one.address} port {pairing.port}" for one in met if one.outcome == outcome)
+        places = ", ".join(show_address(one.address, pairing.port) for one in met if one.outcome == outcome)
         mark = Mark.WARNING if outcome == "refused" else Mark.PROBLEM
         values = {"computer": pairing.host_name, "places": places}
         found.append(Finding("reachability", mark, f"reachability.{outcome}", values))

@@ -65,10 +65,14 @@ _NONCE = re.compile(r"Edgeloop nonce=([0-9a-f]{64})\Z")
 
 @dataclass(frozen=True)
 class LinkEnd:
-    """Why a link ended: the WebSocket's close code (1006 when the connection was lost) and words for it."""
+    """Why a link ended: the WebSocket's close code (1006 when the connection was lost), and words for it.
+
+    `kind` is an error's code, or one of those that begin with `link-`: a screen has other words for each.
+    """
 
     code: int
     reason: str
+    kind: str = "link-lost"
 
 
 @contextlib.asynccontextmanager
@@ -195,7 +199,7 @@ class Link:
             return receiver.result() if receiver.done() else LinkEnd(CLOSE_LOST, "the connection was lost")
         except MessageError as error:
             await self._socket.close(code=aiohttp.WSCloseCode.PROTOCOL_ERROR, message=error.message.encode()[:120])
-            return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message)
+            return LinkEnd(aiohttp.WSCloseCode.PROTOCOL_ERROR, error.message, error.code)
         finally:
             outbox.unlinked()
             channels.unlinked()
@@ -308,13 +312,14 @@ class Link:
 
 
 def _end(socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage) -> LinkEnd:
-    words = {
-        1000: "the daemon closed it",
-        1001: "the daemon is shutting down",
-        1002: "the daemon found a fault in what this device sent",
-        CLOSE_REPLACED: "another link with this device's identity took its place",
-        CLOSE_REVOKED: "this device was unpaired",
+    known = {
+        1000: ("link-closed", "the daemon closed it"),
+        1001: ("link-shutting-down", "the daemon is shutting down"),
+        1002: ("link-fault", "the daemon found a fault in what this device sent"),
+        CLOSE_REPLACED: ("link-replaced", "another link with this device's identity took its place"),
+        CLOSE_REVOKED: ("not-paired", "this device was unpaired"),
     }
     code = socket.close_code or CLOSE_LOST
     said = frame.extra if isinstance(frame.extra, str) else ""
-    return LinkEnd(code, words.get(code) or said or "the connection was lost")
+    kind, words = known.get(code, ("link-lost", said or "the connection was lost"))
+    return LinkEnd(code, words, kind)

@@ -31,7 +31,8 @@ class Computer:
     """One computer; `device_id` is the identity that this device has there.
 
     `address` is where it is linked, else where it was last. While it is away, `reason` says in English why the last attempt
-    failed or the link ended, and `next_attempt` when the next one is due (monotonic seconds; None: it is dialled now).
+    failed or the link ended, `reason_kind` is the `LinkEnd.kind` of that, and `next_attempt` tells when the next one is due
+    (monotonic seconds; None: it is dialled now).
     `knocked_at` is when it knocked last (monotonic seconds, or None), `last_seen` when there was a link (seconds since the
     UNIX epoch). One that is `revoked` has unpaired this device.
     """
@@ -42,6 +43,7 @@ class Computer:
     address: str
     last_seen: float | None
     reason: str = ""
+    reason_kind: str = ""
     next_attempt: float | None = None
     knocked_at: float | None = None
     run_count: int = 0
@@ -177,6 +179,7 @@ class Computers:
             address=_address(host.pairing, host.address),
             last_seen=host.pairing.last_seen,
             reason=host.failure,
+            reason_kind=host.failure_kind,
             next_attempt=host.next_attempt,
             knocked_at=host.knocked_at if math.isfinite(host.knocked_at) else None,
             run_count=host.run_count,

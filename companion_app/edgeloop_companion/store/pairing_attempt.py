@@ -98,10 +98,11 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """It did not go; `details` are the words of the error, in English."""
+    """It did not go; `details` are the words of the error, in English, and `code` is its code if it has one."""
 
     problem: Problem
     details: str
+    code: str = ""
 
 
 Step = Idle | Scanning | Connecting | AskingPermission | Finishing | Done | Failed
@@ -173,7 +174,7 @@ class PairingAttempt:
         except _FailedError as error:
             step = error.step
         except EdgeloopError as error:
-            step = Failed(self._problem(attempt, error), str(error))
+            step = Failed(self._problem(attempt, error), str(error), error.code)
         else:
             if attempt is not self._current:
                 await self._companion.forget(pairing.device_id)

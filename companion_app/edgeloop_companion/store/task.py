@@ -86,11 +86,15 @@ class TaskFile:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a task did not end well, and what to do about it. `trace` are the lines of Python's traceback, or of MNN."""
+    """Why a task did not end well, and what to do about it. `trace` are the lines of Python's traceback, or of MNN.
+
+    `code` is that of the `EdgeloopError`.
+    """
 
     message: str = field(metadata=_WORDS)
     hint: str = field(default="", metadata=_WORDS)
     trace: str = field(default="", metadata=_WORDS)
+    code: str = field(default="", metadata=_SHORT)
 
 
 @dataclass(frozen=True)

@@ -219,4 +219,5 @@ def _failure(error: Mapping[str, Any] | None) -> Failure | None:
         plain(str(error.get("message", "")), 1000),
         plain(str(error.get("hint", "")), 1000),
         plain_lines(trace if isinstance(trace, str) else plain_value(trace, 1000)),
+        plain(str(error.get("code", "")), 100),
     )

@@ -234,7 +234,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "请复制 `edgeloop pair --json` 输出的完整 `offer`，以 EDGELOOP:// 开头。",
     ),
     "pair.other": ("It did not work.", "配对失败。"),
-    "pair.other.hint": ("Try again. The computer said:", "请重试。电脑返回："),
+    "pair.other.hint": ("Try again.", "请重试。"),
     # computers
     "computers.title": ("Computers", "电脑"),
     "computers.none": ("No computer is paired", "尚未配对电脑"),

@@ -10,6 +10,8 @@ from companion_app.companion_fixtures import allow
 from companion_app.link_peer import LinkPeer
 from daemon.device_daemon import DeviceDaemon, device_daemon
 
+from edgeloop_companion.store.settings import Language
+
 from .shown_app import ShownApp
 
 
@@ -107,3 +109,17 @@ async def test_a_computer_that_does_not_answer_tells_why_and_when_it_is_tried_ag
     peer.behaviour.refuse_links = True
     await peer.cut()
     await phone.sees("Away, next attempt in")
+
+
+async def test_on_a_chinese_screen_it_is_told_in_chinese_why_a_computer_is_away(
+    phone: ShownApp, peer: LinkPeer
+) -> None:
+    await pair(phone, peer)
+    await peer.close_link(1001)
+    peer.behaviour.refuse_links = True
+    phone.parts.settings.change(language=Language.CHINESE)
+    await phone.sees("秒后重试")
+    await phone.until(lambda: phone.shows("电脑") and phone.shows("with status 503"), "it is not told why")
+    (card,) = [text for text in phone.texts() if "503" in text]
+    assert "并与本机在同一网络。\nThe daemon refused GET /v1/link with status 503." in card
+    await phone.screenshot("computers-away-chinese")

@@ -37,8 +37,8 @@ async def test_a_computer_without_a_daemon_is_named_with_the_remedy_in_both_lang
         async with shown_app(kivy_home, tmp_path / "state") as phone:
             await phone.goes("device")
             await phone.tap("Doctor")
-            await phone.reaches(f"test-host refuses at 127.0.0.1 port {pairing.port}: no daemon listens there.")
+            await phone.reaches(f"test-host refuses at 127.0.0.1:{pairing.port}: no daemon listens there.")
             phone.parts.settings.change(language=Language.CHINESE)
             await phone.reaches("防火墙")
-            await phone.reaches(f"test-host在127.0.0.1 port {pairing.port}拒绝连接：那里没有守护进程")
+            await phone.reaches(f"test-host 在 127.0.0.1:{pairing.port} 拒绝连接：那里没有守护进程")
             await phone.screenshot("doctor-chinese")

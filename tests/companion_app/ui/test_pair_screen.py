@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from daemon.device_daemon import DeviceDaemon, ManualClock, device_daemon
 from edgeloop_companion.scanning.camera import Camera, CameraRefusedError, NoCamera, NoCameraError
 from edgeloop_companion.scanning.folder_frames import FolderFrames
 from edgeloop_companion.scanning.frame import Frame
+from edgeloop_companion.store.settings import Language
 from edgeloop_shared.pairing import new_code, show_code
 
 from .shown_app import NO_CAMERA, ShownApp, shown_app
@@ -126,6 +129,22 @@ async def test_what_is_no_code_is_told(daemon: DeviceDaemon, typing: ShownApp) -
     await typing.fill("Address that the computer shows", "192.168.1.7:40123")
     await typing.tap("Pair by this code")
     await typing.sees("This is no pairing code.")
+
+
+async def test_on_a_chinese_screen_it_is_told_in_chinese_why_a_pairing_is_not_kept(
+    daemon: DeviceDaemon, typing: ShownApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("edgeloop_companion.link.pairings.write_private", full)
+    typing.parts.settings.change(language=Language.CHINESE)
+    window = await daemon.pairing.open()
+    await typing.fill("电脑显示的地址", f"127.0.0.1:{window.port}")
+    await typing.fill("电脑显示的配对码", window.code)
+    await typing.tap("允许")
+    await typing.sees("请重试。\n配对失败。\nThe pairing with host cannot be kept: No space left on device.")
+    await typing.screenshot("pair-not-kept-chinese")
 
 
 async def test_a_code_that_has_expired_is_told(

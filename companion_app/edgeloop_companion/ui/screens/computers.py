@@ -11,6 +11,7 @@ from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, St
 from kivy.uix.anchorlayout import AnchorLayout
 
 from edgeloop_companion.store.computers import Computer, Computers
+from edgeloop_companion.ui.error_texts import explanation, headline
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.texts import Words
 from edgeloop_companion.ui.widgets.card import Card
@@ -174,7 +175,8 @@ def details_in_words(words: Words, computer: Computer, now: float) -> str:
     if computer.is_nearby(now):
         lines.append(words("computers.nearby"))
     elif computer.state == "away" and computer.reason:
-        lines.append(computer.reason)
+        reason = headline(words, computer.reason_kind, computer.reason)
+        lines += filter(None, (reason, explanation(words, computer.reason_kind, computer.reason)))
     elif computer.state == "revoked":
         lines.append(words("computers.revoked.hint"))
     return "\n".join(lines)

@@ -69,6 +69,8 @@ class PairScreen(Page):
     problem = StringProperty("pair.other")
     hint = StringProperty("pair.other.hint")
     details = StringProperty()
+    code = StringProperty()
+    """Of the error whose words `details` are."""
 
     def __init__(self, attempt: PairingAttempt, settings: SettingsStore, finished: Callable[[], object]) -> None:
         self._attempt = attempt
@@ -145,9 +147,10 @@ class PairScreen(Page):
             case Done(host_name):
                 self.host_name = host_name
                 self.ids.code.text = ""
-            case Failed(problem, details):
+            case Failed(problem, details, code):
                 self.problem, self.hint = PROBLEMS[problem]
                 self.details = details if problem in _HAS_WORDS_OF_ITS_OWN else ""
+                self.code = code if problem is Problem.OTHER else ""
                 if problem in _CONCERNS_AN_ADDRESS:
                     self.details = self.address
 

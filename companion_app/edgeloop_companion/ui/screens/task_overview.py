@@ -21,6 +21,7 @@ from kivy.utils import rgba
 from edgeloop_companion.store.images import SafeImage
 from edgeloop_companion.store.task import Metric, Phase, Task, TaskDetail, TaskFile
 from edgeloop_companion.ui import task_words
+from edgeloop_companion.ui.error_texts import explanation, headline
 from edgeloop_companion.ui.quantities import byte_count, moment
 from edgeloop_companion.ui.rules import load_rules
 from edgeloop_companion.ui.texts import Words
@@ -106,7 +107,9 @@ class TaskImage(BoxLayout):
         except NotFoundError:
             self.problem = words("task.image.gone")
         except EdgeloopError as error:
-            self.problem = error.message
+            self.problem = (
+                f"{headline(words, error.code, str(error))}\n{explanation(words, error.code, str(error))}".strip()
+            )
         except Exception:  # of the decoder of the platform, which says nothing that helps a person
             self.problem = words("task.image.unreadable")
 
@@ -175,7 +178,8 @@ class TaskOverview(ScrollView):
     def _banners(self, task: Task, words: Words) -> Iterator[_Row]:
         if task.error is not None:
             kind = "info" if task.phase is Phase.CANCELLED else "error"
-            yield "error", Banner, {"kind": kind, "message": task.error.message, "hint": task.error.hint}
+            error = {"code": task.error.code, "message": task.error.message, "hint": task.error.hint}
+            yield "error", Banner, {"kind": kind, **error}
         if task.phase is Phase.PAUSED:
             values = {"kind": "warning", "message": task_words.state(words, task), "hint": words("task.paused.hint")}
             yield "paused", Banner, values
