@@ -90,6 +90,15 @@ async def test_what_changes_of_a_phone_is_told_once(tmp_path: Path) -> None:
     assert seen.told == [(device_id, True), (device_id, False), (None, True), (None, False)]
 
 
+async def test_a_phone_whose_addresses_have_all_left_the_network_is_gone(tmp_path: Path) -> None:
+    seen, device_id, key = await seen_by_a_daemon(tmp_path)
+    announcement = new_announcement([key])
+    for address in ("192.168.1.9", "10.9.9.9"):
+        seen.nearby.seen(Sighting("ab12", (address,), 4242, announcement.txt()))
+    assert not seen.nearby.phones
+    assert seen.told == [(device_id, True), (device_id, False)]
+
+
 async def test_a_later_daemon_counts_on_where_an_earlier_one_can_have_been(tmp_path: Path) -> None:
     numbers = []
     for _ in range(3):

@@ -82,7 +82,7 @@ class Nearby:
         keys = ((device.id, device.key) for device in self.registry.list())
         device = next((device_id for device_id, key in keys if announcement.is_of(key)), None)
         known = self.phones.get(sighting.name)
-        if known is not None and (known.announcement, known.device) == (announcement, device):
+        if known is not None and addresses and (known.announcement, known.device) == (announcement, device):
             known.addresses, known.port = addresses[:MAX_ADDRESSES], sighting.port
             return
         if known is not None:
