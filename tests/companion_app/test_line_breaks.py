@@ -1,4 +1,4 @@
-"""Where lines of Chinese end. Here a Far Eastern character is two wide, and any other one."""
+"""Where lines end. Here a Far Eastern character is two wide, and any other one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from edgeloop_companion.ui.line_breaks import NEVER_FIRST, NEVER_LAST, break_lines
+from edgeloop_companion.ui.line_breaks import NEVER_FIRST, NEVER_LAST, break_lines, needs_breaks
 from edgeloop_companion.ui.texts import TEXTS
 
 
@@ -26,10 +26,21 @@ def measure(text: str) -> float:
         ("一 two threes", ["一 two", "threes"]),
         ("看 abcdefghijklmnopqrstuvw", ["看", "abcdefghijkl", "mnopqrstuvw"]),
         ("第一行\n\n二", ["第一行", "", "二"]),
+        ("my-laptop-in-the-hall", ["my-laptop-", "in-the-hall"]),
+        ("at https://10.0.0.4:443/v1", ["at", "https://10.", "0.0.4:443/v1"]),
+        ("a b-c-d", ["a b-c-d"]),
+        ("well-known-fact of life", ["well-known-", "fact of life"]),
     ],
 )
 def test_lines_end_where_chinese_may_end(text: str, lines: list[str]) -> None:
     assert break_lines(text, 12, measure).split("\n") == lines
+
+
+def test_kivy_is_left_alone_with_words_that_fit() -> None:
+    assert not needs_breaks("a name that has many short words", 12, measure)
+    assert not needs_breaks("", 12, measure)
+    assert needs_breaks("a-rather-long-name", 12, measure)
+    assert needs_breaks("电脑", 12, measure)
 
 
 def test_what_is_wider_than_a_line_stands_alone() -> None:

@@ -23,7 +23,7 @@ CHINESE: dict[str, str] = {
     "rate-limited": "请求过于频繁，请稍候。",
     "daemon-unreachable": "电脑没有响应。请确认它已运行 `edgeloop up`，并与本机在同一网络。",
     "port-in-use": "端口已被占用。",
-    "pairing-failed": "配对失败。",
+    "pairing-failed": "未能完成配对。",
     "no-window": "配对码已失效。",
     "bad-proof": "对方未能证明身份。若电脑已重装，请重新配对。",
     "impostor": "有人从中拦截。请换用可信的网络。",

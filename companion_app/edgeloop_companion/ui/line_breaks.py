@@ -1,7 +1,11 @@
-"""Where lines of Chinese end. Kivy ends them at spaces, as in English: too early, or else before a full stop."""
+"""Where lines end. Kivy ends them at spaces alone: those of Chinese too early, or else before a full stop.
+
+A name or an address that is wider than a line it cuts off anywhere.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from edgeloop_companion.ui.fonts import is_far_east
@@ -9,12 +13,20 @@ from edgeloop_companion.ui.fonts import is_far_east
 # The classes CL, CP, EX, IN, IS and NS of the Unicode line breaking algorithm (UAX 14), and OP, as far as they are in use here.
 NEVER_FIRST = frozenset("，。、：；？！）》」』】〉〕”’…—·,.:;?!)]}%")
 NEVER_LAST = frozenset("（《「『【〈〔“‘([{")
+_PART = re.compile(r"[^-/_.:@=&?,\\]*[-/_.:@=&?,\\]+|[^-/_.:@=&?,\\]+")
+"""Of a name, a path or an address: it ends behind its sign."""
+
+
+def needs_breaks(text: str, width: float, measure: Callable[[str], float]) -> bool:
+    """Return whether Kivy would end lines of `text` where none should end."""
+    return is_far_east(text) or measure(max(text.split(), key=len, default="")) > width
 
 
 def break_lines(text: str, width: float, measure: Callable[[str], float]) -> str:
     """Return `text` with line ends where lines that are `width` wide end; `measure` tells how wide a text is.
 
-    Far Eastern characters may begin a line anywhere, other words only behind a space, unless one is wider than a line.
+    Far Eastern characters may begin a line anywhere, other words only behind a space. One that is wider than a line ends behind a
+    hyphen, a slash or the like, and only where there is none anywhere.
     """
     return "\n".join(line for paragraph in text.split("\n") for line in _lines(paragraph, width, measure))
 
@@ -30,7 +42,8 @@ def _lines(text: str, width: float, measure: Callable[[str], float]) -> Iterator
             line = ""
             pieces.append(piece)
         elif len(piece) > 1:
-            pieces.extend(reversed(piece))
+            parts = _PART.findall(piece)
+            pieces.extend(reversed(parts if len(parts) > 1 else piece))
         else:
             line = piece
     yield line

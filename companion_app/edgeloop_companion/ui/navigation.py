@@ -1,4 +1,4 @@
-"""Where the user is: one of the destinations of the bar, and the pages that were opened upon it."""
+"""Where the user is: at one of the destinations of the bar, and maybe at a page that was opened from there."""
 
 from __future__ import annotations
 
@@ -20,42 +20,45 @@ class Destination:
 
 
 class Navigation:
-    """Moves between pages. `show` is told which page is to be seen, and of which destination."""
+    """Moves between pages: the root of a destination, and at most one page that was opened from there.
 
-    def __init__(self, destinations: tuple[Destination, ...], show: Callable[[Screen, str], None]) -> None:
+    `show` is told that `current` or `pages` are others.
+    """
+
+    def __init__(self, destinations: tuple[Destination, ...], show: Callable[[], None]) -> None:
         self.destinations = destinations
         self._show = show
         self._roots: dict[str, Screen] = {}
-        self._opened: list[Screen] = []
+        self._opened: Screen | None = None
         self.current = ""
         """The name of the destination."""
 
+    @property
+    def pages(self) -> tuple[Screen, ...]:
+        """The root of the destination, and the page that was opened from there."""
+        root = self._roots[self.current]
+        return (root,) if self._opened is None else (root, self._opened)
+
     def go(self, name: str) -> None:
-        """Show the destination `name`; what was opened upon another one is closed. Raises `KeyError` for an unknown one."""
-        self._opened.clear()
+        """Show the destination `name`; what was opened is closed. Raises `KeyError` for an unknown one."""
         if name not in self._roots:
             self._roots[name] = {one.name: one for one in self.destinations}[name].make(self)
-        self.current = name
-        self._show(self._roots[name], name)
+        self.current, self._opened = name, None
+        self._show()
 
     def open(self, page: Screen) -> None:
-        """Show `page` upon what is shown now."""
-        self._opened.append(page)
-        self._show(page, self.current)
+        """Show `page`, in the place of one that was opened before."""
+        self._opened = page
+        self._show()
 
     def back(self) -> bool:
-        """Close the page that was opened last, or go to the first destination; return False when there is nowhere to go."""
-        if self._opened:
-            self._opened.pop()
-            self._show(self._opened[-1] if self._opened else self._roots[self.current], self.current)
+        """Close the page that was opened, or go to the first destination; return False when there is nowhere to go."""
+        if self._opened is not None:
+            self._opened = None
+            self._show()
             return True
         first = self.destinations[0].name
         if self.current == first:
             return False
         self.go(first)
         return True
-
-    @property
-    def depth(self) -> int:
-        """How many pages are open upon the destination."""
-        return len(self._opened)

@@ -143,7 +143,7 @@ async def test_on_a_chinese_screen_it_is_told_in_chinese_why_a_pairing_is_not_ke
     await typing.fill("电脑显示的地址", f"127.0.0.1:{window.port}")
     await typing.fill("电脑显示的配对码", window.code)
     await typing.tap("允许")
-    await typing.sees("请重试。\n配对失败。\nThe pairing with host cannot be kept: No space left on device.")
+    await typing.sees("请重试。\n未能完成配对。\nThe pairing with host cannot be kept: No space left on device.")
     await typing.screenshot("pair-not-kept-chinese")
 
 

@@ -40,6 +40,8 @@ class TaskRow(Pressable, BoxLayout):
     now = NumericProperty()
     status = StringProperty("off")
     fraction = NumericProperty(None, allownone=True)
+    is_open = BooleanProperty(False)
+    """Whether its details are seen beside it."""
 
 
 class NoTasks(EmptyState):
@@ -59,6 +61,10 @@ class TasksScreen(FixedPage):
     def enter(self) -> None:
         """Follow the tasks, and the clock while some are at work."""
         self.while_seen(self._store.list.watch(self._show), self._tick.cancel)
+
+    def on_beside(self, *_: Any) -> None:
+        """Mark the task whose details are seen beside the list."""
+        self._show(self._store.list.value)
 
     def open(self, task: Task) -> None:
         """Show a task's details."""
@@ -114,7 +120,15 @@ class TasksScreen(FixedPage):
             height += dp(2) + sp(20)
         if task_words.fraction(task) is not None:
             height += dp(12)
-        return {"viewclass": "TaskRow", "screen": self, "task": task, "now": now, "room": (0, height)}
+        is_open = self.beside is not None and self.beside.task.id == task.id
+        return {
+            "viewclass": "TaskRow",
+            "screen": self,
+            "task": task,
+            "now": now,
+            "is_open": is_open,
+            "room": (0, height),
+        }
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -41,6 +41,8 @@ class Page(BoxLayout):
     title = StringProperty()
     go_back: Callable[[], object] | None = ObjectProperty(None, allownone=True)
     """Set by who opens it; None where there is no way back."""
+    beside: Page | None = ObjectProperty(None, allownone=True)
+    """What was opened from here and is seen beside it."""
 
     def __init__(self, **values: Any) -> None:
         self._stops: list[Stop] = []

@@ -6,29 +6,33 @@ from kivy.core.text import Label as CoreLabel
 from kivy.properties import BooleanProperty, OptionProperty, StringProperty
 from kivy.uix.label import Label
 
-from edgeloop_companion.ui.fonts import is_far_east
-from edgeloop_companion.ui.line_breaks import break_lines
+from edgeloop_companion.ui.line_breaks import break_lines, needs_breaks
 from edgeloop_companion.ui.rules import load_rules
 
 load_rules(__file__)
 
 
 class DrawnText(CoreLabel):
-    """What draws a text that wraps, and ends lines of Chinese where they may end."""
+    """What draws a text that wraps, and ends its lines where they may end."""
 
     text: str  # a property of what this is
 
     def render(self, real: bool = False) -> tuple[int, int] | None:
         """Lay the lines out and return their size in pixels, or draw them (`real`)."""
         text, width = self.text, self._text_size[0]
-        if not real and width and not self.options["shorten"] and is_far_east(text):
+        if not real and width and not self.options["shorten"]:
             left, _, right, _ = self.options["padding"]
-            self.text = break_lines(text, width - left - right, lambda line: float(self.get_extents(line)[0]))
+            room = width - left - right
+            if needs_breaks(text, room, self._measure):
+                self.text = break_lines(text, room, self._measure)
         try:
             size: tuple[int, int] | None = super().render(real)
             return size
         finally:
             self.text = text
+
+    def _measure(self, line: str) -> float:
+        return float(self.get_extents(line)[0])
 
 
 class Text(Label):
