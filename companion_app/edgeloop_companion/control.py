@@ -1,7 +1,6 @@
-"""Controlling a companion that has no screen: another process of the same user lists, switches and forgets its computers.
+"""Controlling a companion that has no screen: another process of the same user lists its computers and tasks, and ends them.
 
-Over a UNIX socket in the state folder goes one line of JSON each way: a `Request`, and its answer, `{"computers": [...]}` or
-`{"error": {...}}`.
+Over a UNIX socket in the state folder goes one line of JSON each way: a `Request`, and its `Answer` or `{"error": {...}}`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.codec import decode, decode_json, encode_json, parse_json, printable
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError, NotFoundError, error_from_dict
 from edgeloop_shared.messages import ID_PATTERN
-from edgeloop_shared.models import NAME_PATTERN
+from edgeloop_shared.models import NAME_PATTERN, RunState
 from edgeloop_shared.process_lock import held
 
 MAX_REQUEST_BYTES = 4096
@@ -34,15 +33,16 @@ REQUEST_SECONDS = 10.0
 GOODBYE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
 
-Action = Literal["list", "on", "off", "forget"]
+Action = Literal["list", "on", "off", "forget", "tasks", "stop"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. `computer` is the name or the `device_id` of one."""
+    """What is asked for. `computer` is the name or the `device_id` of one, `run` the id of a task that is to be stopped."""
 
     action: Action
     computer: str = field(default="", metadata={"max_length": 64})
+    run: str = field(default="", metadata={"max_length": 64})
 
 
 @dataclass(frozen=True)
@@ -58,27 +58,55 @@ class PairedComputer:
     runs: int
 
 
-async def carry_out(companion: Companion, request: Request) -> tuple[PairedComputer, ...]:
-    """Do what is asked for, and return the computers as they are then. Raises `NotFoundError`, `InvalidInputError`."""
-    if request.action != "list":
-        device_id = _find(companion.pairings, request.computer).device_id
-        if request.action == "forget":
-            await companion.forget(device_id)
-        else:
+@dataclass(frozen=True)
+class DeviceTask:
+    """A task that is at work on this device or waits for its turn. `device_id` tells which computer gave it."""
+
+    run: str = field(metadata={"pattern": ID_PATTERN})
+    computer: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
+    device_id: str = field(metadata={"pattern": ID_PATTERN})
+    workspace: str
+    script: str
+    state: RunState
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What there is once a request was carried out: `tasks` when it was about those, else `computers`."""
+
+    computers: tuple[PairedComputer, ...] = ()
+    tasks: tuple[DeviceTask, ...] = ()
+
+
+async def carry_out(companion: Companion, request: Request) -> Answer:
+    """Do what is asked for, and return what there is then. Raises `NotFoundError`, `InvalidInputError`."""
+    match request.action:
+        case "tasks":
+            return Answer(tasks=_tasks(companion))
+        case "stop":
+            await _host_of(companion, request.run).stop_run(request.run)
+            return Answer(tasks=_tasks(companion))
+        case "forget":
+            await companion.forget(_find(companion.pairings, request.computer).device_id)
+        case "on" | "off":
+            device_id = _find(companion.pairings, request.computer).device_id
             await companion.switch(device_id, is_on=request.action == "on")
-    return tuple(_paired(pairing, companion.host(pairing)) for pairing in companion.pairings)
+    return Answer(tuple(_paired(pairing, companion.host(pairing)) for pairing in companion.pairings))
 
 
-def carry_out_at_rest(pairings: Pairings, request: Request) -> tuple[PairedComputer, ...]:
+def carry_out_at_rest(pairings: Pairings, request: Request) -> Answer:
     """Do the same where no companion runs: the next one cancels runs, and tells who is forgotten and away now. Blocks."""
-    if request.action != "list":
-        pairing = _find(tuple(pairings), request.computer)
-        if request.action == "forget":
-            pairings.give_up(pairing)
+    match request.action:
+        case "tasks":
+            return Answer()
+        case "stop":
+            raise _no_task(request.run)
+        case "forget":
+            pairings.give_up(_find(tuple(pairings), request.computer))
             asyncio.run(_tell_now(pairings))
-        else:
-            pairings.update(replace(pairing, is_on=request.action == "on"))
-    return tuple(_paired(pairing, None) for pairing in pairings)
+        case "on" | "off":
+            pairings.update(replace(_find(tuple(pairings), request.computer), is_on=request.action == "on"))
+    return Answer(tuple(_paired(pairing, None) for pairing in pairings))
 
 
 async def _tell_now(pairings: Pairings) -> None:
@@ -99,7 +127,7 @@ async def controlled(companion: Companion, path: Path) -> AsyncIterator[None]:
             try:
                 request = await _request(reader, writer.get_extra_info("socket"))
                 silent.discard(writer)
-                answer = encode_json(_Answer(await carry_out(companion, request)))
+                answer = encode_json(await carry_out(companion, request))
             except EdgeloopError as error:
                 answer = encode_json({"error": error.as_dict()})
             except OSError as error:
@@ -130,7 +158,7 @@ async def controlled(companion: Companion, path: Path) -> AsyncIterator[None]:
         await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
-def request_of(folder: Path, request: Request) -> tuple[PairedComputer, ...]:
+def request_of(folder: Path, request: Request) -> Answer:
     """Have a request carried out for the state folder, by the companion that uses it or else here. Blocks.
 
     Raises what `carry_out` raises, `SettingsError`, and `EdgeloopError` when there is no answer.
@@ -142,7 +170,7 @@ def request_of(folder: Path, request: Request) -> tuple[PairedComputer, ...]:
         return _ask(state_folder.control, request)
 
 
-def _ask(path: Path, request: Request) -> tuple[PairedComputer, ...]:
+def _ask(path: Path, request: Request) -> Answer:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(ANSWER_SECONDS)
@@ -159,12 +187,7 @@ def _ask(path: Path, request: Request) -> tuple[PairedComputer, ...]:
     answer = parse_json(line, max_bytes=MAX_ANSWER_BYTES)
     if isinstance(answer, dict) and isinstance(answer.get("error"), dict):
         raise error_from_dict(answer["error"])
-    return decode(_Answer, answer).computers
-
-
-@dataclass(frozen=True)
-class _Answer:
-    computers: tuple[PairedComputer, ...]
+    return decode(Answer, answer)
 
 
 async def _request(reader: asyncio.StreamReader, connection: Any) -> Request:
@@ -198,6 +221,35 @@ def _find(pairings: tuple[Pairing, ...], wanted: str) -> Pairing:
             f"This device is not paired with a computer {printable(wanted)!r}.", hint="`--computers` lists them."
         )
     return found[0]
+
+
+def _tasks(companion: Companion) -> tuple[DeviceTask, ...]:
+    return tuple(
+        DeviceTask(
+            command.run_id,
+            host.pairing.host_name,
+            host.pairing.device_id,
+            command.workspace_name or command.workspace,
+            command.script,
+            state,
+        )
+        for host in companion.hosts
+        for command, state in host.runs_at_work()
+    )
+
+
+def _host_of(companion: Companion, run_id: str) -> Host:
+    for host in companion.hosts:
+        if any(command.run_id == run_id for command, _ in host.runs_at_work()):
+            return host
+    raise _no_task(run_id)
+
+
+def _no_task(run_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"No task {printable(run_id)!r} is at work on this device.",
+        hint="It may have ended just now; `--tasks` lists those that are at work.",
+    )
 
 
 def _paired(pairing: Pairing, host: Host | None) -> PairedComputer:

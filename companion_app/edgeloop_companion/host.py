@@ -32,7 +32,7 @@ from edgeloop_companion.runtime.workers import Workers
 from edgeloop_shared.clocks import ClockCompared
 from edgeloop_shared.device_states import DeviceState
 from edgeloop_shared.errors import CertificateMismatchError, DaemonUnreachableError, EdgeloopError, NotPairedError
-from edgeloop_shared.messages import Hello
+from edgeloop_shared.messages import Hello, RunTask
 from edgeloop_shared.models import DeviceInfo, RunState
 from edgeloop_shared.network_reports import AdvertisingState, NetworkReport
 from edgeloop_shared.pairing import MAX_ADDRESSES
@@ -117,6 +117,14 @@ class Host:
     def run_count(self) -> int:
         """How many of its runs are at work here, or wait for a worker."""
         return self._runs.count
+
+    def runs_at_work(self) -> tuple[tuple[RunTask, RunState], ...]:
+        """Return its runs that are at work here or wait, and where each is."""
+        return self._runs.at_work()
+
+    async def stop_run(self, run_id: str) -> None:
+        """End one of its runs because this device's user wants that, and wait for its end. Raises `NotFoundError`."""
+        await self._runs.stop(run_id)
 
     def oldest_run(self) -> float:
         """Return when the oldest of these runs came here, seconds of the epoch; infinity without any. Blocks."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeloop_companion.companion import Companion, running
-from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
+from edgeloop_companion.control import Action, Answer, Request, controlled, request_of
 from edgeloop_companion.device_info import device_info
 from edgeloop_companion.doctor.command import examine_device
 from edgeloop_companion.events import Event, Failed
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.doctor:
             return examine_device(options.state, as_json=options.json)
         if options.request is not None:
-            _show_computers(request_of(options.state, options.request))
+            _show_answer(request_of(options.state, options.request))
             return 0
         with locked_state_folder(options.state) as state_folder:
             info = device_info(options.name, is_virtual=options.virtual)
@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         help="tell what keeps this device from its computers, and end; also while it runs",
     )
     parser.add_argument("--json", action="store_true", help="with --doctor: one JSON document")
-    _add_requests(parser.add_argument_group("the computers of this device, also while its companion runs"))
+    _add_requests(parser.add_argument_group("the computers and tasks of this device, also while its companion runs"))
     return parser
 
 
@@ -118,11 +118,23 @@ def _add_requests(group: argparse._ArgumentGroup) -> None:
             type=functools.partial(Request, action),
             help=f"{what}; then list them and end",
         )
+    group.add_argument(
+        "--tasks", dest="request", action="store_const", const=Request("tasks"), help="list what runs or waits and end"
+    )
+    group.add_argument(
+        "--stop",
+        dest="request",
+        metavar="RUN",
+        type=lambda run: Request("stop", run=run),
+        help="stop a task by its id and wait for its end; then list the others and end",
+    )
 
 
-def _show_computers(computers: tuple[PairedComputer, ...]) -> None:
-    for computer in computers:
+def _show_answer(answer: Answer) -> None:
+    for computer in answer.computers:
         _print({"computer": encode(computer)})
+    for task in answer.tasks:
+        _print({"task": encode(task)})
 
 
 async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: DeviceInfo) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from edgeloop_companion import control
 from edgeloop_companion.companion import Companion
-from edgeloop_companion.control import Action, PairedComputer, Request, controlled, request_of
+from edgeloop_companion.control import Action, DeviceTask, PairedComputer, Request, controlled, request_of
 from edgeloop_companion.events import Forgotten, Linked
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.storage import StateFolder
@@ -43,7 +43,11 @@ async def controlled_at(folder: Path, observer: Observer) -> AsyncIterator[Compa
 
 
 async def ask(folder: Path, action: Action, computer: str = "") -> tuple[PairedComputer, ...]:
-    return await asyncio.to_thread(request_of, folder, Request(action, computer))
+    return (await asyncio.to_thread(request_of, folder, Request(action, computer))).computers
+
+
+async def ask_tasks(folder: Path, action: Action = "tasks", run: str = "") -> tuple[DeviceTask, ...]:
+    return (await asyncio.to_thread(request_of, folder, Request(action, run=run))).tasks
 
 
 async def test_computers_are_listed_switched_and_forgotten(peer: LinkPeer, tmp_path: Path) -> None:
@@ -76,6 +80,31 @@ async def test_where_no_companion_runs_it_is_done_all_the_same(peer: LinkPeer, t
     assert await ask(tmp_path, "forget", "laptop") == ()
     assert peer.unpaired != []
     assert not (tmp_path / "pairings.json").exists()
+
+
+async def test_tasks_are_listed_and_stopped_and_their_computer_is_told(peer: LinkPeer, tmp_path: Path) -> None:
+    observer = Observer()
+    async with controlled_at(tmp_path, observer) as companion:
+        assert await ask_tasks(tmp_path) == ()
+        pairing = await companion.pair_by_offer(peer.offer(), allow)
+        await observer.until(lambda: bool(observer.of(Linked)))
+        first, second = [await peer.start({"task.py": "print('begun', flush=True)\nwhile True: pass"}) for _ in "12"]
+        await peer.until(lambda: first.text("stdout") == second.text("stdout") == ["begun"])
+        listed = await ask_tasks(tmp_path)
+        assert [(one.run, one.state) for one in listed] == [(peer.run_id(run), "running") for run in (first, second)]
+        assert {(one.computer, one.device_id) for one in listed} == {("laptop", pairing.device_id)}
+        assert {(one.workspace, one.script) for one in listed} == {("workspace", "task.py")}
+        assert await ask_tasks(tmp_path, "stop", peer.run_id(first)) == listed[1:]
+        await peer.until(lambda: first.is_complete)
+        assert first.finished is not None
+        assert first.finished.error is not None
+        assert first.finished.error["message"] == "The run was stopped on the device, by its user."
+        with pytest.raises(NotFoundError, match="No task") as refused:
+            await ask_tasks(tmp_path, "stop", peer.run_id(first))
+        assert "--tasks" in refused.value.hint
+    assert await ask_tasks(tmp_path) == ()
+    with pytest.raises(NotFoundError, match="No task"):
+        await ask_tasks(tmp_path, "stop", peer.run_id(second))
 
 
 async def test_a_computer_that_is_not_there_and_a_name_that_two_have_are_refused(

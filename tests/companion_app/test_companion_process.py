@@ -152,7 +152,9 @@ async def test_what_a_virtual_device_prints_into_its_folder_stays_short(peer: Li
     assert [event for event in events if event in ("paired", "linked")] == ["paired", "linked"]
 
 
-async def test_another_process_lists_and_forgets_the_computers_of_one_that_runs(peer: LinkPeer, tmp_path: Path) -> None:
+async def test_another_process_lists_and_ends_the_tasks_and_computers_of_one_that_runs(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
     state = tmp_path / "state"
     async with companion(state, "--allow", "--pair-offer-file", "-", secret=peer.offer().text()) as process:
         linked = await event(process, "linked")
@@ -161,6 +163,20 @@ async def test_another_process_lists_and_forgets_the_computers_of_one_that_runs(
             listed = json.loads(await asking.stdout.readline())["computer"]
             assert await asking.wait() == 0
         assert (listed["device_id"], listed["name"], listed["state"]) == (linked["device_id"], "laptop", "linked")
+        run = await peer.start({"task.py": "while True: pass"})
+        await event(process, "run-changed")
+        async with companion(state, "--tasks") as asking:
+            assert asking.stdout is not None
+            task = json.loads(await asking.stdout.readline())["task"]
+        assert (task["run"], task["computer"], task["script"]) == (peer.run_id(run), "laptop", "task.py")
+        async with companion(state, "--stop", task["run"]) as asking:
+            assert asking.stdout is not None
+            assert await asking.stdout.read() == b""  # nothing else is at work
+            assert await asking.wait() == 0
+        async with companion(state, "--stop", task["run"]) as asking:
+            assert asking.stdout is not None
+            assert json.loads(await asking.stdout.readline())["error"]["code"] == "not-found"
+            assert await asking.wait() == 1
         async with companion(state, "--forget", "laptop") as asking:
             assert await asking.wait() == 0
         assert (await event(process, "forgotten"))["is_told"] is True

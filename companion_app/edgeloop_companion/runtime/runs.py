@@ -28,6 +28,8 @@ from edgeloop_shared.models import RunState
 
 MAX_RUNS = 64
 
+STOP_SECONDS = 30.0
+
 OnRunState = Callable[[str, RunState], None]
 """Told the run's id and its new state."""
 
@@ -69,6 +71,16 @@ class Runs:
     def count(self) -> int:
         """How many runs are not over."""
         return len(self._running)
+
+    def at_work(self) -> tuple[tuple[RunTask, RunState], ...]:
+        """Return the runs that are not over, the oldest first: what each was told to do, and where it is."""
+        return tuple((run.command, run.state) for run, _ in self._running.values())
+
+    async def stop(self, run_id: str) -> None:
+        """End a run because this device's user wants that, and wait for its end. Raises `NotFoundError`."""
+        await self._cancel(run_id, "device")
+        if run_id in self._running:
+            await asyncio.wait({self._running[run_id][1]}, timeout=STOP_SECONDS)
 
     def oldest(self) -> float:
         """Return when the oldest of those that are not over came here, seconds of the epoch; infinity without any. Blocks."""

@@ -66,7 +66,7 @@ class TaskRun:
         on_state: Callable[[RunState], None],
         on_seen: OnSeen | None,
     ) -> None:
-        self._command = command
+        self.command = command
         self._folder = folder
         self._records = records
         self._outbox = outbox
@@ -76,6 +76,8 @@ class TaskRun:
         self._limits = limits
         self._clock = TraceClock(compare_clocks, self._event)
         self._on_state = on_state
+        self.state = RunState.QUEUED
+        """Where it is, as the daemon is told."""
         self._on_seen = on_seen
         self._uploads: list[asyncio.Task[None]] = []
         self._working: asyncio.Task[EdgeloopError | None] | None = None
@@ -101,7 +103,7 @@ class TaskRun:
         """Return the worker's control socket once it serves it. Raises `NotFoundError` when the run ends before."""
         await self._serves.wait()
         if self._is_over:
-            raise NotFoundError(f"Run {self._command.run_id} has ended.")
+            raise NotFoundError(f"Run {self.command.run_id} has ended.")
         return self._folder.control
 
     async def run(self) -> RunState:
@@ -129,7 +131,7 @@ class TaskRun:
                 hint="Check the device's free space and memory.",
             )
         except Exception as failure:
-            log.exception("run %s", self._command.run_id)
+            log.exception("run %s", self.command.run_id)
             state = RunState.FAILED
             error = EdgeloopError(
                 f"The companion failed while it ran the task: {type(failure).__name__}: {failure}.",
@@ -163,17 +165,17 @@ class TaskRun:
                 self._clock.begin(self._records.state.traced)
             async with self._workers.place_of_running(self._group):
                 return await self._follow()
-        manifest = await fetch_bundle(self._command, self._transfers, self._event)
+        manifest = await fetch_bundle(self.command, self._transfers, self._event)
         order = Order(
-            self._command.script,
-            self._command.arguments,
-            self._command.trace,
-            self._command.memory_bytes or self._limits.memory_bytes,
+            self.command.script,
+            self.command.arguments,
+            self.command.trace,
+            self.command.memory_bytes or self._limits.memory_bytes,
             str(self._limits.companion),
-            debug=self._command.debug,
+            debug=self.command.debug,
         )
         await asyncio.to_thread(
-            _prepare, manifest, self._transfers.store, self._folder, order, self._command.operator_breakpoints
+            _prepare, manifest, self._transfers.store, self._folder, order, self.command.operator_breakpoints
         )
         place, waits = TaskWaiting(0), asyncio.Event()
 
@@ -315,6 +317,7 @@ class TaskRun:
         self._see(event)
 
     def _is_now(self, state: RunState) -> None:
+        self.state = state
         self._on_state(state)
         self._see(state)
 

@@ -66,7 +66,7 @@ def files(folder: Path) -> Iterator[Decoder]:
     yield Decoder("picture before a camera", _pictures(), at("frame.png", read_frame), ())
     yield Decoder(
         "request to a companion",
-        (b'{"action":"forget","computer":"desk"}', b'{"action":"list"}'),
+        (b'{"action":"forget","computer":"desk"}', b'{"action":"list"}', b'{"action":"stop","run":"r1"}'),
         lambda data: decode_json(Request, data, max_bytes=MAX_REQUEST_BYTES),
         (MessageError,),
         encode_json,
