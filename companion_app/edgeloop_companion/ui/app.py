@@ -78,6 +78,11 @@ class CompanionApp(App):
         self.root.leave()
         Window.unbind(on_memorywarning=self._low_memory)
 
+    async def ended(self) -> None:
+        """Return once nothing is left of what its pages had begun."""
+        if self.root is not None:
+            await self.root.ended()
+
     def _low_memory(self, _: object) -> None:
         self._life_cycle.memory_is_low()
 
@@ -134,11 +139,13 @@ async def opened(
                 info, companion, events, state_folder, settings, facts, tasks, doctor, fonts, pairing, computers
             )
             stop = settings.settings.watch(lambda new: _obey(companion, new))
+            app = CompanionApp(settings, fonts, life_cycle, destinations(parts))
             try:
                 with going_on_in_background(Window), paced_frames():
-                    yield CompanionApp(settings, fonts, life_cycle, destinations(parts)), parts
+                    yield app, parts
             finally:
                 stop()
+                await app.ended()
                 await pairing.close()
 
 

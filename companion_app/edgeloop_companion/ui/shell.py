@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from kivy.core.window import Window
@@ -45,6 +46,7 @@ class Shell(FloatLayout):
     def __init__(self, places: tuple[Destination, ...]) -> None:
         super().__init__()
         self._pages: tuple[Page, ...] = ()
+        self._ending: set[asyncio.Task[None]] = set()
         self.navigation = Navigation(places, self._show)
         for place in places:
             self.ids.bar.add_widget(NavigationItem(place=place, on_release=self._pressed))
@@ -60,8 +62,19 @@ class Shell(FloatLayout):
     def leave(self) -> None:
         """Have the pages that are seen end what they do."""
         for page in self._pages:
-            page.leave()
+            self._leave(page)
         self._pages = ()
+
+    async def ended(self) -> None:
+        """Return once all has ended that pages had begun which were left: processes of theirs, say, are gone then."""
+        if self._ending:
+            await asyncio.wait(self._ending)
+
+    def _leave(self, page: Page) -> None:
+        self._ending |= page.begun
+        for task in page.begun:
+            task.add_done_callback(self._ending.discard)
+        page.leave()
 
     def on_size(self, *_: Any) -> None:
         """Lay out for a phone or for a desktop."""
@@ -85,7 +98,7 @@ class Shell(FloatLayout):
         if pages != before:
             for page in before:
                 if page not in pages:
-                    page.leave()
+                    self._leave(page)
             self.ids.stage.clear_widgets()
             for page in pages:
                 self.ids.stage.add_widget(page)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from pathlib import Path
+
+import pytest
 
 from edgeloop_companion.runtime.storage import BlobStore
 
@@ -17,6 +20,46 @@ async def test_a_device_tells_what_it_is_and_what_mnn_can_do_on_it(phone: ShownA
         await phone.reaches(fact)
     await phone.reaches("Backends")
     await phone.sees("cpu")
+
+
+@pytest.mark.parametrize("place", ["Device", "Doctor"])
+async def test_an_app_that_ends_while_mnn_is_asked_leaves_no_process(
+    kivy_home: Path, tmp_path: Path, place: str
+) -> None:
+    async with shown_app(kivy_home, tmp_path / "state") as phone:
+        await phone.goes("device")
+        if place == "Doctor":
+            await phone.sees("cpu")
+            await phone.tap("Doctor")
+        await phone.until(lambda: bool(asked()), "MNN is not asked")
+    assert asked() == []
+
+
+async def test_an_app_has_ended_once_what_its_pages_had_begun_has(phone: ShownApp) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    phone.app.root.navigation.pages[0].begin(work())
+    await begun.wait()
+    phone.app.root.leave()
+    ended = asyncio.create_task(phone.app.ended())
+    await phone.frame()
+    assert not ended.done()
+    may_end.set()
+    await ended
+
+
+def asked() -> list[str]:
+    """The processes below this one in which a module of ours runs that asks MNN."""
+    children = "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
+    commands = [Path("/proc", child, "cmdline").read_text() for child in children if Path("/proc", child).exists()]
+    return [command for command in commands if "edgeloop_task." in command]
 
 
 async def test_storage_is_cleared_of_what_no_task_needs(kivy_home: Path, tmp_path: Path) -> None:

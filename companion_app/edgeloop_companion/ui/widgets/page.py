@@ -79,6 +79,11 @@ class Page(BoxLayout):
         for task in tuple(self._tasks):
             task.cancel()
 
+    @property
+    def begun(self) -> frozenset[asyncio.Task[None]]:
+        """What it has begun and has not ended yet."""
+        return frozenset(self._tasks)
+
     def while_seen(self, *stops: Stop) -> None:
         """Have these called when this screen is left."""
         self._stops.extend(stops)
