@@ -17,7 +17,9 @@ from edgeloop_daemon.cli.bench_table import print_bench
 from edgeloop_daemon.cli.declarations import Declarations
 from edgeloop_daemon.cli.declared_commands import declared_commands, print_result
 from edgeloop_daemon.cli.device_condition import condition
+from edgeloop_daemon.cli.event_commands import event_line
 from edgeloop_daemon.cli.following import raise_error_of
+from edgeloop_daemon.cli.run_commands import state_words
 from edgeloop_daemon.cli.session import Session
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared import __version__
@@ -76,6 +78,44 @@ def test_a_benchmark_says_beside_its_verdict_how_the_device_says_that_it_is(
     )
     print_bench(result, device, "r1")
     assert "How the device" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "words"),
+    [
+        ("run.waiting", {"run": "r1", "before": 2, "running": None}, "r1 before 2"),
+        ("run.transfer", {"run": "r1", "received": 2000, "total": 5000}, "r1 received 2.0 kB total 5.0 kB"),
+        ("run.progress", {"run": "r1", "done": 2000.0, "total": 5000.0, "text": ""}, "r1 done 2000 total 5000"),
+        ("device.state", {"device": "d1", "celsius": 31.5, "is_storage_low": True}, "d1 celsius 31.5 storage low"),
+        ("device.revoked", {"device": "d1", "by_device": False}, "d1"),
+        ("job.progress", {"job": "j1", "fraction": 0.25}, "j1 25%"),
+    ],
+)
+def test_the_numbers_of_an_event_say_what_they_count(kind: str, data: dict[str, Any], words: str) -> None:
+    line = event_line({"cursor": 7, "time": 0.0, "kind": kind, "data": data})
+    assert line.partition(kind)[2].strip() == words
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_linked", "words"),
+    [
+        ({}, True, "running"),
+        ({}, False, "running, device away"),
+        ({"ended_at": 5.0, "state": "failed"}, False, "failed"),
+        ({"progress": {"done": 3.0, "total": 10.0}}, True, "running, 30%"),
+        ({"message": "waits at op:conv1 (before it)"}, True, "waits at op:conv1 (before it)"),
+        (
+            {"queue": {"before": 2}, "message": "waiting behind 2 others (1 of another computer)"},
+            True,
+            "waiting behind 2 others",
+        ),
+    ],
+)
+def test_the_list_of_runs_says_what_a_run_waits_for_and_whether_its_device_is_away(
+    changed: dict[str, Any], is_linked: bool, words: str
+) -> None:
+    run = {"state": "running", "ended_at": None, "queue": None, "message": None, "progress": None, **changed}
+    assert state_words(run, {"is_linked": is_linked}) == words
 
 
 def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:

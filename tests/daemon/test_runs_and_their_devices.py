@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Identity, Link, link
 from daemon.device_runs import begin, ended, line
@@ -55,16 +56,25 @@ async def test_a_device_that_vanishes_in_mid_run_fails_the_run_and_says_where_it
         assert [item.text for item in (await daemon.runs.log(run.id)).items] == ["step 7"]
 
 
-async def test_a_device_that_vanishes_during_the_transfer_says_how_far_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        (TransferProgress(3, 10), "when 3 of 10 bytes had been transferred"),
+        (TransferProgress(0, 0), "before the script had begun"),  # it had all files
+    ],
+)
+async def test_a_device_that_vanishes_during_the_transfer_says_how_far_it_was(
+    tmp_path: Path, progress: TransferProgress, words: str
+) -> None:
     async with device_daemon(tmp_path, vanish_seconds=0.1) as daemon:
         (daemon.workspace.root / "task.py").touch()
         async with link(await daemon.pair()) as linked:
             run = await begin(daemon, linked)
-            await linked.acknowledged(f"{run.id}.events", await linked.report(run.id, TransferProgress(3, 10)))
+            await linked.acknowledged(f"{run.id}.events", await linked.report(run.id, progress))
             linked.cut()
         run = await ended(daemon, run)
         assert run.error is not None
-        assert "when 3 of 10 bytes had been transferred" in run.error["message"]
+        assert words in run.error["message"]
 
 
 async def test_a_device_that_comes_back_in_time_goes_on(daemon: DeviceDaemon, phone: Identity) -> None:

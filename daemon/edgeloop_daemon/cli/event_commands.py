@@ -13,7 +13,9 @@ from edgeloop_daemon.cli.session import Session, json_option
 
 _PAGE = 1000
 _MOMENTS = frozenset({"expires_at"})
-_BYTES = frozenset({"received", "total", "size", "freed_bytes"})
+_BYTES = frozenset(
+    {("run.transfer", "received"), ("run.transfer", "total"), ("run.file", "size"), ("storage.pruned", "freed_bytes")}
+)
 
 
 @click.command()
@@ -39,7 +41,7 @@ def events(
             if session.as_json:
                 print_json_line(event)
             else:
-                click.echo(_line(event))
+                click.echo(event_line(event))
     except KeyboardInterrupt:
         return
 
@@ -62,16 +64,25 @@ def _events(
         page = client.get("/events", since=page["next"], limit=_PAGE, wait=wait, **choice)
 
 
-def _line(event: Record) -> str:
+def event_line(event: Record) -> str:
+    """Return an event as one line."""
     if event["kind"] == "reset":
         return f"(the events between {event['data']['since']} and {event['data']['resumes']} are not kept any more)"
-    shown = " ".join(_shown(name, value) for name, value in event["data"].items() if value not in (None, ""))
+    shown = " ".join(filter(None, (_shown(event["kind"], name, value) for name, value in event["data"].items())))
     return clean(f"{event['cursor']:>6}  {when(event['time'])}  {event['kind']:<18}  {shown}".rstrip())
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(kind: str, name: str, value: Any) -> str:
+    """Return a value as a person reads it: names and ids speak for themselves, a number says what it counts."""
+    words = name.removeprefix("is_").replace("_", " ")
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return words
     if name in _MOMENTS:
-        return f"{name.replace('_', ' ')} {when(value)}"
-    if name in _BYTES:
-        return size(value) if name == "size" else f"{name.replace('_', ' ')} {size(value)}"
-    return f"{value:.0%}" if name == "fraction" else str(value)
+        return f"{words} {when(value)}"
+    if (kind, name) in _BYTES:
+        return size(value) if name == "size" else f"{words} {size(value)}"
+    if name == "fraction":
+        return f"{value:.0%}"
+    return f"{words} {value:g}" if isinstance(value, int | float) else str(value)

@@ -143,13 +143,13 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
     if not found:
         click.echo("No run yet. `edgeloop run SCRIPT` starts one.")
         return
-    names = {item["id"]: item["info"]["name"] for item in client.items("/devices")}
+    devices = {item["id"]: item for item in client.items("/devices")}
     rows = [
         (
             item["id"],
             item["script"],
-            str(names.get(item["device"], item["device"])),
-            item["message"] or _state(item),
+            str(devices[item["device"]]["info"]["name"] if item["device"] in devices else item["device"]),
+            state_words(item, devices.get(item["device"])),
             when(item["created_at"]),
             duration(item["started_at"], item["ended_at"]),
         )
@@ -158,8 +158,13 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
     print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
 
 
-def _state(run: Record) -> str:
-    """Return the state of a run, with how far it is while it runs."""
+def state_words(run: Record, device: Record | None) -> str:
+    """Return the state of a run as far as this computer can know it: what it waits for, how far it is while it runs."""
+    if run["ended_at"] is None and device is not None and not device["is_linked"]:
+        return f"{run['state']}, device away"
+    if run["message"]:
+        words, _, whose = str(run["message"]).partition(" (")
+        return words if run["queue"] and whose else str(run["message"])  # whose the others are, `edgeloop run` tells
     progress = run["progress"]
     if run["state"] != "running" or not progress:
         return str(run["state"])

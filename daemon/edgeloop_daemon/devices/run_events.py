@@ -305,7 +305,7 @@ def describe_loss(device: str, script: str, reason: str, reported: Reported, sec
     match reported.state:
         case RunState.RUNNING:
             where = f"after it had run for {seconds:.0f} s"
-        case RunState.PREPARING if reported.transfer is not None:
+        case RunState.PREPARING if reported.transfer is not None and reported.transfer.total:
             where = f"when {reported.transfer.received} of {reported.transfer.total} bytes had been transferred"
         case _:
             where = "before the script had begun"
