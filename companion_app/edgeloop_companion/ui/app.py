@@ -88,7 +88,8 @@ class CompanionApp(App):
 
     def _choose(self, settings: Settings) -> None:
         self.palette = PALETTES[settings.appearance]
-        self.words = Words(settings.language)
+        # What no font draws nobody can read, or choose away.
+        self.words = Words(Language.ENGLISH if self.fonts.chinese is None else settings.language)
         self.title = self.words("app.title")
         Window.set_title(self.title)
         Window.allow_screensaver = not settings.keeps_screen_on

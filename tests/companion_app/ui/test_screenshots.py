@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageStat
 
+from edgeloop_companion.store.computers import Computer
 from edgeloop_companion.store.settings import Appearance, Language
 
 from .shown_app import IS_LOOKED_AT, ShownApp, shown_app
+from .shown_tasks import started, take
+
+FINGER = 48  # device-independent pixels, which Android's guideline for accessibility asks for
 
 SIZES = {"phone": (360, 800), "large-phone": (412, 915), "desktop": (1100, 760)}
 
@@ -38,6 +42,30 @@ async def test_every_place_is_drawn_in_both_themes_and_both_languages(
                     await phone.sees(phone.app.words(f"{place.name}.title"))
                     picture = await phone.screenshot(f"{size}-{place.name}-{language}-{appearance}")
                     assert (brightness(picture) > 0.5) == (appearance is Appearance.LIGHT)
+
+
+async def test_whatever_is_pressed_has_room_for_a_finger(kivy_home: Path, tmp_path: Path) -> None:
+    from edgeloop_companion.ui.widgets.pressable import Pressable
+
+    def too_small(phone: ShownApp) -> dict[str, tuple[float, float]]:
+        seen = [one for one in phone.app.root.walk() if isinstance(one, Pressable) and one.opacity]
+        assert len(seen) > 4  # more than the bar
+        return {f"{type(one).__name__} {getattr(one, "text", "")}": tuple(one.size) for one in seen if min(one.size) < FINGER}
+
+    async with shown_app(kivy_home, tmp_path / "state") as phone:
+        take(phone.parts.tasks, "classify.py")(started())
+        phone.parts.computers.computers.set((Computer("d1", "laptop", "linked", "10.0.0.2:443", 0.0),))
+        for place in ("computers", "tasks", "device", "settings"):
+            await phone.goes(place)
+            await phone.drawn()
+            assert too_small(phone) == {}, place
+        await phone.goes("computers")
+        await phone.tap("Pair a computer")
+        assert too_small(phone) == {}
+        await phone.goes("tasks")
+        await phone.tap("classify.py")
+        await phone.sees("Overview")
+        assert too_small(phone) == {}
 
 
 async def test_a_wide_window_has_its_bar_at_the_side(kivy_home: Path, tmp_path: Path) -> None:

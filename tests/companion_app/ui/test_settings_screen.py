@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeloop_companion.store.settings import Appearance
+import pytest
+
+from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.palette import DARK
 
 from .shown_app import ShownApp, shown_app
@@ -75,3 +78,17 @@ async def test_lines_of_chinese_go_on_after_a_latin_word(phone: ShownApp) -> Non
     await phone.drawn()
     assert text.height == two_lines.height  # of which the first holds some Chinese as well
     assert text.text == "mDNS 广播广播广播广播广播"
+
+
+async def test_without_a_font_that_draws_chinese_it_is_said_what_happens_and_what_to_do(
+    kivy_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with shown_app(kivy_home, tmp_path / "state") as phone:
+        phone.parts.settings.change(language=Language.CHINESE)
+    monkeypatch.setattr("edgeloop_companion.ui.app.find_fonts", lambda: Fonts(None))
+    async with shown_app(kivy_home, tmp_path / "state") as phone:
+        await phone.goes("settings")
+        await phone.reaches("No font here draws Chinese.")
+        assert phone.shows("Chinese names and logs appear as boxes. Install one")
+        await phone.screenshot("settings-without-chinese")
+    assert phone.settings.language is Language.CHINESE  # for the day on which there is a font
