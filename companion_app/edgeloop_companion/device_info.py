@@ -11,6 +11,8 @@ from pathlib import Path
 from edgeloop_shared import __version__
 from edgeloop_shared.models import DeviceInfo
 
+_NO_MODELS = ("System Product Name", "To Be Filled By O.E.M.", "To be filled by O.E.M.", "Default string")
+"""What makers of mainboards leave standing."""
 _PLATFORMS = {"darwin": "macos", "win32": "windows"}
 
 
@@ -27,7 +29,32 @@ def device_info(name: str, *, is_virtual: bool = False) -> DeviceInfo:
         python_version=platform.python_version(),
         mnn_version=_clean(_mnn_version(), 64),
         is_virtual=is_virtual,
+        model=_clean(device_model(), 128) or None,
     )
+
+
+def device_model(files: Path = Path("/")) -> str:
+    """Return what the maker of this device calls it, empty where nothing tells. `files` is the root of Linux's files."""
+    if hasattr(sys, "getandroidapilevel"):
+        android = platform.android_ver()  # type: ignore[attr-defined]  # of Python 3.13
+        return _of_maker(android.manufacturer, android.model)
+    board = _first_line(files / "proc/device-tree/model")  # of ARM boards
+    dmi = files / "sys/class/dmi/id"
+    return board or _of_maker(_first_line(dmi / "sys_vendor"), _first_line(dmi / "product_name"))
+
+
+def _of_maker(maker: str, model: str) -> str:
+    if not model or model in _NO_MODELS:
+        return ""
+    return model if not maker or model.lower().startswith(maker.lower()) else f"{maker} {model}"
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(200).rstrip("\n\0").strip()
+    except OSError:
+        return ""
 
 
 def _system() -> str:

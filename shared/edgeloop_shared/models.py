@@ -17,7 +17,10 @@ DebugMode = Literal["off", "listen", "wait"]
 
 @dataclass(frozen=True)
 class DeviceInfo:
-    """What a device says of itself. It is the device's own word: shown, never trusted, never a path or a command."""
+    """What a device says of itself. It is the device's own word: shown, never trusted, never a path or a command.
+
+    `model` is what its maker calls it, null where the platform does not tell.
+    """
 
     name: str = field(metadata={"min_length": 1, "max_length": 64, "pattern": NAME_PATTERN})
     platform: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
@@ -29,6 +32,7 @@ class DeviceInfo:
     python_version: str = field(metadata={"max_length": 64, "pattern": NAME_PATTERN})
     mnn_version: str = field(default="", metadata={"max_length": 64, "pattern": NAME_PATTERN})
     is_virtual: bool = False
+    model: str | None = field(default=None, metadata={"max_length": 128, "pattern": NAME_PATTERN, "is_later": True})
 
 
 class RunState(StrEnum):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeloop_companion.device_info import device_info
+from edgeloop_companion.device_info import device_info, device_model
 from edgeloop_companion.link.reconnect import LAST_BOUND_SECONDS, SETTLED_SECONDS, Reconnect
 from edgeloop_companion.runtime.commands import CommandLog
 from edgeloop_companion.runtime.run_folder import remove_tree
@@ -158,6 +160,30 @@ def test_the_device_describes_itself_within_the_protocols_limits() -> None:
     assert info.name.startswith("aname")
     assert info.memory_bytes > 0
     assert info.mnn_version
+
+
+@pytest.mark.parametrize(
+    ("files", "model"),
+    [
+        ({"proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0"}, "Raspberry Pi 5 Model B Rev 1.0"),
+        ({"sys/class/dmi/id/sys_vendor": "LENOVO\n", "sys/class/dmi/id/product_name": "21CB\n"}, "LENOVO 21CB"),
+        ({"sys/class/dmi/id/sys_vendor": "Dell", "sys/class/dmi/id/product_name": "Dell XPS 13"}, "Dell XPS 13"),
+        ({"sys/class/dmi/id/product_name": "To Be Filled By O.E.M.\n"}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_device_tells_what_its_maker_calls_it(tmp_path: Path, files: dict[str, str], model: str) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert device_model(tmp_path) == model
+
+
+def test_a_phone_tells_what_its_maker_calls_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    android = SimpleNamespace(manufacturer="Google", model="Pixel 9")
+    monkeypatch.setattr(sys, "getandroidapilevel", lambda: 35, raising=False)
+    monkeypatch.setattr(platform, "android_ver", lambda: android, raising=False)
+    assert device_model() == "Google Pixel 9"
 
 
 def test_the_companion_itself_loads_neither_mnn_nor_numpy_nor_the_task_library() -> None:

@@ -12,6 +12,7 @@ from edgeloop_companion.link.spool import SpoolDamagedError
 from edgeloop_companion.store.settings import Language
 from edgeloop_companion.ui.doctor_texts import DOCTOR_TEXTS
 from edgeloop_companion.ui.error_texts import CHINESE, explanation, headline
+from edgeloop_companion.ui.fonts import CHINESE as CHINESE_FAMILY
 from edgeloop_companion.ui.fonts import LATIN, Fonts, find_fonts
 from edgeloop_companion.ui.palette import DARK, LIGHT, Palette, contrast
 from edgeloop_companion.ui.texts import TEXTS, Words
@@ -103,3 +104,15 @@ def test_a_font_that_draws_chinese_is_used_for_chinese_alone(tmp_path: Path) -> 
     assert fonts.for_text("laptop") == LATIN
     assert fonts.for_text("laptop 的电脑") == str(font)
     assert Fonts(None).for_text("电脑") == LATIN
+
+
+@pytest.mark.parametrize(
+    ("regular", "bold"), [("NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc"), ("msyh.ttc", "msyhbd.ttc")]
+)
+def test_a_bold_face_beside_a_font_is_used_too(tmp_path: Path, regular: str, bold: str) -> None:
+    (tmp_path / regular).touch()
+    assert find_fonts([str(tmp_path / regular)]).bold is None
+    (tmp_path / bold).touch()
+    fonts = find_fonts([str(tmp_path / regular)])
+    assert fonts.bold == tmp_path / bold
+    assert fonts.for_text("电脑") == CHINESE_FAMILY

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from kivy.app import App
+from kivy.core.text import LabelBase
 from kivy.core.window import Window
 from kivy.properties import ObjectProperty
 
@@ -31,7 +32,7 @@ from edgeloop_companion.store.tasks import opened_tasks
 from edgeloop_companion.ui.background import going_on_in_background
 from edgeloop_companion.ui.cameras import this_camera, this_decoder
 from edgeloop_companion.ui.destinations import Parts, destinations
-from edgeloop_companion.ui.fonts import Fonts, find_fonts
+from edgeloop_companion.ui.fonts import CHINESE, Fonts, find_fonts
 from edgeloop_companion.ui.frame_pace import paced_frames
 from edgeloop_companion.ui.languages import system_language
 from edgeloop_companion.ui.navigation import Destination
@@ -52,6 +53,8 @@ class CompanionApp(App):
     ) -> None:
         super().__init__()
         self.fonts = fonts
+        if fonts.chinese is not None and fonts.bold is not None:
+            LabelBase.register(CHINESE, str(fonts.chinese), fn_bold=str(fonts.bold))
         self._settings = settings
         self._life_cycle = life_cycle
         self._places = places

@@ -10,6 +10,7 @@ from pathlib import Path
 
 LATIN = "Roboto"
 """Comes with Kivy."""
+CHINESE = "Chinese"
 CODE = "data/fonts/RobotoMono-Regular.ttf"
 PACKAGES = (("noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc"),)
 """Installed from the Python package index by those who want it."""
@@ -37,20 +38,31 @@ def is_far_east(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Fonts:
-    """The fonts that there are; `chinese` is the file of one that draws Chinese, or None."""
+    """The fonts that there are; `chinese` is the file of one that draws Chinese, or None, and `bold` that of its bold face.
+
+    Whoever draws knows both as `CHINESE` where there are both.
+    """
 
     chinese: Path | None
+    bold: Path | None = None
 
     def for_text(self, text: str, is_code: bool = False) -> str:
         """Return the name or the file of the font that draws `text`."""
         if self.chinese is not None and is_far_east(text):
-            return str(self.chinese)
+            return CHINESE if self.bold is not None else str(self.chinese)
         return CODE if is_code else LATIN
 
 
 def find_fonts(places: Iterable[str] = PLACES) -> Fonts:
     """Look for a font that draws Chinese: in a Python package, then where systems keep theirs. Reads folders only."""
-    return Fonts(next((path for path in (*_packaged(), *map(Path, places)) if path.is_file()), None))
+    chinese = next((path for path in (*_packaged(), *map(Path, places)) if path.is_file()), None)
+    return Fonts(chinese, _bold(chinese) if chinese is not None else None)
+
+
+def _bold(regular: Path) -> Path | None:
+    """Return the bold face that lies beside a font."""
+    names = (regular.name.replace("Regular", "Bold"), "msyhbd.ttc" if regular.name == "msyh.ttc" else regular.name)
+    return next((path for name in names if name != regular.name and (path := regular.with_name(name)).is_file()), None)
 
 
 def _packaged() -> Iterator[Path]:

@@ -112,6 +112,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "device.title": ("Device", "设备"),
     "device.hardware": ("Hardware", "硬件"),
     "device.name": ("Name", "名称"),
+    "device.model": ("Model", "型号"),
     "device.processor": ("Processor", "处理器"),
     "device.cores": ("Cores", "核心数"),
     "device.memory": ("Memory", "内存"),

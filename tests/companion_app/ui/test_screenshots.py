@@ -50,7 +50,11 @@ async def test_whatever_is_pressed_has_room_for_a_finger(kivy_home: Path, tmp_pa
     def too_small(phone: ShownApp) -> dict[str, tuple[float, float]]:
         seen = [one for one in phone.app.root.walk() if isinstance(one, Pressable) and one.opacity]
         assert len(seen) > 4  # more than the bar
-        return {f"{type(one).__name__} {getattr(one, "text", "")}": tuple(one.size) for one in seen if min(one.size) < FINGER}
+        return {
+            f"{type(one).__name__} {getattr(one, 'text', '')}": tuple(one.size)
+            for one in seen
+            if min(one.size) < FINGER
+        }
 
     async with shown_app(kivy_home, tmp_path / "state") as phone:
         take(phone.parts.tasks, "classify.py")(started())
