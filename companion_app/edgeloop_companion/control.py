@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgeloop_companion.companion import Companion
+from edgeloop_companion.doctor.examination import advertised_by
+from edgeloop_companion.doctor.subject import Advertised
 from edgeloop_companion.host import Host
 from edgeloop_companion.link.farewells import tell
 from edgeloop_companion.link.pairing import Pairing
@@ -33,7 +35,7 @@ REQUEST_SECONDS = 10.0
 GOODBYE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
 
-Action = Literal["list", "on", "off", "forget", "tasks", "stop"]
+Action = Literal["list", "on", "off", "forget", "tasks", "stop", "advertised"]
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,18 @@ class DeviceTask:
 
 @dataclass(frozen=True)
 class Answer:
-    """What there is once a request was carried out: `tasks` when it was about those, else `computers`."""
+    """What there is once a request was carried out: what it was about. `advertised` is None where no companion runs."""
 
     computers: tuple[PairedComputer, ...] = ()
     tasks: tuple[DeviceTask, ...] = ()
+    advertised: Advertised | None = None
 
 
 async def carry_out(companion: Companion, request: Request) -> Answer:
     """Do what is asked for, and return what there is then. Raises `NotFoundError`, `InvalidInputError`."""
     match request.action:
+        case "advertised":
+            return Answer(advertised=advertised_by(companion))
         case "tasks":
             return Answer(tasks=_tasks(companion))
         case "stop":
@@ -97,7 +102,7 @@ async def carry_out(companion: Companion, request: Request) -> Answer:
 def carry_out_at_rest(pairings: Pairings, request: Request) -> Answer:
     """Do the same where no companion runs: the next one cancels runs, and tells who is forgotten and away now. Blocks."""
     match request.action:
-        case "tasks":
+        case "tasks" | "advertised":
             return Answer()
         case "stop":
             raise _no_task(request.run)

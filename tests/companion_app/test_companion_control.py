@@ -8,6 +8,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -68,6 +69,15 @@ async def test_computers_are_listed_switched_and_forgotten(peer: LinkPeer, tmp_p
         assert await ask(tmp_path, "forget", "laptop") == ()
         assert observer.events[-1] == Forgotten("laptop", pairing.device_id, is_told=True)
     assert not (tmp_path / "control").exists()
+
+
+async def test_the_doctor_asks_the_companion_beside_it_whether_it_is_announced(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "edgeloop_companion", "--doctor", "--json", "--state", str(tmp_path))
+    async with controlled_at(tmp_path, Observer()):
+        doctor = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        printed, _ = await doctor.communicate()
+    (mdns,) = [one for one in json.loads(printed)["items"] if one["check"] == "mdns"]
+    assert mdns["found"] == "This device is not announced."
 
 
 async def test_where_no_companion_runs_it_is_done_all_the_same(peer: LinkPeer, tmp_path: Path) -> None:

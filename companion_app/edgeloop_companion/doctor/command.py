@@ -9,14 +9,16 @@ import sys
 import textwrap
 from pathlib import Path
 
+from edgeloop_companion.control import Request, request_of
 from edgeloop_companion.doctor.checks import CHECKS, examine
 from edgeloop_companion.doctor.examination import looked_at
 from edgeloop_companion.doctor.finding import Finding
+from edgeloop_companion.doctor.subject import Advertised
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.phone.phone import this_phone
 from edgeloop_companion.runtime.storage import StateFolder
-from edgeloop_shared.errors import SettingsError
+from edgeloop_shared.errors import EdgeloopError, SettingsError
 from edgeloop_shared.marks import Mark, sign, worst
 
 _WIDTH = max(len(check.id) for check in CHECKS)
@@ -35,7 +37,8 @@ def examine_device(state: Path, *, as_json: bool) -> int:
 
 async def _findings(state: Path, *, print_each: bool) -> list[Finding]:
     pairings, unreadable = await asyncio.to_thread(_stored_pairings, state)
-    subject = await looked_at(this_phone(_existing(state)), pairings, unreadable=unreadable)
+    told = await asyncio.to_thread(_told, state)
+    subject = await looked_at(this_phone(_existing(state)), pairings, advertised=told, unreadable=unreadable)
     findings = []
     async for finding in examine(subject):
         findings.append(finding)
@@ -57,6 +60,14 @@ def _stored_pairings(state: Path) -> tuple[tuple[Pairing, ...], SettingsError | 
         return tuple(Pairings(StateFolder(state).pairings)), None
     except SettingsError as error:
         return (), error
+
+
+def _told(state: Path) -> Advertised | None:
+    """Return what the companion that uses the folder knows of its announcing; None when none runs, or it does not tell."""
+    try:
+        return request_of(state, Request("advertised")).advertised if state.is_dir() else None
+    except (EdgeloopError, OSError):
+        return None  # it does not answer; what is wrong with the folder is told by another check
 
 
 def _line(finding: Finding) -> str:

@@ -29,7 +29,11 @@ async def looked_at(
 
 async def look_at_companion(companion: Companion, phone: Phone) -> Subject:
     """Return the device whose companion runs in this process."""
+    return await looked_at(phone, companion.pairings, advertised=advertised_by(companion))
+
+
+def advertised_by(companion: Companion) -> Advertised:
+    """Return how announcing goes."""
     advertising = companion.advertising
     knocked_by = tuple(host.pairing.host_name for host in companion.hosts if host.was_knocked)
-    advertised = Advertised(advertising.state, advertising.problem, knocked_by)
-    return await looked_at(phone, companion.pairings, advertised=advertised)
+    return Advertised(advertising.state, advertising.problem, knocked_by)

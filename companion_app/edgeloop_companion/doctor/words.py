@@ -13,7 +13,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "computers.off": ("{computers} is switched off here.", "Switch it on to be linked with it."),
     "mdns.knocked": ("{computers} has found this device", ""),
     "mdns.announced": ("this device is announced; no computer has needed that yet", ""),
-    "mdns.off": ("this device is not announced", "Switch on that computers may find it, or open the app."),
+    "mdns.off": (
+        "This device is not announced.",
+        "Switch on in the app that computers may find it, and open it; without a screen: --advertise.",
+    ),
     "mdns.failed": ("This device cannot be announced: {reason}.", "Until then it dials the addresses that it knows."),
     "mdns.app": ("only the running app knows", ""),
     "subnet.same": ("{computers} in the same network", ""),
