@@ -182,6 +182,32 @@ def paired_at_home(daemon: DaemonThere) -> list[Pairing]:
     return paired(daemon, "phone", address=daemon.computer.address, port=port)
 
 
+def test_a_computer_that_has_moved_to_another_address_is_linked_there_before_a_heartbeat_could_tell(
+    daemon: DaemonThere, phone: PhoneThere
+) -> None:
+    daemon.heartbeat_seconds = phone.heartbeat_seconds = 600.0
+    (pairing,) = paired_at_home(daemon)
+    daemon.start()
+    phone.start(pairing)
+    daemon.until_linked("phone")
+    assert phone.companion is not None
+    host = phone.companion.host(pairing)
+    assert host is not None
+    host.linked_at -= 60  # a knock does not end a link that has just begun
+    try:
+        for address in (daemon.computer.address, daemon.computer.address6):
+            daemon.computer.ip("addr", "del", f"{address}/{64 if ':' in address else 24}", "dev", "net0")
+        daemon.computer.ip("addr", "add", "198.18.7.77/24", "dev", "net0")
+        phone.until(lambda: host.address == "198.18.7.77")
+        daemon.until_linked("phone")
+        assert len(daemon.happened("device.unlinked")) == 1
+    finally:
+        phone.stop()  # while its links can say goodbye
+        daemon.computer.ip("addr", "del", "198.18.7.77/24", "dev", "net0")
+        daemon.computer.ip("addr", "add", f"{daemon.computer.address}/24", "dev", "net0")
+        daemon.computer.ip("addr", "add", f"{daemon.computer.address6}/64", "dev", "net0", "nodad")
+
+
 def test_where_multicast_is_blocked_the_phone_dials_the_address_that_it_knows_and_the_doctor_says_so(
     daemon: DaemonThere, phone: PhoneThere
 ) -> None:

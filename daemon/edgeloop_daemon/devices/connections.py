@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from aiohttp import web
 
@@ -48,6 +48,7 @@ class Connection(web.RequestHandler):
             max_headers=64,
         )
         self.address = ""
+        self.own_address = ""
         self.is_authenticated = False
         self.on_lost: list[Callable[[], None]] = []
         """Called when the connection has gone."""
@@ -64,6 +65,8 @@ class Connection(web.RequestHandler):
         super().connection_made(transport)
         peer = transport.get_extra_info("peername")
         self.address = plain_address(str(peer[0])) if peer else ""
+        own = transport.get_extra_info("sockname")
+        self.own_address = plain_address(str(own[0])) if own else ""
         if self._server.admit(self):
             self.expect_authentication(UNAUTHENTICATED_SECONDS)
         else:
@@ -173,6 +176,12 @@ class ConnectionServer(web.Server):
     def release(self, connection: Connection) -> None:
         """Forget a connection that has gone."""
         self._admitted.discard(connection)
+
+    def cut_off_at(self, addresses: Collection[str]) -> None:
+        """Cut off every connection that came to one of these own addresses, because this computer has them no longer."""
+        for connection in tuple(self._admitted):
+            if connection.own_address in addresses:
+                connection.abort()
 
     def drop_strangers(self) -> None:
         """Cut off every connection whose peer has not proved who it is."""

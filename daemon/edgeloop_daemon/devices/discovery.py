@@ -90,6 +90,7 @@ class Discovery:
         self._database = database
         self._registry = registry
         self._links = links
+        self._listener = listener
         self._load_browser = load_browser
         self._host = host
         self._forbidden = forbidden
@@ -104,6 +105,7 @@ class Discovery:
         )
         links.on_change.append(self._knocker.wake)
         self._is_on = True
+        self._before: tuple[OwnAddress, ...] = ()  # the addresses of this computer when it was looked last
         self._switched = asyncio.Event()
         self._begun = asyncio.Event()
         self._state: DiscoveryState = "off" if forbidden else "starting"
@@ -176,6 +178,8 @@ class Discovery:
     async def _browse(self, browser: Browser) -> None:
         """Look for phones until something changes."""
         addresses = self._usable(await asyncio.to_thread(browser.addresses))
+        self._listener.moved({one.address for one in self._before} - {one.address for one in addresses})
+        self._before = addresses
         if not addresses:
             self._fail("this computer is in no network")
             await self._wait(self._poll_seconds)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from edgeloop_daemon.devices.addresses import bind, offered_addresses
 from edgeloop_daemon.devices.connections import ConnectionServer, Handler
@@ -91,6 +91,11 @@ class Listener:
         async with self._lock:
             self._holders.clear()
             await self._close()
+
+    def moved(self, lost: Collection[str]) -> None:
+        """End what came to own addresses that this computer has lost: nothing arrives there any more, and nobody would say so."""
+        if self._connections is not None:
+            self._connections.cut_off_at(lost)
 
     async def _open(self) -> None:
         if self._connections is None:
