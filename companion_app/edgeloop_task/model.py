@@ -80,6 +80,12 @@ class Model:
         self._observer = Observer(path.name, nodes)
         self._inputs = session.inputs
 
+    def __repr__(self) -> str:
+        session = self._session
+        outputs = ", ".join(map(str, session.outputs)) if session is not None else "closed"
+        where = f"{self.backend} {self.precision} x{self.threads}"
+        return f"<Model {self._name}: {', '.join(map(str, self._inputs))} -> {outputs}; {where}>"
+
     @property
     def inputs(self) -> tuple[TensorInfo, ...]:
         """The inputs in the model's own order."""

@@ -52,17 +52,23 @@ class OperatorBreakpointOrder:
     def __post_init__(self) -> None:
         if self.reference is not None:
             check_bundle_path(self.reference)
-        if self.hit is not None and _HIT.fullmatch(self.hit) is None:
-            raise InvalidInputError(
-                f"{printable(self.hit, 40)!r} does not say at which hits to stop.",
-                hint="Write a number or a comparison with one: `3`, `>= 3`, or `% 2` for every second.",
-                details={"fields": [{"field": "hit_condition", "message": "is no number and no comparison"}]},
-            )
+        if self.hit is not None:
+            check_hit(self.hit)
         check_operator_breakpoint(
             parse_selector(self.selector),
             None if self.when is None else Condition(self.when),
             is_skip=self.action == "skip",
             has_reference=self.reference is not None,
+        )
+
+
+def check_hit(text: str) -> None:
+    """Raise `InvalidInputError` unless `text` says at which hits to stop."""
+    if _HIT.fullmatch(text) is None:
+        raise InvalidInputError(
+            f"{printable(text, 40)!r} does not say at which hits to stop.",
+            hint="Write a number or a comparison with one: `3`, `>= 3`, or `% 2` for every second.",
+            details={"fields": [{"field": "hit_condition", "message": "is no number and no comparison"}]},
         )
 
 

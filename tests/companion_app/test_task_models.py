@@ -190,6 +190,13 @@ def test_missing_unknown_and_double_inputs_are_named(models: Path) -> None:
         model.run(GRID, GRID, GRID)
 
 
+def test_a_model_shows_what_goes_in_and_comes_out(models: Path) -> None:
+    with edgeloop_task.load_model(models / "network.mnn", precision="low") as model:
+        inner = "image float32 [1, 3, 8, 8] -> pooled float32 [1, 6, 1, 1]; cpu low x1"
+        assert repr(model) == f"<Model network.mnn: {inner}>"
+    assert "-> closed" in repr(model)
+
+
 def test_a_closed_model_says_so(models: Path) -> None:
     with edgeloop_task.load_model(models / "pair.mnn") as model:
         model.run(GRID, GRID)

@@ -14,10 +14,14 @@ from end_to_end.command_line import CommandLine
 
 PROMPT = "(edgeloop) "
 TASK = """\
+import json
+
+
 def double(x):
     return x * 2
 
 
+print("before", json.dumps([4]))
 total = double(4)
 print("total", total)
 """
@@ -81,7 +85,7 @@ class Terminal:
 def terminal(workspace: CommandLine, device: dict[str, Any]) -> Iterator[Terminal]:
     """A terminal in which a script has stopped in `double`."""
     (workspace.folder / "double.py").write_text(TASK)
-    workspace.json("break", "add", "double.py:2")
+    workspace.json("break", "add", "double.py:5")
     begun = Terminal(workspace, "debug", "double.py")
     yield begun
     begun.close()
@@ -90,12 +94,16 @@ def terminal(workspace: CommandLine, device: dict[str, Any]) -> Iterator[Termina
 
 def test_values_are_looked_at_and_changed_before_the_script_goes_on(terminal: Terminal) -> None:
     said = terminal.prompt()
-    assert "Paused at double.py:2 in double" in said
+    assert "Paused at double.py:5 in double" in said
+    assert said.index("before [4]") < said.index("Paused at")  # as it happened
     assert "debugger" not in said  # that one should be attached is for runs that wait for somebody else's
     assert "8" in terminal.type("x * 2").splitlines()
     terminal.type("x = 50")
-    assert "called by <module> at double.py:5" in terminal.type("where")
-    assert "double.py:5" in terminal.type("out")
+    assert "looking" in terminal.type("print('looking')").splitlines()
+    assert "called by <module> at double.py:9" in terminal.type("where")
+    outside = terminal.type("out")
+    assert "double.py:9" in outside
+    assert "json = " not in outside  # that a module was imported is nothing to look at
     rest = terminal.finish("c")
 
     assert "total 100" in rest

@@ -84,6 +84,19 @@ async def test_an_exception_that_nobody_catches_stops_where_it_is_raised(project
         assert (await user.event("exited"))["exitCode"] == 1
 
 
+async def test_what_edgeloop_raises_within_itself_stops_at_the_line_of_the_script(project: CommandLine) -> None:
+    catching = "import edgeloop_task\n\ntry:\n    edgeloop_task.load_model('missing.mnn')\nexcept Exception:\n    print('caught')\n"
+    (project.folder / "catches.py").write_text(catching)
+    async with editor(project) as user:
+        await user.begin(task=str(project.folder / "catches.py"), filters=["raised"])
+
+        thread = await user.stopped("exception")
+        top = await user.top(thread)
+        assert (Path(top["source"]["path"]).name, top["line"]) == ("catches.py", 4)
+        await user.request("continue", threadId=thread)
+        await user.output("caught")
+
+
 async def test_a_task_is_restarted_disconnected_from_and_attached_to_again(project: CommandLine) -> None:
     endless = str(project.folder / "endless.py")
     async with editor(project) as user:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import os
 import platform
 import queue
@@ -17,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ CAN_ATTACH_LATE = sys.version_info >= (3, 12) or sys.platform == "darwin" or pla
 FREE_SECONDS = 2.0
 _END_OF_HEADER = b"\r\n\r\n"  # JSON does not end so
 _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
+# A library to a script, wherever they lie: in an app, or installed editable, they are in no site-packages.
+_LIBRARIES = ("edgeloop_task", "edgeloop_shared")
 
 
 class Debugger:
@@ -237,5 +240,15 @@ def _start(clients: _Clients, listener: Debugger) -> None:
     debugpy.listen(("127.0.0.1", 0), in_process_debug_adapter=True)
     hidden = (str(Path(debugpy.__file__).parent), _HIDDEN)
     debug_views.register()
-    pydevd.get_global_debugger().add_dap_messages_listener(listener)
-    PyDevdAPI().set_dont_trace_start_end_patterns(pydevd.get_global_debugger(), hidden, ("debugpy_launcher.py",))
+    debugged = pydevd.get_global_debugger()
+    debugged.add_dap_messages_listener(listener)
+    filtering = debugged._files_filtering
+    filtering.set_library_roots([*filtering._get_default_library_roots(), *_library_folders()])
+    PyDevdAPI().set_dont_trace_start_end_patterns(debugged, hidden, ("debugpy_launcher.py",))
+
+
+def _library_folders() -> Iterator[str]:
+    for name in _LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.origin is not None:
+            yield str(Path(spec.origin).parent)

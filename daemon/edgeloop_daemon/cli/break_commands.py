@@ -13,8 +13,9 @@ from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.stop_commands import COMMANDS
 from edgeloop_daemon.cli.workspace_files import workspace_path
 from edgeloop_shared.errors import InvalidInputError
-from edgeloop_shared.operator_breakpoints import ACTIONS
+from edgeloop_shared.operator_breakpoints import ACTIONS, check_hit
 
+_FILTERS = ("raised", "uncaught", "userUnhandled")
 _EXCEPTION = "exception:"
 _OPERATOR = "op:"
 
@@ -55,11 +56,13 @@ def add(
     reference: str | None,
     log: str | None,
 ) -> None:
-    """Keep a breakpoint at PLACE: FILE:LINE, op:SELECTOR or exception:uncaught.
+    """Keep a breakpoint at PLACE: FILE:LINE, op:SELECTOR, exception:raised or exception:uncaught.
 
     Every debug session of the workspace sets it, and every run one on operators (op:). One that is already there takes these
     conditions.
     """
+    if hit is not None:
+        check_hit(hit)
     workspace = session.workspace()
     root = Path(workspace["path"])
     body = {
@@ -152,7 +155,14 @@ def _place(text: str, root: Path, folder: Path) -> Record:
     if text.startswith(_OPERATOR):
         return {"kind": "operator", "selector": text}
     if text.startswith(_EXCEPTION):
-        return {"kind": "exception", "filter": text.removeprefix(_EXCEPTION)}
+        chosen = text.removeprefix(_EXCEPTION)
+        if chosen not in _FILTERS:
+            raise InvalidInputError(
+                f"{chosen!r} does not say at which exceptions to stop.",
+                hint="Write exception:raised (each one), exception:uncaught (those that nobody catches) or "
+                "exception:userUnhandled (those that leave the workspace's files).",
+            )
+        return {"kind": "exception", "filter": chosen}
     file, _, line = text.rpartition(":")
     if not file or not line.isdecimal():
         raise InvalidInputError(

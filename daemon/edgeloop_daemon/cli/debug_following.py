@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,14 @@ from edgeloop_shared.debugger_notes import is_debugger_note
 from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, error_from_dict
 
 _POLL_SECONDS = 0.25
+_SILENCE_SECONDS = 0.1  # without a line: the script has said nothing
+_GATHERING_SECONDS = 0.35  # for which output may gather on its way once some has come
+_MAX_GATHERING_SECONDS = 1.0  # of a script that other threads print on and on
 _AROUND = 2
 _MAX_FRAMES = 5
 _MAX_LOCALS = 12
 _WIDTH = 79
+_MAX_NAME = 30
 
 
 def follow_session(
@@ -67,6 +72,7 @@ class _View:
         self._quiet = quiet
         self._log_offset = 0
         self._run = ""
+        self._heard_at = 0.0
         self.pauses: list[Record] = []
 
     def say(self, text: str) -> None:
@@ -94,6 +100,7 @@ class _View:
         elif kind == "debug.paused":
             self.pauses.append(data)
             if not self._quiet:
+                self._print_last_lines()
                 self._show_pause(data)
                 self._offer(data)
         elif kind == "debug.output":
@@ -105,15 +112,26 @@ class _View:
         elif kind == "debug.link-lost":
             self.say("The link to the device is lost; the session goes on when it is back.")
 
-    def _print_log(self) -> None:
+    def _print_last_lines(self) -> None:
+        """Print what the script has said until now: it comes a little later than the word that it has stopped."""
+        deadline = time.monotonic() + _MAX_GATHERING_SECONDS
+        while (now := time.monotonic()) < deadline:
+            if not self._print_log(max(_SILENCE_SECONDS, self._heard_at + _GATHERING_SECONDS - now)):
+                return
+
+    def _print_log(self, wait: float = 0) -> bool:
+        """Print what is new in the run's log; return whether something is."""
         if not self._run:
-            return
-        page = self._client.get(f"/runs/{self._run}/log", offset=self._log_offset)
+            return False
+        page = self._client.get(f"/runs/{self._run}/log", offset=self._log_offset, wait=wait)
         self._log_offset = page["next_offset"]
+        if page["items"]:
+            self._heard_at = time.monotonic()
         if not self._quiet:
             for item in page["items"]:
                 if not is_debugger_note(item["source"], item["text"]):
                     click.echo(clean(item["text"]), file=sys.stdout if item["source"] == "stdout" else sys.stderr)
+        return bool(page["items"])
 
     def _offer(self, pause: Record) -> None:
         """Let the user say how to go on, if there is one and no editor does."""
@@ -123,7 +141,7 @@ class _View:
         if sys.stdin.isatty():
             if len(self.pauses) == 1:
                 self.say("`h` lists what can be typed here; an editor may attach from elsewhere as well.")
-            prompt_at(lambda: self._show_pause(pause), self._end, pause["thread"], self._ask)
+            prompt_at(lambda: self._show_pause(pause), self._end, pause["thread"], self._ask, self._print_last_lines)
         elif len(self.pauses) == 1:
             self.say(f"An editor goes on from here (`edgeloop dap --session {self._name}`); Ctrl-C ends the run.")
 
@@ -154,10 +172,11 @@ class _View:
         frames = self._ask("stackTrace", threadId=thread, startFrame=0, levels=_MAX_FRAMES)["stackFrames"]
         for frame in frames[1:]:
             path = str((frame.get("source") or {}).get("path", ""))
-            self.say(f"  called by {frame['name']} at {path.removeprefix(f'{self._root}/')}:{frame['line']}"[:_WIDTH])
+            self.say(_caller(frame["name"], f"{path.removeprefix(f'{self._root}/')}:{frame['line']}"))
         scopes = self._ask("scopes", frameId=frames[0]["id"])["scopes"] if frames else []
         if scopes:
             found = self._ask("variables", variablesReference=scopes[0]["variablesReference"])["variables"]
+            found = [one for one in found if one.get("type") != "module"]  # what the script imports
             for one in found[:_MAX_LOCALS]:
                 text = f"  {one['name']} = {' '.join(one['value'].split())}"
                 self.say(text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "...")
@@ -168,3 +187,10 @@ class _View:
         path = f"/debug/sessions/{self._name}/requests"
         body: Record = self._client.post(path, {"command": command, "arguments": arguments})["body"]
         return body
+
+
+def _caller(name: str, place: str) -> str:
+    """Return the line for a caller. The end of its place, the file's name and the line, stays legible."""
+    text = f"  called by {name[:_MAX_NAME]} at "
+    room = _WIDTH - len(text)
+    return text + (place if len(place) <= room else f"...{place[3 - room :]}")

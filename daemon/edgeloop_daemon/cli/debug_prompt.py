@@ -35,8 +35,10 @@ class End(Protocol):
         """End it, and without `detach` its run."""
 
 
-def prompt_at(show: Callable[[], None], end: End, thread: int, ask: Ask) -> None:
-    """Take commands from the terminal until the script goes on or the session ends; `show` tells again where it stands.
+def prompt_at(show: Callable[[], None], end: End, thread: int, ask: Ask, after_evaluation: Callable[[], None]) -> None:
+    """Take commands from the terminal until the script goes on or the session ends.
+
+    `show` tells again where it stands, and `after_evaluation` prints what an evaluated line has printed.
 
     Ctrl-C and the end of the input raise `KeyboardInterrupt`.
     """
@@ -59,6 +61,7 @@ def prompt_at(show: Callable[[], None], end: End, thread: int, ask: Ask) -> None
                 click.echo(_HELP, err=True)
             elif typed:
                 _evaluate(typed.removeprefix("!"), thread, ask)
+                after_evaluation()
         except EdgeloopError as error:
             # Of an exception in what was typed, debugpy sends the whole traceback: its last line says what is wrong.
             click.echo(clean(error.message.strip().rpartition("\n")[2]), err=True)

@@ -257,7 +257,7 @@ def _file_with_line(root: Path, new: NewBreakpoint) -> str:
     with (root / path).open("rb") as lines:
         count = sum(1 for _ in lines)
     if new.line > count:
-        raise _misfit("line", f"{path} has {count} lines")
+        raise _misfit("line", f"{path} has {count} lines, and no line {new.line}")
     return path
 
 

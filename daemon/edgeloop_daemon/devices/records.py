@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,7 +16,7 @@ from edgeloop_shared.records import Priority, Record, join, stream_priority
 from edgeloop_shared.run_events import MAX_EVENT_BYTES
 
 MAX_UNWANTED_STREAMS = 4096  # of one link: each is remembered, because it is acknowledged
-_EVENT_SECONDS = 0.01  # so that a burst of events is one transaction
+_GATHER_SECONDS = 0.01  # so that a burst is one transaction
 
 
 @dataclass(frozen=True)
@@ -203,16 +204,18 @@ class Inbox:
                 self._acknowledge(positions)
 
     async def flush_regularly(self) -> None:
-        """Flush what waits, for as long as the link lives: output after a quarter of a second, events almost at once.
+        """Flush what waits, for as long as the link lives: events and what comes after a silence almost at once.
 
-        Somebody waits for an event, and the device for its acknowledgement before it uploads a file.
+        Somebody waits for an event, or looks at the output, and the device for its acknowledgement before it uploads a file. Of
+        output that goes on and on, a quarter of a second is one transaction.
         """
+        now = asyncio.get_running_loop().time
+        flushed = -ACKNOWLEDGE_SECONDS
         while True:
             await self._waiting.wait()
-            try:
-                async with asyncio.timeout(ACKNOWLEDGE_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(max(flushed + ACKNOWLEDGE_SECONDS, now() + _GATHER_SECONDS)):
                     await self._urgent.wait()
-                    await asyncio.sleep(_EVENT_SECONDS)
-            except TimeoutError:
-                pass
+                    await asyncio.sleep(_GATHER_SECONDS)
             await self.flush()
+            flushed = now()
