@@ -13,7 +13,7 @@ from edgeloop_companion.store.settings import Language
 from edgeloop_companion.ui.doctor_texts import DOCTOR_TEXTS
 from edgeloop_companion.ui.error_texts import CHINESE, explanation, headline
 from edgeloop_companion.ui.fonts import CHINESE as CHINESE_FAMILY
-from edgeloop_companion.ui.fonts import LATIN, Fonts, find_fonts
+from edgeloop_companion.ui.fonts import CODE, LATIN, SYMBOLS, Fonts, find_fonts
 from edgeloop_companion.ui.palette import DARK, LIGHT, Palette, contrast
 from edgeloop_companion.ui.texts import TEXTS, Words
 from edgeloop_shared.errors import EdgeloopError
@@ -104,6 +104,15 @@ def test_a_font_that_draws_chinese_is_used_for_chinese_alone(tmp_path: Path) -> 
     assert fonts.for_text("laptop") == LATIN
     assert fonts.for_text("laptop 的电脑") == str(font)
     assert Fonts(None).for_text("电脑") == LATIN
+
+
+def test_what_scripts_draw_of_characters_is_drawn_in_a_font_that_has_them() -> None:
+    fonts = Fonts(None, symbols_of_code=Path("mono.ttf"))
+    for text in ("10%|█▏  | 1/10", "├── a", "✓ done", "a → b", "⠋ loading"):
+        assert fonts.for_text(text, is_code=True) == "mono.ttf"
+        assert fonts.for_text(text) == Fonts(None).for_text(text, is_code=True) == SYMBOLS
+    for text in ("plain", "Grüße · 5 µs × 3 …", "привет"):
+        assert (fonts.for_text(text), fonts.for_text(text, is_code=True)) == (LATIN, CODE)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,16 @@ LATIN = "Roboto"
 """Comes with Kivy."""
 CHINESE = "Chinese"
 CODE = "data/fonts/RobotoMono-Regular.ttf"
+SYMBOLS = "data/fonts/DejaVuSans.ttf"
+"""Comes with Kivy too, and has what those two lack: arrows, ticks, the bars and frames that scripts draw of characters."""
+SYMBOLS_OF_CODE = (
+    "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf",  # Debian: fonts-dejavu-core
+    "/usr/share/fonts/TTF/DejaVuSansMono.ttf",  # Arch
+    "/usr/share/fonts/dejavu-sans-mono-fonts/DejaVuSansMono.ttf",  # Fedora
+    "/System/Library/Fonts/Menlo.ttc",  # macOS
+    "C:/Windows/Fonts/consola.ttf",
+)
+"""Places of fonts with the same whose characters are equally wide."""
 PACKAGES = (("noto_cjk_sans_otc", "NotoSansCJK-Regular.ttc"),)
 """Installed from the Python package index by those who want it."""
 PLACES = (
@@ -30,6 +40,8 @@ PLACES = (
 
 _FAR_EAST = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff]")
 
+_SYMBOLS = re.compile("[\u0530-\u06ff\u10a0-\u10ff\u2190-\u23ff\u2500-\u28ff]")
+
 
 def is_far_east(text: str) -> bool:
     """Return whether a Chinese, Japanese or Korean character is in `text`."""
@@ -40,23 +52,30 @@ def is_far_east(text: str) -> bool:
 class Fonts:
     """The fonts that there are; `chinese` is the file of one that draws Chinese, or None, and `bold` that of its bold face.
 
-    Whoever draws knows both as `CHINESE` where there are both.
+    Whoever draws knows both as `CHINESE` where there are both. `symbols_of_code` is the file of one of `SYMBOLS_OF_CODE`, or None.
     """
 
     chinese: Path | None
     bold: Path | None = None
+    symbols_of_code: Path | None = None
 
     def for_text(self, text: str, is_code: bool = False) -> str:
         """Return the name or the file of the font that draws `text`."""
         if self.chinese is not None and is_far_east(text):
             return CHINESE if self.bold is not None else str(self.chinese)
+        if _SYMBOLS.search(text) is not None:
+            return str(self.symbols_of_code) if is_code and self.symbols_of_code is not None else SYMBOLS
         return CODE if is_code else LATIN
 
 
 def find_fonts(places: Iterable[str] = PLACES) -> Fonts:
-    """Look for a font that draws Chinese: in a Python package, then where systems keep theirs. Reads folders only."""
+    """Look for a font that draws Chinese, in a Python package, then where systems keep theirs, and for one with symbols.
+
+    Reads folders only.
+    """
     chinese = next((path for path in (*_packaged(), *map(Path, places)) if path.is_file()), None)
-    return Fonts(chinese, _bold(chinese) if chinese is not None else None)
+    symbols = next((path for path in map(Path, SYMBOLS_OF_CODE) if path.is_file()), None)
+    return Fonts(chinese, _bold(chinese) if chinese is not None else None, symbols)
 
 
 def _bold(regular: Path) -> Path | None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageColor
 
 from edgeloop_companion.runtime.observing import OnSeen, ScriptPaused, ScriptResumed
 from edgeloop_companion.store.settings import Appearance, Language
+from edgeloop_companion.store.tasks import TaskList
 from edgeloop_companion.ui.fonts import Fonts
 from edgeloop_companion.ui.log_rows import LogRow
 from edgeloop_shared.models import RunState
@@ -199,6 +200,19 @@ async def test_what_has_ended_is_cleared_and_what_is_at_work_stays(phone: ShownA
     assert phone.shows("classify.py")
 
 
+async def test_a_list_that_becomes_shorter_may_change_again_before_it_is_drawn(phone: ShownApp) -> None:
+    tasks = phone.parts.tasks
+    for number in range(4):
+        take(tasks, f"task{number}.py", run=f"r{number}")(started())
+    await phone.goes("tasks")
+    await phone.sees("task3.py")
+    before = tasks.list.value
+    tasks.list.set(TaskList(before.at_work[:1]))
+    tasks.list.set(TaskList((replace(before.at_work[0], workspace="speech"),)))
+    await phone.sees("speech on studio")
+    await phone.misses("task0.py")
+
+
 async def test_rows_of_output_are_rendered_once_and_of_a_flood_only_a_few_for_each_frame(
     phone: ShownApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,10 +273,9 @@ async def test_what_went_wrong_has_its_colour_in_both_themes(phone: ShownApp) ->
         phone.parts.settings.change(appearance=appearance)
         await phone.drawn()
         with Image.open(await phone.screenshot(f"error-{appearance}")) as image:
-            colours = {
-                colour for _, colour in image.convert("RGB").getcolors(maxcolors=image.width * image.height) or []
-            }
-        assert ImageColor.getrgb(phone.app.palette.error) in colours
+            counted = image.convert("RGB").getcolors(maxcolors=image.width * image.height) or []
+        pixels = {colour: count for count, colour in counted}
+        assert pixels[ImageColor.getrgb(phone.app.palette.error)] > 20 * 8 * 8  # the blocks are drawn, not left blank
 
 
 async def shown_output(phone: ShownApp) -> OnSeen:

@@ -111,8 +111,10 @@ class TasksScreen(FixedPage):
         for known, row in zip(view.data, rows, strict=True):
             known.update(row)
         for index, widget in view.view_adapter.views.items():
-            for name, value in rows[index].items():
-                setattr(widget, name, value)
+            # Before the next frame these are still the widgets of the rows before, of which there may be more.
+            if index < len(rows) and type(widget).__name__ == rows[index]["viewclass"]:
+                for name, value in rows[index].items():
+                    setattr(widget, name, value)
 
     def _row(self, task: Task, now: float) -> dict[str, Any]:
         height = dp(36) + sp(63)
