@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgeloop_companion.companion import Companion
+from edgeloop_companion.events import Event
 from edgeloop_companion.store.computers import Computer, Computers, opened_computers
 from edgeloop_companion.store.event_feed import EventFeed
 
@@ -213,3 +214,16 @@ async def test_who_closes_waits_for_what_was_begun(
     await companion.pair_by_offer(peer.offer(), allow)
     await asyncio.sleep(0)
     assert computers.computers.value == before
+
+
+async def test_who_fails_when_told_harms_neither_the_link_nor_others(
+    companion: Companion, feed: EventFeed, computers: Computers, peer: LinkPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Event) -> None:
+        raise IndexError("a row that is gone")
+
+    feed.listen(fail)
+    linked = await paired(companion, computers, peer)
+    assert linked.state == "linked"
+    assert len(peer.hellos) == 1
+    assert "a row that is gone" in caplog.text

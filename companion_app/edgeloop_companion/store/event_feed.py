@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from edgeloop_companion.events import Event, Listener
 from edgeloop_companion.store.observable import Stop
+
+log = logging.getLogger(__name__)
 
 
 class EventFeed:
@@ -13,9 +17,12 @@ class EventFeed:
         self._listeners: dict[object, Listener] = {}
 
     def __call__(self, event: Event) -> None:
-        """Tell all listeners of `event`."""
+        """Tell all listeners of `event`. One that fails harms neither the others nor the link that the event is of."""
         for listener in tuple(self._listeners.values()):
-            listener(event)
+            try:
+                listener(event)
+            except Exception:
+                log.exception("who was told of %r", event)
 
     def listen(self, listener: Listener) -> Stop:
         """Call `listener` with every event from now on, until the function that is returned is called."""

@@ -32,6 +32,7 @@ from edgeloop_companion.store.tasks import opened_tasks
 from edgeloop_companion.ui.background import going_on_in_background
 from edgeloop_companion.ui.cameras import this_camera, this_decoder
 from edgeloop_companion.ui.destinations import Parts, destinations
+from edgeloop_companion.ui.faults import outlived_faults
 from edgeloop_companion.ui.fonts import CHINESE, Fonts, find_fonts
 from edgeloop_companion.ui.frame_pace import paced_frames
 from edgeloop_companion.ui.languages import system_language
@@ -168,4 +169,5 @@ async def serve(state_folder: StateFolder, *, frames: Path | None = None, name: 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)
-        await app.async_run("asyncio")
+        with outlived_faults():
+            await app.async_run("asyncio")
