@@ -24,7 +24,7 @@ from edgeloop_shared.errors import EdgeloopError
 def main() -> None:
     """Run the daemon until a signal; an error of ours is one paragraph and exit status 1."""
     arguments = _parser().parse_args()
-    folders = Folders(arguments.home.absolute())
+    folders = Folders(arguments.home.absolute()) if arguments.home else Folders.of_user()
     folders.create()
     _log_to(folders)
     with bounded_output(folders.start_log), named_output():
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace, folders: Folders) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgeloop_daemon", description=__doc__)
-    parser.add_argument("--home", type=Path, default=Folders.of_user().root, help="the state folder")
+    parser.add_argument("--home", type=Path, help="the state folder; the user's by default")
     parser.add_argument("--port", type=int, default=0, help="port of the local API; 0: any free one")
     parser.add_argument("--device-host", help="address that the device port binds; all interfaces by default")
     parser.add_argument("--device-port", type=int, help="port that phones dial; a remembered one by default")

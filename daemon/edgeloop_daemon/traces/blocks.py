@@ -184,9 +184,13 @@ def _inflated(data: bytes, length: int) -> bytes:
 
 
 def _narrow(values: Sequence[int]) -> array[int]:
-    low, high = min(values), max(values)
-    code = next(code for code in _CODES if -(1 << 8 * _WIDTHS[code] - 1) <= low and high < 1 << 8 * _WIDTHS[code] - 1)
-    return array(code, values)
+    """Return values as the narrowest type that fits. To try is quicker than to look for the smallest and the largest first."""
+    for code in _CODES[:-1]:
+        try:
+            return array(code, values)
+        except OverflowError:
+            continue
+    return array(_CODES[-1], values)
 
 
 def _little_endian(column: array[int]) -> array[int]:
