@@ -115,12 +115,15 @@ class Companion:
         self._hosts: dict[str, tuple[Host, asyncio.Task[None]]] = {}
         self._changing = asyncio.Lock()
         self.advertising = Advertising(
-            phone.load_advertiser, lambda: self.hosts, is_on=is_advertised, moved=self._moved
+            phone.load_advertiser,
+            lambda: (*self.hosts, *self.farewells.all),
+            is_on=is_advertised,
+            moved=self._moved,
         )
         """Whether this device announces itself, and how that goes."""
         self.report = StateReport(phone.vitals, life_cycle, self._state_changed)
         """What its daemons are told of its state."""
-        self.farewells = Farewells(pairings)
+        self.farewells = Farewells(pairings, self.advertising.refresh)
         """Who is still to be told that this device has forgotten it."""
 
     @property

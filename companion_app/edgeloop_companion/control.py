@@ -117,7 +117,7 @@ def carry_out_at_rest(pairings: Pairings, request: Request) -> Answer:
 async def _tell_now(pairings: Pairings) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GOODBYE_SECONDS):
-            await tell(pairings)
+            await tell(pairings, pairings.untold)
 
 
 @contextlib.asynccontextmanager

@@ -128,6 +128,27 @@ async def test_a_computer_that_was_forgotten_while_it_was_away_is_told_by_a_late
         assert (companion.pairings, peer.hellos) == ((), [])
 
 
+async def test_a_computer_that_was_forgotten_and_knocks_from_another_place_is_told_there(
+    peer: LinkPeer, companion: Companion, observer: Observer
+) -> None:
+    known = device_id(companion)
+    peer.behaviour.refuse_links = True
+    await peer.cut()
+    await observer.until(lambda: bool(observer.of(LinkLost)))
+    await companion.forget(known)
+    peer.behaviour.refuse_links = False
+    async with LinkPeer(host_name="laptop").serving() as moved:  # another port, another certificate: an impostor
+        (farewell,) = companion.farewells.all
+        farewell.knock("127.0.0.1", moved.port)
+        assert companion.farewells.all == (farewell,)
+        farewell.knock("127.0.0.1", peer.port)
+        await peer.until(lambda: peer.unpaired == [known])
+        assert moved.unpaired == []
+    async with asyncio.timeout(10):
+        while companion.farewells.all:  # noqa: ASYNC110 - nothing outside hears of it
+            await asyncio.sleep(0.01)
+
+
 async def test_a_daemon_lists_no_more_a_device_that_forgot_it_unlinked(tmp_path: Path) -> None:
     async with device_daemon(tmp_path / "daemon") as daemon, companion_at(tmp_path / "device") as companion:
         pairing = await companion.pair_by_offer(parse_offer((await daemon.pairing.open()).offer), allow)
@@ -155,12 +176,12 @@ async def test_a_computer_is_not_told_for_ever_that_it_was_forgotten(
     assert (await asyncio.to_thread(Pairings, tmp_path / "pairings.json")).untold == pairings.untold
     later = time.time()
     monkeypatch.setattr("edgeloop_companion.link.pairings.time.time", lambda: later)
-    await tell(pairings)
+    await tell(pairings, pairings.untold)
     assert (pairings.untold, peer.unpaired) == ((), [one.device_id for one in many[1:]])
     await asyncio.to_thread(forget, many[0])
     later += UNTOLD_SECONDS + 1
     peer.behaviour.refuse_links = True
-    await tell(pairings)
+    await tell(pairings, pairings.untold)
     assert not (tmp_path / "pairings.json").exists()  # and its key with it
 
 

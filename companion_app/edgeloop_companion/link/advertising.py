@@ -42,6 +42,7 @@ class Advertiser(Protocol):
 class Advertising:
     """Announces this device to the daemons of `hosts` as long as `run` runs and it is switched on.
 
+    Among them may be some that are only to be told that they are forgotten.
     `moved` is told this device's addresses when they have changed.
     """
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import aiohttp
 
@@ -11,18 +14,49 @@ from edgeloop_companion.link.connection import open_link
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_shared.errors import EdgeloopError, NotPairedError
+from edgeloop_shared.pairing import MAX_ADDRESSES
 
 FIRST_SECONDS, LAST_SECONDS = 30.0, 3600.0
 
 log = logging.getLogger(__name__)
 
 
-class Farewells:
-    """Dials computers that do not know yet that they are forgotten, ever more seldom; none of them is obeyed."""
+class Farewell:
+    """What one computer is still to be told. It is `Knockable`: a knock tells where the computer is now."""
 
-    def __init__(self, pairings: Pairings) -> None:
+    def __init__(self, pairing: Pairing, hurry: Callable[[], None]) -> None:
+        self.pairing = pairing
+        self.linked_at = -math.inf
+        self._hurry = hurry
+
+    def knock(self, address: str, port: int) -> None:
+        """Tell it there now."""
+        others = (one for one in self.pairing.addresses if one != address)
+        self.pairing = replace(self.pairing, addresses=(address, *others)[:MAX_ADDRESSES], port=port)
+        self._hurry()
+
+
+class Farewells:
+    """Dials computers that do not know yet that they are forgotten, ever more seldom; none of them is obeyed.
+
+    `on_told` is called when some have heard it.
+    """
+
+    def __init__(self, pairings: Pairings, on_told: Callable[[], None]) -> None:
         self._pairings = pairings
+        self._on_told = on_told
         self._wanted = asyncio.Event()
+        self._farewells: dict[str, Farewell] = {}
+
+    @property
+    def all(self) -> tuple[Farewell, ...]:
+        """One for each computer that is still to be told."""
+        known = self._farewells
+        self._farewells = {
+            pairing.device_id: known.get(pairing.device_id) or Farewell(pairing, self.hurry)
+            for pairing in self._pairings.untold
+        }
+        return tuple(self._farewells.values())
 
     def hurry(self) -> None:
         """Dial them now: there is another one, or the network is another."""
@@ -32,7 +66,8 @@ class Farewells:
         """Tell whoever is to be told, until cancelled."""
         delay = FIRST_SECONDS
         while True:
-            await tell(self._pairings)
+            if (untold := self.all) and await tell(self._pairings, [one.pairing for one in untold]):
+                self._on_told()
             try:
                 async with asyncio.timeout(delay if self._pairings.untold else None):
                     await self._wanted.wait()
@@ -42,16 +77,15 @@ class Farewells:
             self._wanted.clear()
 
 
-async def tell(pairings: Pairings) -> None:
-    """Tell whoever is still to be told, all at once; keep nothing of those that have heard it."""
-    untold = pairings.untold
-    heard = await asyncio.gather(*map(_hears, untold))
+async def tell(pairings: Pairings, untold: Sequence[Pairing]) -> bool:
+    """Tell computers that they are forgotten, all at once; keep nothing of those that have heard it. Return whether any has."""
+    answers = zip(untold, await asyncio.gather(*map(_hears, untold)), strict=True)
+    heard = [pairing for pairing, has_heard in answers if has_heard]
     try:
-        await asyncio.to_thread(
-            pairings.told, *(one for one, has_heard in zip(untold, heard, strict=True) if has_heard)
-        )
+        await asyncio.to_thread(pairings.told, *heard)
     except OSError as error:  # then they are told again, and answer that they know
         log.warning("who knows that this device has forgotten it is not kept: %s", error)
+    return bool(heard)
 
 
 async def _hears(pairing: Pairing) -> bool:

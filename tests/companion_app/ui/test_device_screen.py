@@ -7,8 +7,6 @@ import os
 import time
 from pathlib import Path
 
-import pytest
-
 from edgeloop_companion.runtime.storage import BlobStore
 
 from .shown_app import ShownApp, shown_app
@@ -22,15 +20,9 @@ async def test_a_device_tells_what_it_is_and_what_mnn_can_do_on_it(phone: ShownA
     await phone.sees("cpu")
 
 
-@pytest.mark.parametrize("place", ["Device", "Doctor"])
-async def test_an_app_that_ends_while_mnn_is_asked_leaves_no_process(
-    kivy_home: Path, tmp_path: Path, place: str
-) -> None:
+async def test_an_app_that_ends_while_mnn_is_asked_leaves_no_process(kivy_home: Path, tmp_path: Path) -> None:
     async with shown_app(kivy_home, tmp_path / "state") as phone:
         await phone.goes("device")
-        if place == "Doctor":
-            await phone.sees("cpu")
-            await phone.tap("Doctor")
         await phone.until(lambda: bool(asked()), "MNN is not asked")
     assert asked() == []
 
