@@ -70,12 +70,17 @@ def test_a_run_waits_is_looked_at_and_goes_on_with_another_tensor(project: Comma
     ):
         assert message in refused(project, at + path, body)
     project.run("break", "replace", run["id"], "fine.npy")
+    (stop,) = project.json("break", "show", run["id"])
+    assert (stop["hit"]["tensors"][0]["nan_count"], stop["outputs"][0]["nan_count"]) == (1, 0)  # as it was, as it is
     project.api(f"{at}/answer", {"answer": "dump"})
     project.run("break", "continue", run["id"])
 
     assert f"nan_count 0 first {-np.cos(0.25):.4f}" in output(project, run)
     ended = project.api(f"/runs/{run['id']}")
     assert [file["name"] for file in ended["files"]] == ["operators/planted.mnn/0-1-root.out0.npy"]
+    assert "operators/planted.mnn/0-1-root.out0.npy" in project.run("files", run["id"])
+    (saved,) = project.json("files", run["id"], "--output", "dumped")["saved"]
+    assert np.load(saved).shape == (2, 3)
     (hit,) = project.json("hits", run["id"])
     assert (hit["answer"], hit["tensors"][0]["nan_count"]) == ("replace", 1)
     assert project.fail("break", "continue", run["id"])["code"] == "not-found"

@@ -43,6 +43,7 @@ SECTIONS: Mapping[str, tuple[Listed, ...]] = {
         Listed("bench", "bench_command", "Measure how fast MODELs are on a device, honestly."),
         Listed("check", "check_command", "Check on a device what edgeloop.toml expects of the workspace's models."),
         Listed("runs", "run_commands", "List the runs on devices of this workspace, newest first."),
+        Listed("files", "file_commands", "List the files that RUN (default: the newest) has reported, or save them."),
         Listed(
             "hits", "operator_commands", "List what breakpoints on operators have found in RUN (default: the newest)."
         ),

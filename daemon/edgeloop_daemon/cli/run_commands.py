@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from urllib.parse import quote
 
 import click
 
 from edgeloop_daemon.cli import completers
-from edgeloop_daemon.cli.client import Client, Record
+from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.file_commands import save_files
 from edgeloop_daemon.cli.following import follow_run
 from edgeloop_daemon.cli.named import device_option
 from edgeloop_daemon.cli.output import clean, duration, print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import print_trace, show_trace
 from edgeloop_daemon.cli.workspace_files import script_to_run
-from edgeloop_shared.bundles import check_bundle_path
 from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 from edgeloop_shared.models import MAX_MEMORY_MB, MIN_MEMORY_MB
 from edgeloop_shared.operator_breakpoints import ACTIONS
@@ -112,7 +110,7 @@ def run(
         if trace and not session.as_json:
             click.echo(f"`edgeloop trace show {record['id']}` shows its trace up to there.", err=True)
         raise
-    saved = [] if output is None else _save_files(client, record, session.folder / output)
+    saved = [] if output is None else save_files(client, record, session.folder / output)
     if session.as_json:
         print_json(record if not summary else {"run": record, **show_trace(client, record["id"])})
         return
@@ -176,15 +174,3 @@ def _breakpoint(text: str, when: str | None, action: str | None) -> Record:
     """Return the breakpoint that `SELECTOR` or `SELECTOR when CONDITION` names."""
     selector, _, condition = text.partition(" when ")
     return {"kind": "operator", "selector": selector, "condition": condition or when, "action": action}
-
-
-def _save_files(client: Client, record: Record, folder: Path) -> list[Path]:
-    """Fetch what the script reported, under its names; one that would lead out of `folder` raises `BundleError`."""
-    saved = []
-    for item in record["files"]:
-        check_bundle_path(item["name"])
-        target = folder / item["name"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(client.download(f"/runs/{record['id']}/files/{quote(item['name'])}"))
-        saved.append(target)
-    return saved

@@ -95,7 +95,7 @@ def abort(session: Session, run_id: str, stop: int | None) -> None:
 @click.pass_obj
 def dump(session: Session, run_id: str, stop: int | None) -> None:
     """Report the operator's tensors as files of RUN, and wait on."""
-    _answer(session, run_id, stop, "dump", "has reported the tensors as files and waits on")
+    _answer(session, run_id, stop, "dump", "has reported the tensors as files (see `edgeloop files`) and waits on")
 
 
 @click.command()

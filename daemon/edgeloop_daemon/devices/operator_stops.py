@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeloop_daemon.events.event_log import record_event
 from edgeloop_daemon.events.kinds import RunPaused, RunResumed
@@ -12,6 +12,7 @@ from edgeloop_daemon.store.database import Database
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import decode_json, encode_json, members, printable
 from edgeloop_shared.errors import TooLargeError
+from edgeloop_shared.operator_hits import TensorSummary
 from edgeloop_shared.operator_stops import OperatorResumed, OperatorsMatched, OperatorStopped, matched_words
 from edgeloop_shared.run_events import MAX_EVENT_BYTES
 
@@ -112,6 +113,24 @@ class OperatorStops:
             OperatorStop(**members(decode_json(OperatorStopped, text, max_bytes=MAX_EVENT_BYTES)), begun_at=begun_at)
             for text, begun_at in rows
         )
+
+    async def note_replaced(self, run_id: str, stop: int, tensor: int, summary: TensorSummary) -> None:
+        """Keep the statistics of a tensor that was replaced: of an input before the operator, of an output after it."""
+
+        def write(db: Tables) -> None:
+            sql = "select stopped_json from operator_stops where run = ? and stop = ?"
+            row = db.execute(sql, [run_id, stop]).fetchone()
+            if row is None:  # it has gone on
+                return
+            told = decode_json(OperatorStopped, row[0], max_bytes=MAX_EVENT_BYTES)
+            is_input = told.hit.phase == "before"
+            tensors = list(told.inputs if is_input else told.outputs)
+            tensors[tensor] = summary
+            changed = replace(told, inputs=tuple(tensors)) if is_input else replace(told, outputs=tuple(tensors))
+            sql = "update operator_stops set stopped_json = ? where run = ? and stop = ?"
+            db.execute(sql, [encode_json(changed).decode(), run_id, stop])
+
+        await self._database.write(write)
 
     async def matches(self, run_id: str) -> tuple[OperatorsMatched, ...]:
         """Return what the breakpoints of a run have found to stop at, per model."""

@@ -32,6 +32,7 @@ from edgeloop_shared.errors import (
 )
 from edgeloop_shared.messages import MAX_FRAME_BYTES, RunTask, encode_message
 from edgeloop_shared.models import DebugMode
+from edgeloop_shared.operator_hits import TensorSummary
 from edgeloop_shared.operator_stops import OperatorsMatched
 from edgeloop_shared.records import MAX_PAYLOAD, Priority, stream_name
 from edgeloop_shared.run_events import Gap, LogLine
@@ -248,6 +249,10 @@ class Runs:
         """Return the operators at which a run waits now. Raises `NotFoundError`."""
         await self._table.get(run_id)
         return await self._stops.of_run(run_id)
+
+    async def note_replaced(self, run_id: str, stop: int, tensor: int, summary: TensorSummary) -> None:
+        """Keep the statistics of a tensor that was replaced at a stop."""
+        await self._stops.note_replaced(run_id, stop, tensor, summary)
 
     async def operator_matches(self, run_id: str) -> tuple[OperatorsMatched, ...]:
         """Return what the breakpoints on operators of a run have found to stop at, per model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field
 
 from edgeloop_daemon.devices.array_files import read_array_file
@@ -109,6 +110,11 @@ def operator_routes(runs: Runs, control: OperatorControl, find_workspace: FindWo
             workspace = await find_workspace((await runs.get(run)).workspace)
             content = await asyncio.to_thread(read_array_file, workspace.root, body.file)
         await control.ask(run, ReplaceTensor(stop.stop, body.tensor, len(content), body.fill), content)
+        side: Side = "in" if stop.hit.phase == "before" else "out"
+        with contextlib.suppress(NotFoundError):  # somebody else has let it go on
+            part = await control.ask(run, ReadTensor(stop.stop, side, body.tensor, "..."))
+            assert part is not None
+            await runs.note_replaced(run, stop.stop, body.tensor, part.summary)
 
     async def read(call: Call) -> TensorPart:
         query: TensorQuery = call.query
