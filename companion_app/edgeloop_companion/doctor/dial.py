@@ -30,16 +30,18 @@ class Dialled:
     clock_offset: float | None = None
 
 
-async def dial_all(pairings: Sequence[Pairing], own: Sequence[OwnAddress]) -> tuple[Dialled, ...]:
-    """Dial every address of every pairing, all at once."""
-    dials = [_dial(pairing, address, own) for pairing in pairings for address in pairing.addresses]
+async def dial_all(
+    pairings: Sequence[Pairing], own: Sequence[OwnAddress], seconds: float = SECONDS
+) -> tuple[Dialled, ...]:
+    """Dial every address of every pairing, all at once; who has not answered after `seconds` is silent."""
+    dials = [_dial(pairing, address, own, seconds) for pairing in pairings for address in pairing.addresses]
     return tuple(await asyncio.gather(*dials))
 
 
-async def _dial(pairing: Pairing, address: str, own: Sequence[OwnAddress]) -> Dialled:
+async def _dial(pairing: Pairing, address: str, own: Sequence[OwnAddress], seconds: float) -> Dialled:
     on_link = is_on_link(address, own)
     try:
-        async with asyncio.timeout(SECONDS), device_port(OneConnection(pairing.pin)) as port:
+        async with asyncio.timeout(seconds), device_port(OneConnection(pairing.pin)) as port:
             url = device_url(address, pairing.port, "/v1/link")
             # It is answered with the challenge that begins a link, and with the time.
             async with port.request("GET", url, accept=(401,)) as response:
