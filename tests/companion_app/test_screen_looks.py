@@ -84,7 +84,7 @@ def test_an_error_is_told_in_its_own_words_in_english_and_by_its_code_in_chinese
     assert headline(english, *error) == "There is no room left."
     assert explanation(english, *error, "Free some.") == "Free some."
     assert headline(chinese, *error) == "存储空间已满，请腾出空间。"
-    assert explanation(chinese, *error, "Free some.") == "There is no room left. Free some."
+    assert explanation(chinese, *error, "Free some.") == "There is no room left.\nFree some."
     assert headline(chinese, "of-a-newer-edgeloop", "Odd.") == "出错了。"
     assert headline(chinese, "", "这是应用自己的话。") == "这是应用自己的话。"
     assert explanation(chinese, "", "这是应用自己的话。", "提示") == "提示"

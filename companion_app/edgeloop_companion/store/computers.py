@@ -19,7 +19,7 @@ from edgeloop_companion.store.event_feed import EventFeed
 from edgeloop_companion.store.observable import Observable
 from edgeloop_companion.store.revoked_computers import RevokedComputer, load_revoked, revoked, save_revoked
 from edgeloop_shared.addresses import show_address
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import EdgeloopError, StorageError
 
 NEARBY_SECONDS = 60.0
 
@@ -113,7 +113,7 @@ class Computers:
             except EdgeloopError as error:
                 self.problem.set(error)
             except OSError as error:
-                self.problem.set(EdgeloopError(f"It cannot be kept: {error.strerror}.", hint="Free some storage."))
+                self.problem.set(StorageError(f"It cannot be kept: {error.strerror}.", hint="Free some storage."))
             else:
                 self.problem.set(None)
 

@@ -12,7 +12,7 @@ from edgeloop_companion.runtime.storage import BlobStore
 from edgeloop_companion.store.observable import Observable
 from edgeloop_shared.codec import decode_json
 from edgeloop_shared.device_states import Vitals
-from edgeloop_shared.errors import EdgeloopError
+from edgeloop_shared.errors import EdgeloopError, StorageError
 
 REFRESH_SECONDS = 5.0
 MAX_ANSWER_BYTES = 64 * 1024
@@ -70,7 +70,7 @@ class DeviceFactsStore:
         try:
             freed = await self._clear_blobs()
         except OSError as error:
-            raise EdgeloopError(f"The storage cannot be cleared: {error.strerror}.") from error
+            raise StorageError(f"The storage cannot be cleared: {error.strerror}.") from error
         await self.refresh()
         return freed
 

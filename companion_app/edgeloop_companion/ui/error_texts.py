@@ -65,4 +65,4 @@ def headline(words: Words, code: str, message: str) -> str:
 
 def explanation(words: Words, code: str, message: str, hint: str = "") -> str:
     """Return what stands below `headline`: the hint, and the message where the headline is not that."""
-    return hint if headline(words, code, message) == message else f"{message} {hint}".strip()
+    return hint if headline(words, code, message) == message else f"{message}\n{hint}".strip()
