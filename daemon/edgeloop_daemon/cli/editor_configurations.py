@@ -83,6 +83,14 @@ _EMACS = """\
                  command-cwd dape-command-cwd
                  :request "launch"
                  :task dape-buffer-default)))
+
+;; For dap-mode, in init.el. `M-x dap-debug RET edgeloop` begins.
+(with-eval-after-load 'dap-mode
+  (dap-register-debug-provider "edgeloop" #'identity)
+  (dap-register-debug-template "edgeloop: debug this file on a device"
+                               '(:type "edgeloop" :request "launch" :name "edgeloop"
+                                 :dap-server-path ("edgeloop" "dap")
+                                 :task "${file}")))
 """
 
 
