@@ -45,7 +45,8 @@ class DivergeTask:
     `inputs` is an `.npz` with an array per input. With a script the first run of the model within it counts. `asked` are tensors
     that are wanted in full as `asked-N`, `stages` those stages as `stage-N`; operators are not recorded then. With `fed` the
     model runs once more, with these inputs of operators, and `asked` is answered again as `fed-N`. Up to `keep_bytes` the stages
-    and all outputs of operators are answered as well: `stage/NAME`, and `operator/KEY` with the keys of `edgeloop_task.references`.
+    and all outputs, also those of operators, are answered as well: `stage/NAME`, `output/NAME`, and `operator/KEY` with the keys of
+    `edgeloop_task.references`.
     """
 
     cell: Cell | None = None

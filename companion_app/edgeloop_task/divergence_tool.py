@@ -60,6 +60,8 @@ def record_run(task: DivergeTask, folder: Path) -> None:
                 outputs = model.run(**arrays)
         else:
             outputs = model.run(**arrays)
+        if sum(array.nbytes for array in outputs.values()) <= task.keep_bytes:
+            tensors |= {f"output/{name}": array for name, array in outputs.items()}
         record = _record(watch, model.path, arrays, outputs, "" if model.shows_operators else _NO_OPERATORS)
     if task.fed:
         fed = _OperatorWatch(task, tensors, "fed")

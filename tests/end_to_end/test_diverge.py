@@ -55,7 +55,7 @@ def test_agreement_ends_with_0_and_what_cannot_be_compared_with_2(project: Comma
 
     project.run("device", "virtual", "--allow", "--name", "second")
     try:
-        between = project.json("diverge", "good.mnn", "--device", "pocket", "--against", "device:second")
+        between = project.json("diverge", "good.mnn", "-d", "pocket", "--against", "device:second")
     finally:
         project.run("device", "stop", "second")
     assert (between["finding"], between["device"]["place"], between["reference"]["place"]) == (

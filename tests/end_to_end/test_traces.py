@@ -65,7 +65,8 @@ def test_a_script_that_is_debugged_meanwhile_shows_its_trace_at_the_end_as_well(
 
 
 def test_a_trace_is_listed_and_shown_again(project: CommandLine, quick: str) -> None:
-    [listed] = [one for one in project.json("traces") if one["run"] == quick]
+    [listed] = [one for one in project.json("trace", "list") if one["run"] == quick]
+    assert listed in project.json("traces")
     assert listed["events"] == 60 * len(OPERATORS)
     shown = project.json("trace", "show", quick, "--by", "type", "--top", "1")
     assert [item["type"] for item in shown["operators"]] == ["UnaryOp"]

@@ -16,6 +16,7 @@ from edgeloop_daemon.cli.output import clean, clean_lines, print_json, print_tab
 from edgeloop_daemon.cli.session import Session, json_option
 
 _PATHS = ("model-path", "data-path")
+_SHORT = {"device": "-d", "output": "-o"}  # as the built-in commands have it
 _ERROR = 2  # the exit status of a tool that judges when it could not
 
 
@@ -78,6 +79,7 @@ def _parameter(parameter: Record) -> click.Parameter:
         nargs = -1 if parameter["many"] else 1
         return click.Argument([name], type=kind, nargs=nargs, required=True, shell_complete=complete)
     option = f"--{name.replace('_', '-')}"
+    short = (_SHORT[name],) if name in _SHORT else ()
     if parameter["kind"] == "flag":
         switch = f"{option}/--no-{name.replace('_', '-')}" if parameter["default"] else option
         return click.Option([switch, name], is_flag=True, default=None, help=parameter["description"])
@@ -85,7 +87,9 @@ def _parameter(parameter: Record) -> click.Parameter:
     shown = ", ".join(map(str, default)) if isinstance(default, list) else default
     text = parameter["description"] + (f"  [default: {shown}]" if default not in (None, "", [], ()) else "")
     many = parameter["many"]
-    return click.Option([option, name], type=kind, multiple=many, default=None, help=text, shell_complete=complete)
+    return click.Option(
+        [option, *short, name], type=kind, multiple=many, default=None, help=text, shell_complete=complete
+    )
 
 
 def _type(parameter: Record) -> Any:

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
-from edgeloop_daemon.cli.named import find_run
+from edgeloop_daemon.cli.named import LAST, find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.trace_view import TOP, print_comparison, print_top, print_trace, say, show_trace, summary_lines
@@ -60,7 +60,7 @@ def trace() -> None:
 
 
 @trace.command()
-@click.argument("run", shell_complete=completers.runs)
+@click.argument("run", metavar="[RUN]", default=LAST, shell_complete=completers.runs)
 @click.option("--top", type=click.IntRange(1, 1000), default=TOP, show_default=True, help="How many rows of operators.")
 @click.option("--by", type=click.Choice(_GROUPS), default="operator", show_default=True, help="How to group operators.")
 @click.option("--session", "number", type=click.IntRange(0), help="Operators of this session only.")
@@ -107,7 +107,7 @@ def compare(context: click.Context, before: str, after: str, top: int, max_slowd
 
 
 @trace.command()
-@click.argument("run", shell_complete=completers.runs)
+@click.argument("run", metavar="[RUN]", default=LAST, shell_complete=completers.runs)
 @click.option(
     "--format",
     "form",
@@ -137,7 +137,7 @@ def export(session: Session, run: str, form: str, output: str | None) -> None:
 
 
 @trace.command()
-@click.argument("run", shell_complete=completers.runs)
+@click.argument("run", metavar="[RUN]", default=LAST, shell_complete=completers.runs)
 @click.option("--top", type=click.IntRange(1, 1000), default=TOP, show_default=True, help="How many rows of operators.")
 @json_option
 @click.pass_obj
@@ -223,3 +223,6 @@ def _slower(found: Record, limit: float) -> list[str]:
             if is_large and not row["is_noise"] and row["difference_ms"] > limit * row["reference_ms"]:
                 names.append(row["name"] or session["model"])
     return names
+
+
+trace.add_command(traces, "list")

@@ -19,7 +19,7 @@ from edgeloop_plugins.divergence.onnx_runtime import OnnxRuntime
 from edgeloop_plugins.divergence.parameters import DivergeParameters
 from edgeloop_plugins.divergence.plan import Plan
 from edgeloop_plugins.divergence.probes import INPUT, look_into, look_into_stage, on_equal_inputs
-from edgeloop_plugins.divergence.reference_file import save
+from edgeloop_plugins.divergence.reference_file import ReferenceFile, save, sha256_of
 from edgeloop_plugins.divergence.report import report_lines
 from edgeloop_plugins.divergence.results import DivergeResult, FindingKind
 from edgeloop_plugins.divergence.sides import Recorded, Work
@@ -110,6 +110,8 @@ class _Search:
             self._save(reference, inputs)
         pairs, unmatched = matched(found.record.operators, reference.record.operators, reference.alternatives)
         outputs = compared_tensors(found.record.outputs, reference.record.outputs, bound=bound)
+        if pairs and not reference.record.outputs and isinstance(plan.reference, ReferenceFile):
+            outputs = ()  # somebody has recorded operators alone
         self._notes += dict.fromkeys(one for one in (found.record.note, reference.record.note) if one)
         common = {
             "device": plan.device.side(work, found.record.engine),
@@ -192,7 +194,8 @@ class _Search:
     def _save(self, reference: Recorded, inputs: Path) -> None:
         target = in_workspace(str(self._parameters.save), self._plan.context.workspace)
         with np.load(inputs, allow_pickle=False) as archive:
-            save(target, reference, {name: archive[name] for name in archive.files})
+            inputs_of_run = {name: archive[name] for name in archive.files}
+        save(target, reference, inputs_of_run, sha256_of(self._plan.reference_model))
         self._notes.append(f"the reference's tensors are in {target}")
 
     def _source(self, operator: str) -> str:

@@ -39,6 +39,7 @@ class OnnxRuntime:
         final = [value.name for value in described.outputs]
         version, arrays = _run(self._model, given, [name for name in wanted if name not in final], final)
         tensors = {f"operator/{reference_key(name, 1, 0)}": array for name, array in arrays.items()}
+        tensors |= {f"output/{name}": arrays[name] for name in final if name in arrays}
         record = RunRecord(
             engine=f"ONNX Runtime {version}",
             model=self._model.name,

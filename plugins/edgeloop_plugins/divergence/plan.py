@@ -13,7 +13,7 @@ from edgeloop import JobContext
 from edgeloop_plugins.divergence.background import in_background
 from edgeloop_plugins.divergence.onnx_runtime import OnnxRuntime
 from edgeloop_plugins.divergence.parameters import DivergeParameters
-from edgeloop_plugins.divergence.reference_file import ReferenceFile
+from edgeloop_plugins.divergence.reference_file import ReferenceFile, sha256_of
 from edgeloop_plugins.divergence.sides import Device, Host, Options, Recorded, Recorder, Work
 from edgeloop_plugins.model_tools.model_file import read_model
 from edgeloop_plugins.model_tools.paths import in_workspace
@@ -124,13 +124,18 @@ class Plan:
             bounds.append(OTHER_ENGINE_DB)
         if self.options.backend != "cpu":
             bounds.append(HALF_DB)
-        if model != reference and model is not None and reference is not None:
-            bits = [bits for path in (model, reference) for bits in read_model(path).weights_by_bits() if bits]
+        models = [path for path in (model, reference) if path is not None]
+        if isinstance(self.reference, ReferenceFile):  # which holds no weights, but may tell whose tensors it holds
+            models = [path for path in models[:1] if sha256_of(path) != self.reference.model]
+        elif model == reference:
+            models = []
+        if models:
+            bits = [bits for path in models for bits in read_model(path).weights_by_bits() if bits]
             fewest = min(bits, default=32)
             bounds.append(
                 FEW_BITS_DB if fewest < 8 else EIGHT_BIT_DB if fewest == 8 else HALF_DB if fewest == 16 else SAME_DB
             )
-            if any(one.type in ("FloatToInt8", "ConvInt8") for one in read_model(model).operators):
+            if any(one.type in ("FloatToInt8", "ConvInt8") for one in read_model(models[0]).operators):
                 bounds.append(INTEGER_DB)
         return min(bounds)
 

@@ -1,11 +1,13 @@
 """A recorded reference: the tensors of an earlier run in an `.npz`.
 
 Its entries are called `input/NAME`, `stage/NAME`, `operator/KEY` and `output/NAME`; a KEY is that of `edgeloop_task.references`:
-the operator's name, percent-encoded, with `@2` for the second of that name and `#1` for its output 1.
+the operator's name, percent-encoded, with `@2` for the second of that name and `#1` for its output 1. `model` is the SHA-256 of
+the model that ran.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zipfile
 from collections.abc import Mapping
@@ -24,6 +26,7 @@ from edgeloop_task.run_record import NamedTensor, RecordedOperator, RunRecord
 from edgeloop_task.tensor_signature import signature_of
 
 MAX_BYTES = 16 * 1024**3
+_MODEL = "model"
 _KEY = re.compile(r"^(?P<name>.*?)(@(?P<occurrence>\d{1,6}))?(#(?P<output>\d{1,3}))?$")
 
 
@@ -33,6 +36,9 @@ class ReferenceFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._arrays = _read(path)
+        model = self._arrays.pop(_MODEL, None)
+        self.model = None if model is None else str(model)
+        """The SHA-256 of the model that ran, where the file tells."""
 
     @property
     def inputs(self) -> Mapping[str, NDArray[Any]]:
@@ -69,14 +75,22 @@ class ReferenceFile:
         }
 
 
-def save(path: Path, recorded: Recorded, inputs: Mapping[str, NDArray[Any]]) -> None:
-    """Write the operators' outputs of a run that kept them all, and its inputs."""
+def save(path: Path, recorded: Recorded, inputs: Mapping[str, NDArray[Any]], model: str) -> None:
+    """Write the tensors of a run that kept them all: of operators, outputs and inputs. `model` is the SHA-256 of its model."""
     arrays = {f"input/{name}": array for name, array in inputs.items()}
-    arrays |= {name: array for name, array in recorded.tensors.items() if name.startswith(("operator/", "stage/"))}
+    arrays[_MODEL] = np.array(model)
+    kept = ("operator/", "stage/", "output/")
+    arrays |= {name: array for name, array in recorded.tensors.items() if name.startswith(kept)}
     if not path.parent.is_dir():
         raise NotFoundError(f"There is no folder {path.parent}.", hint="Choose another place with --save.")
     with path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _named(arrays: Mapping[str, NDArray[Any]]) -> tuple[NamedTensor, ...]:
@@ -100,9 +114,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     known = {
         name: array
         for name, array in arrays.items()
-        if name.partition("/")[0] in ("input", "stage", "operator", "output")
+        if name.partition("/")[0] in ("input", "stage", "operator", "output") or name == _MODEL
     }
-    if not known:
+    if not known.keys() - {_MODEL}:
         raise InvalidInputError(
             f"{path} holds no recorded run: none of its arrays is called operator/NAME, stage/NAME or output/NAME.",
             hint=f"Write it with --save, or name the arrays so, as in operator/{reference_key('conv1', 1, 0)}.",

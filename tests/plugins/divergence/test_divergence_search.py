@@ -20,11 +20,34 @@ def test_a_model_agrees_with_itself_and_with_its_own_recording_later(
     assert all(one.agrees for one in found.operators)
     assert {one.source for one in found.operators} >= {"Conv_1 (Conv)", "Conv_3 (Conv)", "Pool_5 (GlobalAveragePool)"}
 
+    again = diverge("good.mnn", against="reference.npz")
+
+    assert (again.finding, again.exit_status, again.min_snr_db) == ("none", 0, 60)
+    assert [(one.name, one.agrees) for one in again.outputs] == [("pooled", True)]
+
     later = diverge("wrong.mnn", against="reference.npz")
 
     assert (later.finding, later.operator, later.exit_status) == ("operator", "conv3", 1)
     assert later.reference.place == "a file"
     assert later.inputs == "those of reference.npz"
+
+
+def test_a_recording_of_another_model_is_held_to_what_its_weights_allow(
+    diverge: Diverge, context: RecordingContext
+) -> None:
+    diverge("good.mnn", save="reference.npz")
+    quantised = diverge("good8.mnn", against="reference.npz")
+    diverge("good8.mnn", save="quantised.npz")
+    same = diverge("good8.mnn", against="quantised.npz")
+
+    with np.load(context.workspace / "reference.npz") as archive:
+        operators = {name: archive[name] for name in archive.files if name.startswith(("operator/", "input/"))}
+    np.savez(context.workspace / "operators.npz", **operators)  # type: ignore[arg-type]
+    foreign = diverge("good8.mnn", against="operators.npz")
+
+    assert (foreign.finding, foreign.min_snr_db, foreign.outputs) == ("none", 15, ())
+    assert (quantised.finding, quantised.min_snr_db) == ("none", 15)
+    assert (same.finding, same.min_snr_db) == ("none", 60)
 
 
 def test_a_wrong_weight_is_found_named_and_blamed_on_the_file(diverge: Diverge) -> None:
