@@ -42,7 +42,7 @@ def test_a_recording_of_another_model_is_held_to_what_its_weights_allow(
 
     with np.load(context.workspace / "reference.npz") as archive:
         operators = {name: archive[name] for name in archive.files if name.startswith(("operator/", "input/"))}
-    np.savez(context.workspace / "operators.npz", **operators)  # type: ignore[arg-type]
+    np.savez(context.workspace / "operators.npz", **operators)
     foreign = diverge("good8.mnn", against="operators.npz")
 
     assert (foreign.finding, foreign.min_snr_db, foreign.outputs) == ("none", 15, ())
