@@ -18,7 +18,7 @@ from edgeloop_companion.companion import Companion
 from edgeloop_companion.doctor.examination import advertised_by
 from edgeloop_companion.doctor.subject import Advertised
 from edgeloop_companion.host import Host
-from edgeloop_companion.link.farewells import tell
+from edgeloop_companion.link.farewells import GOODBYE_SECONDS, tell
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.pairings import Pairings
 from edgeloop_companion.runtime.control_socket import peer_uid, short_path
@@ -32,7 +32,6 @@ from edgeloop_shared.process_lock import held
 MAX_REQUEST_BYTES = 4096
 MAX_ANSWER_BYTES = 1024 * 1024
 REQUEST_SECONDS = 10.0
-GOODBYE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # runs are cancelled, and how they ended is stored
 
 Action = Literal["list", "on", "off", "forget", "tasks", "stop", "advertised"]

@@ -158,6 +158,7 @@ async def _serve(options: argparse.Namespace, state_folder: StateFolder, info: D
         with contextlib.suppress(asyncio.CancelledError):
             await pairing
         if not companion.pairings and not stop.is_set():
+            await companion.farewells.tried()
             raise NotPairedError(
                 "This device is not paired with any computer.",
                 hint="Run `edgeloop pair` on the computer, and give its offer with --pair-offer-file or its code "

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,24 +131,18 @@ async def test_a_computer_that_was_forgotten_while_it_was_away_is_told_by_a_late
 
 
 async def test_a_computer_that_was_forgotten_and_knocks_from_another_place_is_told_there(
-    peer: LinkPeer, companion: Companion, observer: Observer
+    peer: LinkPeer, tmp_path: Path
 ) -> None:
-    known = device_id(companion)
-    peer.behaviour.refuse_links = True
-    await peer.cut()
-    await observer.until(lambda: bool(observer.of(LinkLost)))
-    await companion.forget(known)
-    peer.behaviour.refuse_links = False
-    async with LinkPeer(host_name="laptop").serving() as moved:  # another port, another certificate: an impostor
-        (farewell,) = companion.farewells.all
-        farewell.knock("127.0.0.1", moved.port)
-        assert companion.farewells.all == (farewell,)
-        farewell.knock("127.0.0.1", peer.port)
-        await peer.until(lambda: peer.unpaired == [known])
-        assert moved.unpaired == []
-    async with asyncio.timeout(10):
-        while companion.farewells.all:  # noqa: ASYNC110 - nothing outside hears of it
-            await asyncio.sleep(0.01)
+    with socket.create_server(("127.0.0.1", 0)) as nobody:  # accepts, and never answers
+        moved = replace(pairing_with(peer), port=nobody.getsockname()[1], is_on=False)
+        await asyncio.to_thread(lambda: Pairings(tmp_path / "pairings.json").add(moved))
+        async with companion_at(tmp_path) as companion:
+            await companion.forget(moved.device_id)
+            (farewell,) = companion.farewells.all
+            nobody.close()
+            farewell.knock("127.0.0.1", peer.port)
+            assert companion.farewells.all == (farewell,)
+            await peer.until(lambda: peer.unpaired == [moved.device_id])
 
 
 async def test_a_daemon_lists_no_more_a_device_that_forgot_it_unlinked(tmp_path: Path) -> None:

@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 
+from edgeloop_companion.link.pairings import Pairings
+from edgeloop_companion.runtime.storage import StateFolder
 from edgeloop_shared.bounded_output import LIMIT_BYTES
 from edgeloop_shared.pairing import new_code, show_code
 from edgeloop_shared.process_lock import is_held
 
+from .companion_fixtures import pairing_with
 from .link_peer import LinkPeer
 
 
@@ -181,3 +184,22 @@ async def test_another_process_lists_and_ends_the_tasks_and_computers_of_one_tha
             assert await asking.wait() == 0
         assert (await event(process, "forgotten"))["is_told"] is True
         assert process.returncode is None  # it can be paired anew
+
+
+async def test_a_companion_that_is_paired_no_more_tells_who_does_not_know_before_it_ends(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    pairing = pairing_with(peer)
+
+    def forget() -> None:
+        pairings = Pairings(StateFolder(state).pairings)
+        pairings.add(pairing)
+        pairings.give_up(pairing)
+
+    await asyncio.to_thread(forget)
+    async with companion(state) as process:
+        assert (await event(process, "failed"))["error"]["code"] == "not-paired"
+        assert await process.wait() == 1
+    assert peer.unpaired == [pairing.device_id]
+    assert not (state / "pairings.json").exists()

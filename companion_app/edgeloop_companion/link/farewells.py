@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from edgeloop_shared.errors import EdgeloopError, NotPairedError
 from edgeloop_shared.pairing import MAX_ADDRESSES
 
 FIRST_SECONDS, LAST_SECONDS = 30.0, 3600.0
+GOODBYE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Farewells:
         self._pairings = pairings
         self._on_told = on_told
         self._wanted = asyncio.Event()
+        self._tried = asyncio.Event()
         self._farewells: dict[str, Farewell] = {}
 
     @property
@@ -62,12 +65,19 @@ class Farewells:
         """Dial them now: there is another one, or the network is another."""
         self._wanted.set()
 
+    async def tried(self) -> None:
+        """Return once all were dialled, or `GOODBYE_SECONDS` later."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._tried.wait()
+
     async def run(self) -> None:
         """Tell whoever is to be told, until cancelled."""
         delay = FIRST_SECONDS
         while True:
             if (untold := self.all) and await tell(self._pairings, [one.pairing for one in untold]):
                 self._on_told()
+            self._tried.set()
             try:
                 async with asyncio.timeout(delay if self._pairings.untold else None):
                     await self._wanted.wait()
