@@ -16,15 +16,17 @@ from typing import Any
 import pytest
 from end_to_end.command_line import COMMAND, CommandLine
 from end_to_end.discovered import DaemonThere, PhoneThere, daemon_on, paired, phone_on, send
-from namespace_parts import NEEDED, Computer, can_be_made, network
+from namespace_parts import NEEDED, Computer, can_be_made, ip, network
 
 from edgeloop_companion.doctor import network as device_side
 from edgeloop_companion.doctor.dial import dial_all
 from edgeloop_companion.doctor.subject import Subject
+from edgeloop_companion.link import zeroconf_advertiser
 from edgeloop_companion.link.advertising import Advertising
 from edgeloop_companion.link.knock_port import KnockPort
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.link.zeroconf_advertiser import ZeroconfAdvertiser
+from edgeloop_daemon.devices import zeroconf_browser
 from edgeloop_daemon.devices.devices import DeviceServices
 from edgeloop_daemon.doctor.network import check_isolation, check_mdns, check_reachability
 from edgeloop_shared.announcements import new_announcement
@@ -87,6 +89,26 @@ def test_a_phone_that_says_goodbye_is_gone_and_one_that_is_paired_with_nobody_is
 
     daemon.until(lambda services: not services.discovery.nearby().items)
     assert daemon.happened("phone.gone") == [{"name": nearby.name, "device": None}]
+
+
+def test_a_phone_that_has_gone_without_a_goodbye_is_gone_when_it_is_asked_in_vain_and_seen_when_it_answers_again(
+    daemon: DaemonThere, phone: PhoneThere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zeroconf_advertiser, "TTL_SECONDS", 1)
+    monkeypatch.setattr(zeroconf_browser, "VERIFY_SECONDS", 0.1)
+    monkeypatch.setattr(zeroconf_browser, "LOST_SECONDS", 0.1)
+    monkeypatch.setattr(zeroconf_browser, "RESOLVE_MILLISECONDS", 1000)
+    daemon.start()
+    phone.start()
+    (nearby,) = daemon.until(lambda services: services.discovery.nearby().items)
+    port = phone.computer.port
+    ip("-n", phone.computer.switch, "link", "set", port, "down")
+    try:
+        daemon.until(lambda services: not services.discovery.nearby().items)
+    finally:
+        ip("-n", phone.computer.switch, "link", "set", port, "up")
+    (again,) = daemon.until(lambda services: services.discovery.nearby().items)
+    assert again.name == nearby.name
 
 
 def test_switching_it_off_on_either_side_ends_it_and_the_daemon_remembers(

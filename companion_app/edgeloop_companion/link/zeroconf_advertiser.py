@@ -16,7 +16,7 @@ from edgeloop_shared.announcements import SERVICE, Announcement
 from edgeloop_shared.networks import OwnAddress, multicast_interfaces, own_addresses
 from edgeloop_shared.uninterrupted import uninterrupted
 
-TTL_SECONDS = 60  # after a kill, without a goodbye, this device is listed for that long
+TTL_SECONDS = 20  # who was killed, without a goodbye, is asked for again after that long, and is listed no longer
 GOODBYE_SECONDS = 2.0
 
 log = logging.getLogger(__name__)

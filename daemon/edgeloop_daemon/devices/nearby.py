@@ -42,6 +42,9 @@ class Watcher(Protocol):
     def gone(self, name: str) -> None:
         """It has said goodbye, or was not heard of for too long."""
 
+    def names(self) -> Sequence[str]:
+        """Return who is taken for present."""
+
 
 @dataclass
 class Phone:
@@ -110,9 +113,13 @@ class Nearby:
         if (phone := self.phones.pop(name, None)) is not None:
             self.changed(phone, False)
 
+    def names(self) -> tuple[str, ...]:
+        """Return what the phones call themselves."""
+        return tuple(self.phones)
+
     def clear(self) -> None:
         """Forget all."""
-        for name in tuple(self.phones):
+        for name in self.names():
             self.gone(name)
 
     def of_device(self, device_id: str) -> list[Phone]:

@@ -84,7 +84,7 @@ def check_isolation(subject: Subject, view: NetworkView) -> Finding:
     return warning(
         f"{named([device.name for device in away])} is seen, but does not come after {amount(knocks, 'knock')}.",
         "Switch client isolation off in the access point (guest networks have it), or use another network. If the phone has "
-        f"left without a goodbye, this ends within a minute. {_port_remedy(subject)}",
+        f"left without a goodbye, this ends within half a minute. {_port_remedy(subject)}",
     )
 
 
