@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +84,10 @@ def test_in_a_workspace_where_nothing_ran_there_is_no_last(desk: Desk) -> None:
     desk.user.run("init", "other", "--template", "empty")
     error = desk.user.within(desk.user.folder / "other").fail("logs", "last")
     assert error["message"] == "There is no job and no run in this workspace yet."
+
+
+def test_outside_of_a_workspace_a_list_names_its_option_for_all(desk: Desk, tmp_path: Path) -> None:
+    outside = desk.user.within(tmp_path)
+    assert "`edgeloop runs --all` shows those of all workspaces" in outside.fail("runs")["hint"]
+    assert "--all" not in outside.fail("train")["hint"]
+    assert {run["id"] for run in outside.json("runs", "--all")} >= {desk.first["id"], desk.second["id"]}

@@ -86,4 +86,6 @@ def wait_until_stopped(folders: Folders) -> None:
 
 def _last_words(folders: Folders) -> str:
     lines = folders.start_log.read_text(errors="replace").strip().splitlines()
-    return " ".join(line.strip() for line in lines[-3:])
+    return " ".join(
+        dict.fromkeys(line.strip() for line in lines[-3:])
+    )  # what ended the daemon may have been said before

@@ -43,10 +43,16 @@ class Session:
         """Open the workspace that the current folder belongs to. Raises `InvalidInputError` when it is in none."""
         if (folder := workspace_folder(self.folder)) is not None:
             return self.daemon().post("/workspaces", {"path": str(folder)})
+        hint = (
+            "Go to one, or make one: `edgeloop init NAME --template digits-mnn` "
+            "(or `edgeloop init . --template empty` here)."
+        )
+        context = click.get_current_context(silent=True)
+        if context is not None and "everywhere" in context.params:
+            hint = f"`{context.command_path} --all` shows those of all workspaces. {hint}"
         raise InvalidInputError(
             f"{self.folder} is not in a workspace: neither it nor a folder above it holds an {SETTINGS_FILE}.",
-            hint="Go to one, or make one: `edgeloop init NAME --template digits-mnn` "
-            "(or `edgeloop init . --template empty` here).",
+            hint=hint,
         )
 
 

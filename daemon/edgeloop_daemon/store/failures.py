@@ -54,7 +54,7 @@ def damaged(path: Path, reason: str, copy: Path | None = None) -> StorageDamaged
     kept = f" A copy is kept as {copy.name}." if copy is not None else ""
     return StorageDamagedError(
         f"The database {path} is damaged ({reason}), so nothing can be written to it.{kept}",
-        hint="What can be read is still shown. `edgeloop down`, then put a backup in its place, or move the file away to begin"
+        hint="What can still be read is shown. `edgeloop down`, then put a backup in its place, or move the file away to begin"
         " with an empty one.",
         details={"path": str(path), **({"copy": str(copy)} if copy is not None else {})},
     )
