@@ -104,6 +104,11 @@ def test_a_script_outside_of_the_workspace_is_refused(project: CommandLine, tmp_
     assert "outside.py" in error["message"]
 
 
+def test_a_device_that_is_linked_is_seen_now(project: CommandLine) -> None:
+    (linked,) = (line.split() for line in project.run("devices").splitlines()[1:])
+    assert linked[2:] == ["linked", "linux", "now"]
+
+
 def test_an_unknown_device_is_named(project: CommandLine) -> None:
     write(project, "fine.py", "print('still here')\n")
     assert "nowhere" in project.fail("run", "--device", "nowhere", "fine.py")["message"]

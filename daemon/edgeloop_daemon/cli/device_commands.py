@@ -51,7 +51,7 @@ def devices(session: Session, nearby: bool) -> None:
                 device["info"]["name"],
                 "linked" if device["is_linked"] else "nearby" if device["is_nearby"] else "away",
                 device["info"]["platform"],
-                when(device["last_seen"]),
+                "now" if device["is_linked"] else when(device["last_seen"]),
                 condition(device["state"]),
             )
             for device in found
