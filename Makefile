@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-editors screenshots check bench chaos test-arm64 lint-android docs fuzz fuzz-api format system-packages clean
+.PHONY: demo test test-editors screenshots check bench chaos test-arm64 lint-android docs fuzz fuzz-api format system-packages
+.PHONY: bytecode clean
 .DEFAULT_GOAL := help
 
 help:
@@ -26,7 +27,7 @@ demo: .venv/.demo
 # Tests may run side by side: each has folders, ports and processes of its own. A file's tests stay together, because they share
 # a daemon.
 # `make test OPTIONS="-n 0 tests/shared"` runs some, one after the other.
-test: .venv/.test system-packages
+test: .venv/.test system-packages bytecode
 	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 # Debian's Kate and what it needs are some 400 MB: not part of `make test`. Screenshots go to EDGELOOP_SCREENSHOTS.
@@ -59,7 +60,7 @@ check: .venv/.dev
 	$(BIN)/python docs/generate.py --check
 
 # All benchmarks, or some: make bench OPTIONS="link deploy".
-bench: .venv/.dev
+bench: .venv/.dev bytecode
 	@tests/install-debian-packages benchmarks/debian-packages.txt
 	@$(BIN)/python benchmarks/run.py $(OPTIONS); status=$$?; $(BIN)/python docs/generate.py; exit $$status
 
@@ -85,6 +86,10 @@ format: .venv/.dev
 # As root (CI is) the Debian packages of some tests are installed; for anybody else those tests are skipped by name.
 system-packages:
 	@tests/install-debian-packages
+
+# As pip does for an ordinary install: where PYTHONDONTWRITEBYTECODE is set, each daemon, device and job compiles itself otherwise.
+bytecode: | .venv/.python
+	@$(BIN)/python -m compileall -q companion_app daemon plugins shared
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgeloop needs Python 3.11 or newer; name one with `make PYTHON=python3.12 ...`")'

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from figures import Figure, interleaved, publish, ratio, spread
+from figures import Figure, interleaved, keeping_bytecode, publish, ratio, spread
 
 from edgeloop_daemon.cli.client import PREFIX
 from edgeloop_daemon.cli.daemon_process import daemon_command
@@ -34,13 +33,12 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as home:
         folders = Folders(Path(home) / "state")
         folders.create()
-        variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        variables["PYTHONPYCACHEPREFIX"] = f"{home}/bytecode"
+        variables = keeping_bytecode(Path(home) / "bytecode")
+        command = daemon_command(folders, ["--device-host", "127.0.0.1"])
         memory: list[float] = []
 
         def start() -> float:
             begin = time.perf_counter()
-            command = daemon_command(folders, ["--device-host", "127.0.0.1"])
             with subprocess.Popen(command, env=variables) as process:
                 try:
                     token, port = first_answer(folders, process)
@@ -56,7 +54,7 @@ def measure() -> list[Figure]:
 
         def bare() -> float:
             begin = time.perf_counter()
-            subprocess.run([sys.executable, "-c", "import aiohttp"], check=True, env=variables)
+            subprocess.run([sys.executable, "-c", "import aiohttp"], env=variables, check=True)
             return (time.perf_counter() - begin) * 1e3
 
         taken = interleaved(ROUNDS, {"ours": start, "peer": bare})

@@ -101,6 +101,14 @@ async def interleaved_async(
     return samples
 
 
+def keeping_bytecode(folder: Path) -> dict[str, str]:
+    """Return the environment of processes that keep what they compile in `folder`: where nothing may be kept, an editable
+    install would compile all of ours at every start, and nothing of a peer that pip has compiled.
+    """
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return variables | {"PYTHONPYCACHEPREFIX": str(folder)}
+
+
 def publish(name: str, measure: Callable[[], Sequence[Figure]]) -> None:
     """Measure, print a line per figure, keep the result as `results/NAME.json`, and exit with 1 when a bar is missed."""
     machine, begin = _machine(), time.monotonic()

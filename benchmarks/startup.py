@@ -6,7 +6,6 @@ bash runs for it; for ids of jobs and runs that asks a daemon, which runs here.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from figures import Figure, interleaved, publish, ratio
+from figures import Figure, interleaved, keeping_bytecode, publish, ratio
 
 from edgeloop_daemon.cli.client import Client
 from edgeloop_daemon.cli.daemon_process import start_daemon, wait_until_stopped
@@ -56,8 +55,7 @@ def completing(words: tuple[str, ...]) -> dict[str, str]:
 def measure() -> list[Figure]:
     """Return per command and per TAB its ratio to the import of click alone, and its milliseconds."""
     with tempfile.TemporaryDirectory() as folder:
-        variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        variables |= {"EDGELOOP_HOME": f"{folder}/home", "PYTHONPYCACHEPREFIX": f"{folder}/bytecode"}
+        variables = keeping_bytecode(Path(folder) / "bytecode") | {"EDGELOOP_HOME": f"{folder}/home"}
         (Path(folder) / "edgeloop.toml").write_text(SETTINGS)
         script = str(Path(sys.executable).with_name("edgeloop"))
         contestants = {name: timed([script, *words], variables, folder) for name, words in HELP.items()}
