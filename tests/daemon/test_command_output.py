@@ -118,6 +118,14 @@ def test_the_list_of_runs_says_what_a_run_waits_for_and_whether_its_device_is_aw
     assert state_words(run, {"is_linked": is_linked}) == words
 
 
+def test_the_list_of_runs_says_where_a_debugger_holds_one() -> None:
+    run = {"state": "running", "ended_at": None, "queue": None, "message": None, "progress": None}
+    pause = {"file": "task.py", "line": 4, "function": "train"}
+    assert state_words(run, {"is_linked": True}, pause) == "paused at task.py:4"
+    assert state_words(run, {"is_linked": True}, {**pause, "file": None, "line": None}) == "paused in train"
+    assert state_words({**run, "state": "succeeded", "ended_at": 5.0}, {"is_linked": True}, pause) == "succeeded"
+
+
 def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(("name", "size"), [("a", "1"), ("longer", "100")], right=("size",))
     lines = click.unstyle(capsys.readouterr().out).splitlines()

@@ -123,6 +123,7 @@ def test_what_is_wrong_in_a_typed_line_is_one_line_and_the_script_stays(terminal
 
 def test_letting_go_of_the_script_lets_it_run_to_its_end(terminal: Terminal, workspace: CommandLine) -> None:
     terminal.prompt()
+    assert "paused at double.py:5" in workspace.run("runs").splitlines()[1]
     run = workspace.wait_for_run("running")["id"]
     terminal.finish("detach")
 

@@ -142,12 +142,15 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
         click.echo("No run yet. `edgeloop run SCRIPT` starts one.")
         return
     devices = {item["id"]: item for item in client.items("/devices")}
+    is_debugged = any(item["debug"] != "off" and item["ended_at"] is None for item in found)
+    sessions = client.items("/debug/sessions", workspace=workspace) if is_debugged else []
+    pauses = {session["run"]: session["pause"] for session in sessions if session["state"] == "paused"}
     rows = [
         (
             item["id"],
             item["script"],
             str(devices[item["device"]]["info"]["name"] if item["device"] in devices else item["device"]),
-            state_words(item, devices.get(item["device"])),
+            state_words(item, devices.get(item["device"]), pauses.get(item["id"])),
             when(item["created_at"]),
             duration(item["started_at"], item["ended_at"]),
         )
@@ -156,10 +159,15 @@ def runs(session: Session, everywhere: bool, limit: int) -> None:
     print_table(("id", "script", "device", "state", "begun", "took"), rows, right=("took",))
 
 
-def state_words(run: Record, device: Record | None) -> str:
-    """Return the state of a run as far as this computer can know it: what it waits for, how far it is while it runs."""
+def state_words(run: Record, device: Record | None, pause: Record | None = None) -> str:
+    """Return the state of a run as far as this computer can know it: what it waits for, how far it is while it runs.
+
+    `pause` is where its debugger holds it.
+    """
     if run["ended_at"] is None and device is not None and not device["is_linked"]:
         return f"{run['state']}, device away"
+    if run["state"] == "running" and pause is not None:
+        return f"paused at {pause['file']}:{pause['line']}" if pause["file"] else f"paused in {pause['function']}"
     if run["message"]:
         words, _, whose = str(run["message"]).partition(" (")
         return words if run["queue"] and whose else str(run["message"])  # whose the others are, `edgeloop run` tells
