@@ -222,9 +222,9 @@ class ShownApp:
         x, y = widget.to_window(*widget.center)
         y = self._window.height - 1 - y
         self._window.dispatch("on_mouse_down", x, y, "left", [])
-        for step in range(1, 11):
-            await self.frame()
+        for step in range(1, 11):  # the first at once: a finger that rests for a quarter of a second only presses
             self._window.dispatch("on_mouse_move", x, y - by * step / 10, [])
+            await self.frame()
         for _ in range(10):
             await self.frame()
         self._window.dispatch("on_mouse_up", x, y - by, "left", [])
