@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from edgeloop_companion.events import RunChanged
+from edgeloop_companion.runtime.run_folder import RunFolder
 from edgeloop_companion.runtime.trace_batches import TracesReported, merged
 from edgeloop_shared.models import RunState
 from edgeloop_shared.operator_hits import OperatorHitReported
 from edgeloop_shared.run_events import FileAnnounced, MetricReported, ResultReported, TaskFinished, TaskStarted
 from edgeloop_shared.traces import TraceBatch, pack_batch, unpack_batch
 
-from .companion_fixtures import linked_companion
+from .companion_fixtures import Observer, linked_companion
 from .link_peer import LinkPeer
 from .received_run import failure
 
@@ -38,6 +42,21 @@ print(helper.answer, file=sys.stderr)
     assert run.finished.state is RunState.SUCCEEDED
     assert run.text("stdout") == ["['--fast', '3'] __main__ hello"]
     assert run.text("stderr") == ["42"]
+
+
+async def test_a_run_whose_folder_goes_before_it_is_tidied_up_ends_for_who_looks_on_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_gone(folder: RunFolder) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder.root))
+
+    monkeypatch.setattr(RunFolder, "remove_work", is_gone)
+    observer = Observer()
+    async with LinkPeer().serving() as peer, linked_companion(tmp_path, peer, observer):
+        await peer.run({"task.py": ""})
+        await observer.until(
+            lambda: any(isinstance(one, RunChanged) and one.state is RunState.SUCCEEDED for one in observer.events)
+        )
 
 
 async def test_reports_arrive_in_order_between_start_and_end(peer: LinkPeer) -> None:

@@ -175,9 +175,9 @@ def has_journal(folder: Path) -> bool:
 
 def remove_journal(folder: Path) -> None:
     """Remove all segments."""
-    for path in folder.glob("journal.*"):
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+    with contextlib.suppress(FileNotFoundError):  # the folder goes as well, just now
+        for path in folder.glob("journal.*"):
+            path.unlink(missing_ok=True)
 
 
 def join_lines(lines: Iterable[str]) -> bytes:

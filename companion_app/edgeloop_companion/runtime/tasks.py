@@ -287,8 +287,11 @@ class TaskRun:
 
         said: list[TaskFinished] = []  # again when the disk was full
         await self._records.close(last_words)
-        await asyncio.to_thread(self._folder.remove_work)
-        await asyncio.to_thread(self._transfers.store.prune)
+        try:
+            await asyncio.to_thread(self._folder.remove_work)
+            await asyncio.to_thread(self._transfers.store.prune)
+        except OSError as error:  # the daemon may have stored the last words by now, and then the whole folder goes
+            log.info("what run %s has left is not tidied up: %s", self.command.run_id, error)
         self._see(said[-1])
         self._is_now(state)
 
