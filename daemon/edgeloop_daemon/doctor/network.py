@@ -49,8 +49,8 @@ def check_mdns(_: Subject, view: NetworkView) -> Finding:
     if unheard and not nearby and not view.strangers:
         return warning(
             f"{named(unheard)} announces itself and is linked, yet it is not seen here: multicast does not come through.",
-            f"Let multicast through the access point (IGMP snooping, isolation) and UDP port 5353 through the firewall. "
-            f"{_KNOWN_ADDRESSES}",
+            "Let multicast through the access point (IGMP snooping, isolation) and UDP port 5353 through the firewall, unless "
+            f"being found was switched off in the app since it linked. {_KNOWN_ADDRESSES}",
         )
     seen = f"{named(nearby)} nearby" if nearby else "no paired phone is nearby"
     unknown = f", and {amount(view.strangers, 'unknown phone')}" if view.strangers else ""

@@ -53,13 +53,14 @@ def network_view(devices: Sequence[Mapping[str, Any]], nearby: Mapping[str, Any]
 
 def _device(device: Mapping[str, Any], knocks: int) -> DeviceOnNetwork:
     told: Mapping[str, Any] = device["network"] or {}
+    is_in_background = device["state"] is not None and device["state"]["activity"] == "background"
     return DeviceOnNetwork(
         name=device["info"]["name"],
         is_linked=device["is_linked"],
         is_nearby=device["is_nearby"],
         is_virtual=device["info"]["is_virtual"],
         unanswered_knocks=knocks,
-        announces=told["mdns"] == "on" if told else None,
+        announces=told["mdns"] == "on" and not is_in_background if told else None,
         failed=tuple(decode(DialAttempt, attempt) for attempt in told.get("failed", ())),
         clock_offset=told.get("clock_offset"),
         is_on_link=told.get("is_on_link"),

@@ -17,7 +17,7 @@ from edgeloop_daemon.doctor.network import (
     check_reachability,
     check_subnet,
 )
-from edgeloop_daemon.doctor.network_view import DeviceOnNetwork, NetworkView
+from edgeloop_daemon.doctor.network_view import DeviceOnNetwork, NetworkView, network_view
 from edgeloop_daemon.store.folders import Folders
 from edgeloop_shared.marks import Mark
 from edgeloop_shared.network_reports import DialAttempt, DialOutcome
@@ -80,6 +80,22 @@ def test_a_phone_that_does_not_announce_itself_is_not_missed() -> None:
     quiet = replace(PHONE, is_nearby=False, announces=False)
     assert check_mdns(subject(quiet)).mark is Mark.OK
     assert check_mdns(subject(replace(quiet, announces=True), strangers=1)).found.endswith("1 unknown phone")
+
+
+@pytest.mark.parametrize(("activity", "mark"), [("foreground", Mark.WARNING), ("background", Mark.OK)])
+def test_a_phone_whose_app_went_to_the_background_announces_itself_no_longer_and_is_not_missed(
+    activity: str, mark: Mark
+) -> None:
+    device = {
+        "id": "d1",
+        "info": {"name": "pocket", "is_virtual": False},
+        "is_linked": True,
+        "is_nearby": False,
+        "network": {"mdns": "on", "failed": [], "clock_offset": 0.0, "is_on_link": True},
+        "state": {"activity": activity},
+    }
+    view = network_view([device], {"state": "on", "reason": "", "addresses": [], "items": []})
+    assert check_mdns(subject(*view.devices)).mark is mark
 
 
 def test_off_tells_why_or_how_to_switch_it_on() -> None:
