@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 2 * 1024 * 1024  # half of it takes up to a tenth longer: each piece wakes a thread
 
 
 class WriteBehind:
