@@ -274,3 +274,15 @@ async def test_a_pairing_that_cannot_be_kept_is_none(
         with pytest.raises(PairingError, match="cannot be kept: No space left"):
             await companion.pair_by_offer(peer.offer(), allow)
         assert (companion.pairings, companion.hosts) == ((), ())
+
+
+async def test_a_pairing_that_is_kept_once_more_is_not_given_up_but_one_that_takes_its_place_is(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    pairings = await asyncio.to_thread(Pairings, tmp_path / "pairings.json")
+    first = pairing_with(peer)
+    for pairing in (first, first, replace(first, port=9)):
+        await asyncio.to_thread(pairings.add, pairing)
+    assert list(pairings.untold) == []
+    await asyncio.to_thread(pairings.add, replace(first, device_id="d2"))
+    assert [one.device_id for one in pairings.untold] == [first.device_id]

@@ -69,10 +69,12 @@ class Pairings:
         return tuple(one.pairing for one in self._untold)
 
     def add(self, pairing: Pairing) -> None:
-        """Keep `pairing`; an earlier one with the same daemon is given up for it."""
+        """Keep `pairing`; an earlier one with the same daemon is given up for it, unless it is the same one."""
         with self._writing:
             earlier = self._pairings.get(pairing.fingerprint)
-            untold = self._untold if earlier is None else _and(self._untold, earlier)
+            untold = self._untold
+            if earlier is not None and earlier.device_id != pairing.device_id:
+                untold = _and(untold, earlier)
             self._save({**self._pairings, pairing.fingerprint: pairing}, untold)
 
     def update(self, pairing: Pairing) -> None:
