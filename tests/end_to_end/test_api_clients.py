@@ -78,6 +78,12 @@ def test_the_client_asks_again_when_its_connection_breaks(own: CommandLine) -> N
     assert len(own.json("jobs")) == before + 1
 
 
+def test_a_name_that_no_token_can_have_is_refused_in_words(own: CommandLine) -> None:
+    error = own.fail("token", "new", "my script")
+    assert (error["code"], error["message"]) == ("invalid-input", "'my script' cannot be the name of a token.")
+    assert "letters, digits" in error["hint"]
+
+
 def test_events_are_followed_line_by_line(own: CommandLine) -> None:
     command = [
         str(COMMAND),

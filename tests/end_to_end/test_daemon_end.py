@@ -80,6 +80,21 @@ def test_a_job_goes_on_without_the_daemon_and_the_next_one_takes_it_up(project: 
         until(lambda: client.get(f"/jobs/{job}")["state"] == "cancelled", "the job ends")
 
 
+def test_who_follows_a_job_when_the_daemon_ends_is_told_how_to_go_on(project: CommandLine, tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("wb") as errors:
+        follower = project.start("recount", str(tmp_path), "followed", str(LINES), errors=errors.fileno())
+    with client_of(project) as client:
+        until(lambda: client.items("/jobs") and client.items("/jobs")[0]["state"] == "running", "the job runs")
+        job = client.items("/jobs")[0]["id"]
+    project.run("down")
+    assert follower.wait(60) == 1
+    assert f"{job} may go on without it: `edgeloop logs -f {job}`" in " ".join(
+        (tmp_path / "errors").read_text().split()
+    )
+    project.run("up", "--device-host", "127.0.0.1")
+    assert project.json("jobs")[0]["state"] == "running"
+
+
 def test_a_run_on_a_virtual_device_goes_on_without_the_daemon_and_the_next_one_hears_all_of_it(
     project: CommandLine,
 ) -> None:

@@ -12,7 +12,13 @@ import click
 
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.output import ProgressLine, clean, clean_lines, size
-from edgeloop_shared.errors import CancelledByUserError, EdgeloopError, TaskFailedError, error_from_dict
+from edgeloop_shared.errors import (
+    CancelledByUserError,
+    DaemonUnreachableError,
+    EdgeloopError,
+    TaskFailedError,
+    error_from_dict,
+)
 from edgeloop_shared.progress import progress_fraction, progress_words
 
 _PROGRESS_SECONDS = 1
@@ -22,7 +28,7 @@ def follow_job(client: Client, job: Record, label: str, *, show_log: bool) -> Re
     """Wait until a job ends and return it; Ctrl-C cancels it. Raises the job's error when it failed."""
     line = ProgressLine(label)
     offset = 0
-    with _cancel_on_interrupt(client, f"/jobs/{job['id']}"):
+    with _followed(client, "jobs", job["id"]):
         ended = False
         while not ended:
             page = client.get(f"/jobs/{job['id']}/log", offset=offset, wait=_PROGRESS_SECONDS)
@@ -48,7 +54,7 @@ def follow_run(
     line = ProgressLine(label)
     line.show(None, run["state"])
     offset, paused, looked_at = 0, "", 0.0
-    with _cancel_on_interrupt(client, f"/runs/{run['id']}"):
+    with _followed(client, "runs", run["id"]):
         ended = False
         while not ended:
             page = client.get(f"/runs/{run['id']}/log", offset=offset, wait=_PROGRESS_SECONDS)
@@ -121,11 +127,15 @@ def _target(item: Record, to_stdout: bool) -> TextIO:
 
 
 @contextmanager
-def _cancel_on_interrupt(client: Client, path: str) -> Iterator[None]:
+def _followed(client: Client, kind: str, work: str) -> Iterator[None]:
+    """Cancel the work on Ctrl-C, and tell how to follow it again when the daemon, without which it goes on, has ended."""
     try:
         yield
     except KeyboardInterrupt:
         Client(client.folders).delete(
-            path
+            f"/{kind}/{work}"
         )  # a connection of its own: the interrupted one is in the middle of an answer
         raise CancelledByUserError("Cancelled.") from None
+    except DaemonUnreachableError as error:
+        hint = f"{work} may go on without it: `edgeloop logs -f {work}` starts the daemon and follows."
+        raise DaemonUnreachableError(error.message, hint=hint) from None

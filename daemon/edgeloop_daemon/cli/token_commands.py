@@ -9,6 +9,7 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
+from edgeloop_shared.errors import InvalidInputError
 
 
 @click.group()
@@ -22,7 +23,11 @@ def token() -> None:
 @click.pass_obj
 def new(session: Session, name: str) -> None:
     """Make a token called NAME and print it, this once."""
-    made = session.daemon().post("/tokens", {"name": name})
+    try:
+        made = session.daemon().post("/tokens", {"name": name})
+    except InvalidInputError:
+        hint = "Use up to 64 letters, digits, `.`, `_` and `-`, the first of them a letter or a digit."
+        raise InvalidInputError(f"{name!r} cannot be the name of a token.", hint=hint) from None
     if session.as_json:
         print_json(made)
         return

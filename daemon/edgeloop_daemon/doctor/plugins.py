@@ -30,6 +30,10 @@ def check_plugins(subject: Subject, environment: Mapping[str, str] = os.environ)
         except TypeError:
             return problem(f"The plugins cannot be loaded: {done.last_words}", "Uninstall the plugin that is named.")
     if failed:
-        named = "; ".join(f"{plugin.name}: {plugin.error}" for plugin in failed)
-        return problem(f"Left out: {named}.", "Update or uninstall what is named; the rest works.")
+        remedy = "Update or uninstall what is named; the rest works."
+        if len(failed) == 1:
+            return problem(f"Left out: {failed[0].name}: {failed[0].error.removesuffix('.')}.", remedy)
+        return problem(
+            f"Left out: {', '.join(plugin.name for plugin in failed)}.", f"`edgeloop plugins` tells why. {remedy}"
+        )
     return ok("all are loaded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable
@@ -204,3 +205,12 @@ def test_a_plugin_that_ends_the_process_is_a_problem(tmp_path: Path) -> None:
 def test_a_running_daemon_is_asked_for_its_plugins(tmp_path: Path) -> None:
     daemon = RunningDaemon(__version__, 1, 1, None, (), (FailedPlugin("rotten", "OSError: gone"),), frozenset())
     assert_problem(check_plugins(Subject(Folders(tmp_path), daemon)), "rotten: OSError: gone", "uninstall")
+
+
+def test_of_many_plugins_that_are_left_out_the_names_are_told_and_where_the_reasons_are(tmp_path: Path) -> None:
+    failed = (FailedPlugin("rotten", "OSError: gone"), FailedPlugin("twice", "It declares 'x' twice. Rename one."))
+    daemon = RunningDaemon(__version__, 1, 1, None, (), failed, frozenset())
+    assert_problem(check_plugins(Subject(Folders(tmp_path), daemon)), "Left out: rotten, twice.", "`edgeloop plugins`")
+    alone = check_plugins(Subject(Folders(tmp_path), dataclasses.replace(daemon, failed_plugins=failed[1:])))
+    assert_problem(alone, "twice: It declares 'x' twice. Rename one.", "uninstall")
+    assert not alone.found.endswith("..")
