@@ -14,6 +14,7 @@ import importlib.util
 import os
 import platform
 import queue
+import select
 import socket
 import sys
 import threading
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 CAN_ATTACH_LATE = sys.version_info >= (3, 12) or sys.platform == "darwin" or platform.machine() == "x86_64"
 """Whether a thread can be traced from another one. Before Python 3.12 debugpy needs a library for it, which it has for these."""
-FREE_SECONDS = 2.0
+FREE_SECONDS = 2.0  # for which a debugger waits for the one before to go
+RELEASE_SECONDS = 30.0  # and when that one has hung up, and is let go of as soon as the script lets other threads work
 _END_OF_HEADER = b"\r\n\r\n"  # JSON does not end so
 _HIDDEN = str(Path(__file__).parents[1])  # a user has no use for the worker's own frames
 # A library to a script, wherever they lie: in an app, or installed editable, they are in no site-packages.
@@ -95,14 +97,24 @@ class Debugger:
         """
         self.start()
         with self._busy:
-            # One that has just hung up may not have been noticed yet.
-            if not self._is_free.wait_for(lambda: self._client is None, FREE_SECONDS):
+            if not self._becomes_free():
                 raise ConflictError(
                     "Another debugger has this script already.", hint="Disconnect that one, then attach again."
                 )
             accept(connection)
             self._client = _Client(connection, self._release)
             self._clients.put(self._client)
+
+    def _becomes_free(self) -> bool:
+        """Wait for the client before to be let go of; return whether it is. The lock is held."""
+        begun = time.monotonic()
+        while (client := self._client) is not None:
+            patience = RELEASE_SECONDS if client.has_hung_up else FREE_SECONDS
+            left = begun + patience - time.monotonic()
+            if left <= 0:
+                return False
+            self._is_free.wait(min(left, FREE_SECONDS))
+        return True
 
     def stop_at(self, error: BaseException) -> None:
         """Stop where an exception was raised that the script does not catch, if a client wants that."""
@@ -151,9 +163,10 @@ class Debugger:
         """Let threads go on that were on their way into a pause when the breakpoints were removed."""
         for _ in range(10):
             time.sleep(0.1)
-            if self._client is not None:
-                return
-            pydevd.request_resume_thread("*")
+            with self._busy:  # or the next client comes in between, and what it has just stopped goes on
+                if self._client is not None:
+                    return
+                pydevd.request_resume_thread("*")
 
     # What pydevd tells of its messages
 
@@ -203,6 +216,15 @@ class _Client(socket.socket):
         super().__init__(fileno=connection.detach())
         self._on_end: Callable[[], None] | None = on_end
         self._header = b""
+
+    @property
+    def has_hung_up(self) -> bool:
+        """Whether the other end is closed, seen by pydevd or not."""
+        if self.fileno() < 0:
+            return True
+        poll = select.poll()
+        poll.register(self, select.POLLHUP)
+        return bool(poll.poll(0))
 
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
         # pydevd writes a message's header by itself, which would go over every hop to the editor by itself as well.
