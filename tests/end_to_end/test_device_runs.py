@@ -38,6 +38,9 @@ def test_an_exception_names_the_users_file_and_line(project: CommandLine) -> Non
     assert (error["details"]["file"], error["details"]["line"]) == ("raises.py", 2)
     assert "halve(3)" in error["details"]["traceback"]
     assert "edgeloop_companion" not in error["details"]["traceback"]
+    printed = project.call("run", "raises.py").stderr
+    assert printed.count("Traceback") == 1  # the script's own, in its output
+    assert "Error: ZeroDivisionError" in printed
 
 
 def test_a_syntax_error_names_its_line(project: CommandLine) -> None:

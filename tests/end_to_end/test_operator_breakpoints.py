@@ -67,15 +67,19 @@ def test_a_breakpoint_for_one_run_needs_no_change_of_its_script(project: Command
 
 def test_a_kept_breakpoint_goes_with_every_run_and_says_what_it_matches(project: CommandLine) -> None:
     added = project.json("break", "add", "op:ro*", "--when", "min < 0", "--action", "skip", "--hit", "1")
+    missing = project.json("break", "add", "op:nowhere")
     try:
         skipped = project.run("run", "-i", "planted.mnn", "infer.py")
         (hit,) = project.json("hits", newest_run(project))
-        (listed,) = project.json("break", "list")
+        listed = project.json("break", "list")[0]
+        table = project.run("break", "list")
         without = project.run("run", "-i", "planted.mnn", "--no-breaks", "infer.py")
         assert project.run("hits") == "No breakpoint on an operator has hit in this run.\n"
     finally:
-        project.run("break", "remove", added["id"])
+        project.run("break", "remove", added["id"], missing["id"])
 
+    assert "matches no operator of planted.mnn" in table
+    assert max(map(len, table.splitlines())) <= 80
     assert "nan_count 0" in skipped
     assert (hit["operator"], hit["phase"], hit["answer"]) == ("root", "before", "skip")
     assert listed["verification"]["message"] == "1 operator of planted.mnn: root"

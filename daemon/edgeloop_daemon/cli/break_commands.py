@@ -136,7 +136,9 @@ def state_of(one: Record) -> str:
     if verification["state"] == "moved":
         return f"moved to line {verification['line']}"
     message = str(verification["message"] or verification["state"])
-    return message.partition(": ")[0] if one["kind"] == "operator" else message  # the names are in --json
+    if one["kind"] == "operator":  # the names are in --json
+        message = message.partition(": ")[0].partition("; ")[0]
+    return message
 
 
 def _conditions(one: Record) -> str:

@@ -55,7 +55,7 @@ def follow_session(
         raise error_from_dict(ended["error"]) if ended["error"] else EdgeloopError(ended["message"])
     run = client.get(f"/runs/{ended['run']}")
     if run["state"] in ("failed", "cancelled"):
-        raise_error_of(run)
+        raise_error_of(run, log_was_shown=not quiet)
     if ended["error"]:
         raise error_from_dict(ended["error"])
     view.say(ended["message"])

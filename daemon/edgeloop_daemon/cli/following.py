@@ -40,7 +40,7 @@ def follow_job(client: Client, job: Record, label: str, *, show_log: bool) -> Re
             progress = job["progress"] or {}
             line.show(progress.get("fraction"), progress.get("message") or job["state"])
     line.clear()
-    raise_error_of(job)
+    raise_error_of(job, log_was_shown=show_log)
     return job
 
 
@@ -77,7 +77,7 @@ def follow_run(
                 line.show(*_progress_of(run))  # again, below what was just printed
     run = client.get(f"/runs/{run['id']}", wait=30)
     line.clear()
-    raise_error_of(run)
+    raise_error_of(run, log_was_shown=show_log)
     return run
 
 
@@ -93,14 +93,17 @@ def follow_tool(client: Client, run: Record, label: str) -> Record:
         raise error_from_dict(cause) if cause else error from None
 
 
-def raise_error_of(work: Record) -> None:
-    """Raise the error of a job or a run that failed or was cancelled."""
+def raise_error_of(work: Record, *, log_was_shown: bool) -> None:
+    """Raise the error of a job or a run that failed or was cancelled; without the traceback that stands in a log that was shown."""
     if work["state"] == "cancelled":
         if work["error"]:  # somebody else wanted it
             raise error_from_dict(work["error"])
         raise CancelledByUserError(f"{work['id']} was cancelled.")
     if work["state"] == "failed":
-        raise error_from_dict(work["error"]) if work["error"] else EdgeloopError(f"{work['id']} failed.")
+        error = error_from_dict(work["error"]) if work["error"] else EdgeloopError(f"{work['id']} failed.")
+        if log_was_shown:
+            error.details.pop("traceback", None)
+        raise error
 
 
 def _say_how_to_go_on(run: Record) -> None:
