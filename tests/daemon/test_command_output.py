@@ -233,4 +233,4 @@ def test_its_help_shows_every_parameter(session: RecordedSession) -> None:
 )
 def test_who_ended_a_run_is_said(error: dict[str, Any] | None, words: str) -> None:
     with pytest.raises(CancelledByUserError, match=words):
-        raise_error_of({"id": "r1", "state": "cancelled", "error": error})
+        raise_error_of({"id": "r1", "state": "cancelled", "error": error}, log_was_shown=True)
