@@ -146,3 +146,14 @@ def test_a_run_that_is_at_work_is_stopped_and_looked_into(workspace: CommandLine
 
     assert "over" in rest
     assert workspace.api(f"/runs/{run}?wait=30")["state"] == "succeeded"
+
+
+def test_a_run_that_has_ended_is_nothing_to_debug(workspace: CommandLine, device: dict[str, Any]) -> None:
+    (workspace.folder / "double.py").write_text(TASK)
+    workspace.run("run", "double.py")
+    run = workspace.json("runs", "--limit", "1")[0]["id"]
+
+    error = workspace.fail("debug", "--attach", run)
+
+    assert error["message"] == "There is nothing to debug. The run succeeded."
+    assert "edgeloop runs" in error["hint"]

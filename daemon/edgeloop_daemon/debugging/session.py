@@ -35,7 +35,13 @@ from edgeloop_daemon.events.kinds import (
     Occurrence,
 )
 from edgeloop_shared.errors import ConflictError, DebuggerError, EdgeloopError, error_from_dict
+from edgeloop_shared.models import RunState
 
+_ENDS = {
+    RunState.SUCCEEDED: "The run succeeded.",
+    RunState.FAILED: "The run failed.",
+    RunState.CANCELLED: "The run was cancelled.",
+}
 _END_SECONDS = 15.0
 _AWAY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -264,12 +270,13 @@ class DebugSession:
         if run is not None and run.error is not None:
             error = error_from_dict(run.error)
         if run is not None:
-            self._message = self._message or f"The run {run.state.value}."
+            self._message = self._message or _ENDS.get(run.state, "The run goes on.")
         self._error = error
         self._message = str(error) if error is not None else self._message
         self._ended_at = time.time()
         if not self._ready.done():
-            self._ready.set_exception(error or ConflictError(f"The debug session has ended: {self._message}"))
+            hint = "`edgeloop runs` lists the runs that are at work."
+            self._ready.set_exception(error or ConflictError(f"There is nothing to debug. {self._message}", hint=hint))
             self._ready.exception()  # it is for whoever waits; nobody may
         self.has_ended.set()
         self._started.set()
