@@ -132,6 +132,17 @@ def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines == ["name    size", "a          1", "longer   100"]
 
 
+def test_a_table_that_is_too_wide_leaves_out_what_no_row_has(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"a column of quite some length {number}" for number in range(3)]
+    rows = [{names[0]: number, names[1]: "some", names[2]: ""} for number in range(2)]
+
+    print_result({"operators": rows})
+
+    header, *lines = click.unstyle(capsys.readouterr().out).strip().splitlines()[1:]
+    assert (header.split("  "), len(lines)) == (names[:2], 2)
+    assert len(header) <= 80
+
+
 def test_a_result_is_printed_as_lines_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     result = {"output_bytes": 1500, "ratio": 0.25, "left_out": [{"name": "conv", "weights": 3}], "notes": []}
     print_result(result)

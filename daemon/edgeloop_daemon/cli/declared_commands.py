@@ -16,6 +16,7 @@ from edgeloop_daemon.cli.output import clean, clean_lines, print_json, print_tab
 from edgeloop_daemon.cli.session import Session, json_option
 
 _PATHS = ("model-path", "data-path")
+_NOTHING = "-"
 _SHORT = {"device": "-d", "output": "-o"}  # as the built-in commands have it
 _ERROR = 2  # the exit status of a tool that judges when it could not
 
@@ -142,10 +143,13 @@ def print_result(result: Mapping[str, Any], indent: str = "") -> None:
 def _print_records(records: Sequence[Mapping[str, Any]], indent: str) -> None:
     columns = list(records[0])
     if not any(_is_nested(row[column]) for row in records for column in columns):
-        numeric = [_title(c) for c in columns if all(isinstance(row[c], int | float) for row in records)]
-        rows = [[_cell(column, row[column]) for column in columns] for row in records]
-        if print_table([_title(column) for column in columns], rows, right=numeric, indent=indent):
-            return
+        # Where the table is too wide, what no row has is left out of it.
+        telling = [column for column in columns if any(_cell(column, row[column]) != _NOTHING for row in records)]
+        for shown in (columns, telling):
+            numeric = [_title(c) for c in shown if all(isinstance(row[c], int | float) for row in records)]
+            rows = [[_cell(column, row[column]) for column in shown] for row in records]
+            if print_table([_title(column) for column in shown], rows, right=numeric, indent=indent):
+                return
     for number, row in enumerate(records):
         if number:
             click.echo()
@@ -164,7 +168,7 @@ def _title(name: str) -> str:
 
 def _cell(name: str, value: Any) -> str:
     if value is None or value in ("", [], {}):
-        return "-"
+        return _NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int) and name.endswith("bytes"):
