@@ -25,7 +25,10 @@ def main() -> None:
     """Run the daemon until a signal; an error of ours is one paragraph and exit status 1."""
     arguments = _parser().parse_args()
     folders = Folders(arguments.home.absolute()) if arguments.home else Folders.of_user()
-    folders.create()
+    try:
+        folders.create()
+    except EdgeloopError as error:  # nowhere to log to
+        sys.exit(str(error))
     _log_to(folders)
     with bounded_output(folders.start_log), named_output():
         status = _run(arguments, folders)

@@ -67,8 +67,8 @@ def _lock(descriptor: int) -> bool:
 def _probe(path: Path) -> int | None:
     """Return the process id of the lock's holder (0 when it has not written one yet), or None when nobody holds it."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     try:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -244,8 +245,25 @@ def test_a_database_of_which_nothing_can_be_read_keeps_the_daemon_from_starting(
     (user.home / "edgeloop.db").write_text("dear diary " * 1000)
     error = user.fail("up")
     assert error["hint"].count("is damaged") == 1
+    assert "nothing of it can be read" in error["hint"]
+    assert "edgeloop down" not in error["hint"]  # it does not run
     (copy,) = user.home.glob("edgeloop.db.damaged-*")
     assert copy.read_text() == "dear diary " * 1000
+
+
+@pytest.mark.parametrize("options", [(), ("--foreground",)])
+def test_a_state_folder_that_cannot_be_made_is_told_in_words(
+    user: CommandLine, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    there = dataclasses.replace(user, home=file)
+    told = " ".join(there.call("up", *options).stderr.split())
+    assert told.startswith(f"Error: The state folder {file} cannot be used: File exists.")
+    assert "EDGELOOP_HOME" in told
+    found = {item["check"]: item["found"] for item in json.loads(there.call("doctor", "--json").stdout)["items"]}
+    assert found["state-folder"] == f"{file} is not a folder."
+    assert not any("Errno" in words for words in found.values())
 
 
 @pytest.mark.parametrize("spoil", ["garbage", "empty", "missing"])

@@ -98,7 +98,7 @@ class Database:
         return call
 
     def _found_damaged(self, reason: str) -> None:
-        self.problem = damaged(self._path, reason, keep_damaged(self._path))
+        self.problem = damaged(self._path, reason, keep_damaged(self._path), is_readable=_is_readable(self._path))
         _log.error("%s", self.problem)
 
     def _open(self) -> None:
@@ -134,7 +134,7 @@ class Database:
             self._reading = connect(self._path, self._busy_seconds)
         else:
             self._reading = connect(self._path, self._busy_seconds, read_only=True)
-            self._reading.execute("select count(*) from sqlite_master").fetchone()  # nothing can be read: say so now
+            _look(self._reading)  # nothing can be read: say so now
         self._reading.execute("pragma query_only = on")
 
 
@@ -167,7 +167,7 @@ def _damage(path: Path) -> str:
         return ""
     try:
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("select count(*) from sqlite_master").fetchone()
+            _look(connection)
             if path.stat().st_size <= CHECKED_BYTES:
                 (answer,) = connection.execute("pragma quick_check(1)").fetchone()
                 return "" if answer == "ok" else str(answer).splitlines()[-1]
@@ -176,6 +176,20 @@ def _damage(path: Path) -> str:
             return str(error)
         raise
     return ""
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            _look(connection)
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def _look(connection: sqlite3.Connection | Tables) -> None:
+    """Read the names of the tables. Raises `sqlite3.Error` where nothing can be read."""
+    connection.execute("select count(*) from sqlite_master").fetchone()
 
 
 def _closed(result: T) -> T:

@@ -49,13 +49,14 @@ def database_failure(error: sqlite3.Error, path: Path) -> StorageError | None:
     return None
 
 
-def damaged(path: Path, reason: str, copy: Path | None = None) -> StorageDamagedError:
+def damaged(path: Path, reason: str, copy: Path | None = None, *, is_readable: bool = True) -> StorageDamagedError:
     """Return the error of a damaged database; `copy` is where it is kept."""
     kept = f" A copy is kept as {copy.name}." if copy is not None else ""
+    effect = "so nothing can be written to it" if is_readable else "and nothing of it can be read"
+    hint = "What can still be read is shown. `edgeloop down`, then put" if is_readable else "Put"
     return StorageDamagedError(
-        f"The database {path} is damaged ({reason}), so nothing can be written to it.{kept}",
-        hint="What can still be read is shown. `edgeloop down`, then put a backup in its place, or move the file away to begin"
-        " with an empty one.",
+        f"The database {path} is damaged ({reason}), {effect}.{kept}",
+        hint=f"{hint} a backup in its place, or move the file away to begin with an empty one.",
         details={"path": str(path), **({"copy": str(copy)} if copy is not None else {})},
     )
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import InvalidInputError, StorageError
 
 HOME_VARIABLE = "EDGELOOP_HOME"
 
@@ -30,18 +30,25 @@ class Folders:
         """Create the folders, readable by this user alone.
 
         Raises `InvalidInputError` when the state folder belongs to somebody else, who could change what is in it: anybody may
-        make a folder or a link with that name in a shared place such as /tmp.
+        make a folder or a link with that name in a shared place such as /tmp. Raises `StorageError` when they cannot be made.
         """
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = self.root.stat().st_uid
-        if owner != os.geteuid():
-            raise InvalidInputError(
-                f"The state folder {self.root} belongs to another user (uid {owner}).",
-                hint=f"Choose a folder of your own with {HOME_VARIABLE}.",
-            )
-        self.root.chmod(0o700)
-        for folder in (self.jobs, self.blobs, self.logs, self.virtual_devices):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            owner = self.root.stat().st_uid
+            if owner != os.geteuid():
+                raise InvalidInputError(
+                    f"The state folder {self.root} belongs to another user (uid {owner}).",
+                    hint=f"Choose a folder of your own with {HOME_VARIABLE}.",
+                )
+            self.root.chmod(0o700)
+            for folder in (self.jobs, self.blobs, self.logs, self.virtual_devices):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            where = "" if error.filename == str(self.root) else f" ({error.filename})"
+            raise StorageError(
+                f"The state folder {self.root} cannot be used: {error.strerror}{where}.",
+                hint=f"`edgeloop doctor` tells more; {HOME_VARIABLE} chooses another folder.",
+            ) from None
 
     @property
     def database(self) -> Path:
