@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from end_to_end.chaos import works as chaos_works
 from end_to_end.chaos.storm import PLUGIN, install_plugin
-from end_to_end.command_line import CommandLine
+from end_to_end.command_line import COMMAND, CommandLine
 from end_to_end.waiting import until
 
 from edgeloop_daemon.cli.client import Client
@@ -202,6 +203,19 @@ def test_a_full_disk_is_told_harms_nothing_and_is_over_when_there_is_room(tmp_pa
         (inside / FILLER).unlink()
         after = works(client, workspace, "after", tmp_path)
         assert client.get(f"/jobs/{after}")["state"] == "succeeded"
+
+
+def test_a_daemon_that_finds_no_room_at_all_says_so(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    script = f'cat /dev/zero > "$0/{FILLER}" 2>/dev/null; exec "$@"'
+    full = ["unshare", "--mount", "sh", "-c", _MOUNT, str(home), "sh", "-c", script, str(home), str(COMMAND), "up"]
+    environment = {**os.environ, "EDGELOOP_HOME": str(home), "COLUMNS": "80"}
+    done = subprocess.run(full, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert " ".join(done.stderr.split()) == (
+        f"Error: The daemon did not start. There is no room left on the disk of {home}. Make room, then try again."
+    )
 
 
 @pytest.fixture

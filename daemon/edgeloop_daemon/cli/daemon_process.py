@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from edgeloop_shared.errors import DaemonUnreachableError
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 _POLL_SECONDS = 0.02
+_NO_ROOM = 64 * 1024  # bytes: what is missing to say why it does not start
 
 
 def daemon_command(folders: Folders, options: Sequence[str] = ()) -> list[str]:
@@ -86,6 +88,8 @@ def wait_until_stopped(folders: Folders) -> None:
 
 def _last_words(folders: Folders) -> str:
     lines = folders.start_log.read_text(errors="replace").strip().splitlines()
+    if not lines and shutil.disk_usage(folders.root).free < _NO_ROOM:
+        return f"There is no room left on the disk of {folders.root}. Make room, then try again."
     return " ".join(
         dict.fromkeys(line.strip() for line in lines[-3:])
     )  # what ended the daemon may have been said before

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edgeloop_daemon.doctor.finding import Finding, ok, problem, warning
 from edgeloop_daemon.doctor.stored import opened
+from edgeloop_daemon.store.applied_migrations import applied_migrations
+from edgeloop_daemon.store.migrations import migrations
 
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
@@ -19,6 +21,7 @@ def check_database(path: Path) -> Finding:
     try:
         with opened(path) as connection:
             said = [str(row[0]) for row in connection.execute("pragma quick_check(3)")]
+            newer = set(applied_migrations(connection)).difference(step.__name__ for step in migrations)
             count = connection.execute("select count(*) from jobs").fetchone()[0]
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) in _BUSY:
@@ -28,4 +31,9 @@ def check_database(path: Path) -> Finding:
         return problem(f"The database cannot be read: {error}.", rescue)
     if said != ["ok"]:
         return problem(f"The database is damaged: {said[0].splitlines()[0]}.", rescue)
+    if newer:
+        return problem(
+            f"It was written by a newer edgeloop: it has the step {max(newer)}.",
+            "Update edgeloop, or name another state folder with EDGELOOP_HOME.",
+        )
     return ok(f"whole; {path.stat().st_size / 1e6:.1f} MB, {count} job{'' if count == 1 else 's'}")

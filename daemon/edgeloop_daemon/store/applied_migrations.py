@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,7 +21,7 @@ class Migration(Protocol):
         """Change the tables, in the caller's transaction."""
 
 
-def applied_migrations(tables: Tables) -> tuple[str, ...]:
+def applied_migrations(tables: sqlite3.Connection) -> tuple[str, ...]:
     """Return the names of the migrations that were applied, the first one first. Nothing is written."""
     if not tables.execute("select 1 from sqlite_master where name = '_sqlite_migrations'").fetchone():
         return ()

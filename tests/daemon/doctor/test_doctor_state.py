@@ -184,6 +184,11 @@ def test_a_file_that_is_no_database_is_a_problem(folders: Folders) -> None:
     assert_problem(check_database(folders.database), "cannot be read: file is not a database", "keep a copy")
 
 
+def test_a_database_of_a_newer_edgeloop_is_a_problem(folders: Folders) -> None:
+    execute(folders, "insert into _sqlite_migrations values (999, 'edgeloop', 'm999_future', 'later')")
+    assert_problem(check_database(folders.database), "newer edgeloop: it has the step m999_future", "Update edgeloop")
+
+
 def test_a_database_that_somebody_keeps_locked_is_a_warning(folders: Folders) -> None:
     with contextlib.closing(sqlite3.connect(folders.database, isolation_level=None)) as connection:
         connection.execute("pragma locking_mode = exclusive")
