@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -149,8 +150,9 @@ class _View:
         self._client.delete(f"/debug/sessions/{self._name}?detach={str(detach).lower()}")
 
     def _show_pause(self, pause: Record) -> None:
-        why = pause["reason"] + (f": {pause['description']}" if pause["description"] else "")
-        self.say(f"Paused at {pause['file']}:{pause['line']} in {pause['function']} ({why})")
+        self.say(f"Paused at {pause['file']}:{pause['line']} in {pause['function']} ({pause['reason']})")
+        for line in textwrap.wrap(clean(pause["description"]), _WIDTH, initial_indent="  ", subsequent_indent="    "):
+            self.say(line)
         for line in self._source(pause):
             self.say(line)
         try:

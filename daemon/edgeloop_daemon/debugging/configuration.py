@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgeloop_daemon.debugging.breakpoints import Breakpoint
+from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
 from edgeloop_daemon.debugging.dap import Body, Request, Response, breakpoints_of
 from edgeloop_daemon.debugging.line_breakpoints import NOT_IN_BUNDLE, LineBreakpoints, first_line
 from edgeloop_daemon.debugging.records import SessionPlan
@@ -73,10 +74,13 @@ class Configuration:
 
     async def set_all(self, stored: Sequence[Breakpoint]) -> None:
         """Set everything anew."""
-        self._kept_filters = tuple(one.filter for one in stored if one.filter is not None)
+        exceptions = [one for one in stored if one.filter is not None]
+        self._kept_filters = tuple(str(one.filter) for one in exceptions)
         for file in self.lines.files:
             await self._send(file)
         await self._send_filters()
+        word = Verification(self._session.id, "verified", None, "", time.time())  # the debugger has taken them all
+        self.lines.verified.update({one.id: word for one in exceptions})
         if self.functions:
             self._session.pass_on(Request(0, "setFunctionBreakpoints", self.functions), lambda _: None)
 

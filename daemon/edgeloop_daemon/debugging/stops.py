@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from edgeloop_daemon.debugging.dap import Body
 from edgeloop_daemon.debugging.records import Pause
 from edgeloop_daemon.events.kinds import DebugPaused, DebugRunning, Occurrence
+from edgeloop_shared.errors import DebuggerError
 
 if TYPE_CHECKING:
     from edgeloop_daemon.debugging.session import DebugSession
+
+_MAX_DESCRIPTION = 500
 
 
 class Stops:
@@ -26,7 +29,7 @@ class Stops:
     def stopped(self, body: Body) -> None:
         """The script has stopped; where is asked for."""
         thread = body.get("threadId")
-        description = str(body.get("text") or body.get("description") or "")[:500]
+        description = str(body.get("text") or body.get("description") or "")[:_MAX_DESCRIPTION]
         self._body = body
         self.pause = Pause(
             *(None, None, ""),
@@ -58,6 +61,7 @@ class Stops:
 
     async def _locate(self, pause: Pause) -> None:
         body = await self._session.request("stackTrace", {"threadId": pause.thread, "startFrame": 0, "levels": 1})
+        description = await self._exception(pause) if pause.reason == "exception" else pause.description
         if self.pause is not pause:
             return  # it has gone on meanwhile
         frames = body.get("stackFrames")
@@ -73,10 +77,19 @@ class Stops:
             line=line if isinstance(line, int) else None,
             function=str(top.get("name", ""))[:200],
             reason=pause.reason,
-            description=pause.description,
+            description=description,
             thread=pause.thread,
         )
         self._note(self.pause)
+
+    async def _exception(self, pause: Pause) -> str:
+        """Return what was raised, as Python writes it."""
+        try:
+            body = await self._session.request("exceptionInfo", {"threadId": pause.thread})
+        except DebuggerError:  # it has gone on meanwhile
+            return pause.description
+        words = (str(body.get(name) or "") for name in ("exceptionId", "description"))
+        return ": ".join(filter(None, words))[:_MAX_DESCRIPTION] or pause.description
 
     def _note(self, pause: Pause) -> None:
         self._record(

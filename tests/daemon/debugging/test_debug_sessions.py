@@ -106,6 +106,23 @@ async def test_an_exception_that_nobody_catches_stops_where_it_is_raised(desk: D
     assert (await editor.event("exited"))["exitCode"] == 1
 
 
+async def test_a_kept_breakpoint_on_exceptions_is_verified_and_its_stop_says_what_was_raised(desk: Desk) -> None:
+    desk.write("raises.py", "def halve(x):\n    return x / 0\n\n\nhalve(3)\n")
+    await desk.breakpoints.add("w1", NewBreakpoint(kind="exception", filter="uncaught"))
+    editor = desk.open_editor()
+
+    await editor.begin(task="raises.py")
+
+    thread = await editor.stopped("exception")
+    pause = await _pause(desk)
+    assert (pause.reason, pause.description) == ("exception", "ZeroDivisionError: division by zero")
+    (kept,) = await desk.breakpoints.list("w1")
+    assert kept.verification is not None
+    assert (kept.verification.state, kept.verification.line) == ("verified", None)
+    await editor.request("continue", threadId=thread)
+    assert (await editor.event("exited"))["exitCode"] == 1
+
+
 async def test_breakpoints_of_the_workspace_are_set_beside_the_editors_and_reported(desk: Desk) -> None:
     path = desk.write("loop.py", LOOP)
     desk.write("other.py", "x = 1\n")
