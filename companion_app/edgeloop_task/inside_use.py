@@ -98,7 +98,7 @@ def _words(use: InsideUse) -> Iterable[str]:
         elif use.off_cpu_ms is None:
             cause = "cold caches, a lower clock between runs, or contention for its threads' cores"
         else:
-            cause = "though its thread kept its core: cold caches, or a clock that falls between runs"
+            cause = "cold caches, or a clock that falls between runs, for its thread kept its core"
         yield f"MNN computes {extra:.2f} ms longer than alone: {cause}"
     elif use.is_beyond_noise:
         yield f"MNN computes {-extra:.2f} ms shorter than alone; the benchmark met a slower moment of the device"

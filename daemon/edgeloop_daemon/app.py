@@ -234,7 +234,7 @@ async def _daemon(folders: Folders, options: Options, stop: asyncio.Event) -> As
             *operator_routes(devices.runs, control, run_workspace),
             *bench_routes(devices.runs, run_workspace),
             *check_routes(devices.runs, run_workspace, checks_of, lambda device: devices.devices.get(device).info),
-            *breakpoint_routes(breakpoints, workspaces, live.changed),
+            *breakpoint_routes(breakpoints, workspaces, (live.changed, sessions.breakpoints_changed)),
             *debug_routes(sessions, run_workspace, streams),
             *token_routes(named),
             *storage_routes(retention),

@@ -92,7 +92,8 @@ def _words(one: CellResult) -> Iterator[str]:
     if one.note:
         yield one.note
     if found.not_finite:
-        yield f"{found.not_finite} values of the outputs are NaN or infinite"
+        values = "value of the outputs is" if found.not_finite == 1 else "values of the outputs are"
+        yield f"{found.not_finite} {values} NaN or infinite"
     if found.cosine < _POOR_COSINE:
         yield "the outputs are far from fp32's: a speed at which they are wrong is worth nothing"
 

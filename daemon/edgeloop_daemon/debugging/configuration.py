@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edgeloop_daemon.debugging.breakpoints import Breakpoint, Verification
+from edgeloop_daemon.debugging.breakpoints import Breakpoint, Breakpoints, Verification
 from edgeloop_daemon.debugging.dap import Body, Request, Response, breakpoints_of
 from edgeloop_daemon.debugging.line_breakpoints import NOT_IN_BUNDLE, LineBreakpoints, first_line
 from edgeloop_daemon.debugging.records import SessionPlan
-from edgeloop_shared.errors import InvalidInputError
+from edgeloop_shared.errors import EdgeloopError, InvalidInputError
 
 if TYPE_CHECKING:
     from edgeloop_daemon.debugging.session import DebugSession
@@ -23,8 +23,10 @@ _MAX_PATH = 4096
 class Configuration:
     """The debugger's settings for one session."""
 
-    def __init__(self, session: DebugSession) -> None:
+    def __init__(self, session: DebugSession, stored: Breakpoints) -> None:
         self._session = session
+        self._stored = stored
+        self._keeping = asyncio.Lock()
         self.lines = LineBreakpoints(session.id)
         self.functions: Body = {}
         self._filters: tuple[str, ...] = ()
@@ -72,17 +74,24 @@ class Configuration:
             for file in self.lines.files:
                 await self._send(file)
 
-    async def set_all(self, stored: Sequence[Breakpoint]) -> None:
+    async def set_all(self) -> None:
         """Set everything anew."""
-        exceptions = [one for one in stored if one.filter is not None]
-        self._kept_filters = tuple(str(one.filter) for one in exceptions)
-        for file in self.lines.files:
-            await self._send(file)
-        await self._send_filters()
-        word = Verification(self._session.id, "verified", None, "", time.time())  # the debugger has taken them all
-        self.lines.verified.update({one.id: word for one in exceptions})
+        async with self._keeping:
+            stored = await self._stored.list(self._session.plan.workspace.id)
+            self.lines.keep(stored)
+            await self._set(self.lines.files, stored)
         if self.functions:
             self._session.pass_on(Request(0, "setFunctionBreakpoints", self.functions), lambda _: None)
+
+    async def set_kept(self) -> None:
+        """Set what has changed of the workspace's breakpoints; what counts hits in other files counts on."""
+        try:
+            await self._session.ready()
+        except EdgeloopError:  # the debugger never came
+            return
+        async with self._keeping:  # or an older list might come last
+            stored = await self._stored.list(self._session.plan.workspace.id)
+            await self._set(self.lines.keep(stored), stored)
 
     async def set_breakpoints(self, arguments: Body) -> Body:
         """Set an editor's breakpoints of a file, beside those that are kept. Raises `InvalidInputError`, `DebuggerError`."""
@@ -137,6 +146,16 @@ class Configuration:
 
     def _wanted(self, file: str) -> dict[str, Any]:
         return {"source": {"path": self._session.paths.spelled(file)}, "breakpoints": self.lines.wanted(file)}
+
+    async def _set(self, files: Sequence[str], stored: Sequence[Breakpoint]) -> None:
+        for file in files:
+            await self._send(file)
+        exceptions = [one for one in stored if one.filter is not None]
+        self._kept_filters = tuple(str(one.filter) for one in exceptions)
+        await self._send_filters()
+        word = Verification(self._session.id, "verified", None, "", time.time())  # the debugger has taken them all
+        self.lines.verified.update({one.id: word for one in exceptions})
+        self._session.verified(self.lines.verified)
 
     async def _send_filters(self) -> None:
         await self._session.request("setExceptionBreakpoints", {"filters": self._all_filters()})

@@ -37,12 +37,13 @@ class LineBreakpoints:
         self.entry: tuple[str, int] | None = None
         """The file and the line at which to stop once, when the script begins."""
 
-    def keep(self, breakpoints: Iterable[Breakpoint]) -> None:
-        """Take the workspace's breakpoints."""
-        self._kept = {}
+    def keep(self, breakpoints: Iterable[Breakpoint]) -> tuple[str, ...]:
+        """Take the workspace's breakpoints; return the files in which they are others than before."""
+        before, self._kept = self._kept, {}
         for one in breakpoints:
             if one.kind == "line" and one.file is not None:
                 self._kept.setdefault(one.file, []).append(one)
+        return tuple(file for file in {**before, **self._kept} if _sources(before, file) != _sources(self._kept, file))
 
     def edit(self, file: str, breakpoints: Sequence[Mapping[str, Any]]) -> None:
         """Take all breakpoints that an editor has in a file."""
@@ -108,6 +109,10 @@ def _source_breakpoint(one: Breakpoint) -> dict[str, Any]:
         "logMessage": one.log_message,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _sources(kept: Mapping[str, Sequence[Breakpoint]], file: str) -> list[dict[str, Any]]:
+    return [_source_breakpoint(one) for one in kept.get(file, ())]
 
 
 def _explained(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class DebugSession:
         self.has_ended = asyncio.Event()
         self._services = services
         self._interceptors = tuple(extension.make(self) for extension in services.extensions)
-        self._configuration = Configuration(self)
+        self._configuration = Configuration(self, services.breakpoints)
         self._stops = Stops(self, self._record)
         self._traffic = Traffic(self, self._interceptors, self._configuration, self._stops, self._record)
         self._debugger: Debugger | None = None
@@ -247,12 +247,9 @@ class DebugSession:
     async def _introduce(self) -> None:
         """Set the debugger up, and let the script begin unless it is to wait for an editor."""
         await self._configuration.introduce(self.plan)
-        stored = await self._services.breakpoints.list(self.plan.workspace.id)
-        self._configuration.lines.keep(stored)
         for interceptor in self._interceptors:
             await interceptor.begin()
-        await self._configuration.set_all(stored)
-        self.verified(self._configuration.lines.verified)
+        await self._configuration.set_all()
         if not self._ready.done():
             self._ready.set_result(None)
         if self._is_configured:
@@ -288,6 +285,11 @@ class DebugSession:
         self.tell("terminated", {})
         for task in tuple(self._tasks):
             task.cancel()
+
+    def breakpoints_changed(self) -> None:
+        """The workspace's breakpoints have changed: set them, as soon as the debugger is there."""
+        if not self.has_ended.is_set():
+            self.spawn(self._configuration.set_kept())
 
     # The editor
 

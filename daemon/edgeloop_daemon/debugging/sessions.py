@@ -123,6 +123,12 @@ class DebugSessions:
         chosen = (one for one in self._sessions.values() if workspace in (None, one.plan.workspace.id))
         return tuple(one.record() for one in reversed(tuple(chosen)))
 
+    def breakpoints_changed(self, workspace: str) -> None:
+        """The breakpoints of a workspace have changed: its sessions set them."""
+        for one in self._sessions.values():
+            if one.plan.workspace.id == workspace:
+                one.breakpoints_changed()
+
     async def close(self) -> None:
         """Leave all sessions; their runs go on."""
         for one in self._sessions.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +28,13 @@ class BreakpointItems:
 
 
 def breakpoint_routes(
-    breakpoints: Breakpoints, workspaces: Workspaces, on_change: Callable[[str], None]
+    breakpoints: Breakpoints, workspaces: Workspaces, on_change: Sequence[Callable[[str], None]]
 ) -> tuple[Route, ...]:
-    """Return the routes; `on_change` is told of which workspace the breakpoints have changed."""
+    """Return the routes; all of `on_change` are told of which workspace the breakpoints have changed."""
+
+    def changed(workspace: str) -> None:
+        for tell in on_change:
+            tell(workspace)
 
     async def list_breakpoints(call: Call) -> BreakpointItems:
         workspace = await workspaces.get(call.path["workspace"])
@@ -40,12 +44,12 @@ def breakpoint_routes(
         workspace = await workspaces.get(call.path["workspace"])
         new = await asyncio.to_thread(checked, Path(workspace.path), call.body)
         made = await breakpoints.add(workspace.id, new)
-        on_change(workspace.id)
+        changed(workspace.id)
         return made
 
     async def remove_breakpoint(call: Call) -> None:
         await breakpoints.remove(call.path["workspace"], call.path["breakpoint"])
-        on_change(call.path["workspace"])
+        changed(call.path["workspace"])
 
     tag = "debugging"
     every = "/workspaces/{workspace:w[0-9a-z]+}/breakpoints"

@@ -106,9 +106,17 @@ class Plan:
         return file, words
 
     def nodes(self, model: Path) -> SourceNodes | None:
-        """Return the nodes of a model's source: one that is named or stands beside it, else what its conversion recorded."""
+        """Return the nodes of a model's source: one that is named or stands beside it, else what its conversion recorded.
+
+        A variant that nothing is known of comes from where its reference does, by whose names its operators are matched.
+        """
         if self.parameters.source is not None:
             return source_nodes(in_workspace(self.parameters.source, self.context.workspace))
+        return self._nodes_of(model) or (
+            None if model == self.reference_model else self._nodes_of(self.reference_model)
+        )
+
+    def _nodes_of(self, model: Path) -> SourceNodes | None:
         beside = model.with_suffix(".onnx")
         try:
             return source_nodes(beside) if beside.is_file() else recorded_nodes(model)

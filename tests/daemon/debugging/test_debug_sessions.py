@@ -148,6 +148,49 @@ async def test_breakpoints_of_the_workspace_are_set_beside_the_editors_and_repor
     await editor.request("disconnect", terminateDebuggee=True)
 
 
+async def test_breakpoints_that_are_kept_or_removed_meanwhile_count_at_once_and_the_others_count_on(desk: Desk) -> None:
+    path = desk.write("loop.py", LOOP)
+    desk.write("other.py", "x = 1\n")
+    editor = desk.open_editor()
+    await editor.begin(task="loop.py", breakpoints={path: [{"line": 8, "hitCondition": "% 2"}]})
+    thread = await editor.stopped("breakpoint")
+    frame = await editor.top(thread)
+    assert (frame["line"], await editor.value("i", frame["id"])) == (8, "1")
+
+    await desk.breakpoints.add("w1", NewBreakpoint(file="other.py", line=1))
+    desk.sessions.breakpoints_changed("w1")
+    await _verified(desk, "other.py:1")
+    await editor.request("continue", threadId=thread)
+    await editor.stopped("breakpoint")
+    frame = await editor.top(thread)
+    assert (frame["line"], await editor.value("i", frame["id"])) == (8, "3")
+
+    kept = await desk.breakpoints.add("w1", NewBreakpoint(file="loop.py", line=2))
+    desk.sessions.breakpoints_changed("w1")
+    await _verified(desk, "loop.py:2")
+    await editor.set_breakpoints(path, [])
+    await editor.request("continue", threadId=thread)
+    await editor.stopped("breakpoint")
+    assert (await editor.top(thread))["line"] == 2
+
+    await desk.breakpoints.remove("w1", kept.id)
+    await desk.breakpoints.add("w1", NewBreakpoint(kind="exception", filter="raised"))
+    desk.sessions.breakpoints_changed("w1")
+    await _verified(desk, "exception:raised")
+    await editor.request("continue", threadId=thread)
+    assert (await editor.event("exited"))["exitCode"] == 0
+
+
+async def _verified(desk: Desk, place: str) -> None:
+    """Return once the breakpoint at a place is known to be verified."""
+    async with asyncio.timeout(20):
+        while True:
+            for one in await desk.breakpoints.list("w1"):
+                if one.place == place and one.verification is not None and one.verification.state == "verified":
+                    return
+            await asyncio.sleep(0.01)
+
+
 async def test_a_disconnected_task_goes_on_and_can_be_attached_to_again(desk: Desk) -> None:
     path = desk.write(
         "endless.py", "import time\ni = 0\nwhile i >= 0:\n    i += 1\n    time.sleep(0.01)\nprint('over')\n"

@@ -82,6 +82,7 @@ def test_a_nan_in_the_weights_of_a_convolution_is_found_though_mnn_hides_it(dive
     found = diverge("nan.mnn", reference="good.mnn")
 
     assert (found.finding, found.operator) == ("operator", "conv3")
+    assert found.source == "Conv_3 (Conv)"  # as good.onnx, beside the reference, has it
     assert any("float32's limit" in cause for cause in found.causes)
 
 
