@@ -40,6 +40,17 @@ def call(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+GROUPS = [command for listed in BUILT_IN.values() if isinstance(command := listed.load(), click.Group)]
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_help_of_a_group_cuts_no_summary_short(group: click.Group) -> None:
+    said = " ".join(group.get_help(click.Context(group, terminal_width=80)).split())
+    assert group.commands
+    for name, command in group.commands.items():
+        assert f"{name} {command.get_short_help_str(200)}" in said
+
+
 @pytest.mark.parametrize("listed", BUILT_IN.values(), ids=BUILT_IN)
 def test_a_listed_command_is_there_and_says_of_itself_what_the_list_says(listed: Listed) -> None:
     command = listed.load()

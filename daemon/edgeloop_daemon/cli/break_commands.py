@@ -8,6 +8,7 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.output import print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.stop_commands import COMMANDS
@@ -20,7 +21,7 @@ _EXCEPTION = "exception:"
 _OPERATOR = "op:"
 
 
-@click.group("break")
+@click.group("break", cls=Group)
 def break_() -> None:
     """Breakpoints of the workspace, and runs that wait at an operator."""
 

@@ -12,6 +12,7 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.declarations import OPERATIONS_HELP, Declarations, Record
 from edgeloop_daemon.cli.following import follow_job
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.output import clean, clean_lines, print_json, print_table, size
 from edgeloop_daemon.cli.session import Session, json_option
 
@@ -27,7 +28,7 @@ def declared_commands(declarations: Declarations) -> dict[str, click.Command]:
         tool["name"]: _command(tool, f"tools/{tool['name']}") for tool in declarations.tools
     }
     for operation in declarations.operations:
-        group = found.setdefault(operation["group"], click.Group(operation["group"], help=OPERATIONS_HELP))
+        group = found.setdefault(operation["group"], Group(operation["group"], help=OPERATIONS_HELP))
         if isinstance(group, click.Group):
             group.add_command(_command(operation, f"{operation['group']}/{operation['name']}"))
     return found

@@ -11,6 +11,7 @@ import click
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Client, Record
 from edgeloop_daemon.cli.device_condition import condition
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.named import find_device
 from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
@@ -135,7 +136,7 @@ def pair(session: Session, timeout: int) -> None:
         )
 
 
-@click.group()
+@click.group(cls=Group)
 def device() -> None:
     """Virtual devices, looking for phones, and forgetting a device."""
 

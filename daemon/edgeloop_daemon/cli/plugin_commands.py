@@ -10,13 +10,14 @@ import click
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import Record
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.output import clean_lines, print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
 
 _WIDTH = 79
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @click.pass_context
 def plugins(context: click.Context) -> None:

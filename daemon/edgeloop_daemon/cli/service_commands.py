@@ -7,11 +7,12 @@ import getpass
 import click
 
 from edgeloop_daemon.cli.daemon_process import daemon_service, wait_until_running, wait_until_stopped
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.output import print_json
 from edgeloop_daemon.cli.session import Session, json_option
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Start the daemon at login, through systemd or launchd."""
 

@@ -7,12 +7,13 @@ from urllib.parse import quote
 import click
 
 from edgeloop_daemon.cli import completers
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.output import print_json, print_table, when
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_shared.errors import InvalidInputError
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Tokens for programs that use the local API."""
 

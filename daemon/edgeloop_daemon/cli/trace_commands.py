@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from edgeloop_daemon.cli import completers
 from edgeloop_daemon.cli.client import POLL_SECONDS, Client, Record
+from edgeloop_daemon.cli.group import Group
 from edgeloop_daemon.cli.named import LAST, find_run
 from edgeloop_daemon.cli.output import clean, print_json, print_json_line, print_table, size, when
 from edgeloop_daemon.cli.session import Session, json_option
@@ -23,7 +24,7 @@ _PACE_SECONDS = 1.0  # between two looks at a trace that grows
 _SMALL_SHARE = 0.01  # of a model's time: a slower operator below it fails nothing
 
 
-class TraceGroup(click.Group):
+class TraceGroup(Group):
     """The commands on traces; what is none of them is a script, which is run and traced."""
 
     def resolve_command(
