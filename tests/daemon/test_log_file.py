@@ -1,10 +1,13 @@
-"""The daemon's log on a disk that is full for a while."""
+"""The daemon's log: files of bounded size, and a disk that is full for a while."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+
+from edgeloop_daemon.log_file import BYTES, FILES, LogFile
 
 SCRIPT = """
 import logging, resource, sys
@@ -44,3 +47,18 @@ def test_lines_that_a_full_disk_does_not_take_are_counted_not_shown_as_traceback
 
 def test_a_log_call_that_is_wrong_is_shown_as_ever(tmp_path: Path) -> None:
     assert "TypeError" in logged(tmp_path / "daemon.log", "wrong").stderr
+
+
+def test_the_oldest_lines_give_way_to_the_newest(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "daemon.log")
+    long = "x" * 500_000
+    count = (FILES + 3) * BYTES // len(long)
+    for number in range(count):
+        log.emit(logging.LogRecord("edgeloop_daemon", logging.INFO, __file__, 0, f"line {number} {long}", None, None))
+    log.close()
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["daemon.log", *(f"daemon.log.{number + 1}" for number in range(FILES))]
+    assert all(file.stat().st_size <= BYTES for file in files)
+    kept = sorted(int(line.split()[5]) for file in files for line in file.read_text().splitlines())
+    assert kept == list(range(kept[0], count))
+    assert kept[0] > 0

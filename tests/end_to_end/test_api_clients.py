@@ -84,6 +84,11 @@ def test_a_name_that_no_token_can_have_is_refused_in_words(own: CommandLine) -> 
     assert "letters, digits" in error["hint"]
 
 
+def test_a_cursor_that_no_event_has_had_is_told_and_it_goes_on(own: CommandLine) -> None:
+    said = own.run("events", "--since", "999999")
+    assert "(no event has had the cursor 999999: it goes on behind " in said
+
+
 def test_events_are_followed_line_by_line(own: CommandLine) -> None:
     command = [
         str(COMMAND),

@@ -67,7 +67,10 @@ def _events(
 def event_line(event: Record) -> str:
     """Return an event as one line."""
     if event["kind"] == "reset":
-        return f"(the events between {event['data']['since']} and {event['data']['resumes']} are not kept any more)"
+        since, resumes = event["data"]["since"], event["data"]["resumes"]
+        if since > resumes:
+            return f"(no event has had the cursor {since}: it goes on behind {resumes})"
+        return f"(the events between {since} and {resumes} are not kept any more)"
     shown = " ".join(filter(None, (_shown(event["kind"], name, value) for name, value in event["data"].items())))
     return clean(f"{event['cursor']:>6}  {when(event['time'])}  {event['kind']:<18}  {shown}".rstrip())
 
