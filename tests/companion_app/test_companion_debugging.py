@@ -110,6 +110,20 @@ async def test_a_debugger_attaches_late_and_once_more_to_a_script_that_runs(peer
     assert await finished(peer, run) is RunState.SUCCEEDED
 
 
+async def test_a_debugger_that_hangs_up_while_the_script_runs_takes_the_next_one_not_along(
+    peer: LinkPeer, tmp_path: Path
+) -> None:
+    run = await start(peer, LOOP)
+    await peer.until(lambda: run.text("stdout") == ["begun"])
+    for _ in range(2):
+        client, name = await debug(peer, run)
+        await client.attach({})
+        await peer.end_channel(name)
+    client, _ = await debug(peer, run)
+    await client.attach({path_of(peer, run, tmp_path): [LINE]})
+    await client.stopped()
+
+
 ENDINGS = (
     "import helper\nhelper.divide(0)\n",
     "import sys\nprint('out')\nsys.exit(3)\n",

@@ -176,7 +176,8 @@ class Debugger:
         pydevd would keep the process for half a second until it does.
         """
         self._pauses.follow(message)
-        if message.get("event") == "terminated" and (client := self._client) is not None:
+        # The thread that writes to a client before says it too when the next one comes, which is not to go for that.
+        if message.get("event") == "terminated" and (client := self._client) is not None and _is_written_to(client):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RD)
 
@@ -243,6 +244,11 @@ class _Client(socket.socket):
             on_end, self._on_end = self._on_end, None
             on_end()
         return data
+
+
+def _is_written_to(client: socket.socket) -> bool:
+    """Return whether this thread is pydevd's that writes to the client."""
+    return getattr(threading.current_thread(), "sock", None) is client
 
 
 def _start(clients: _Clients, listener: Debugger) -> None:
