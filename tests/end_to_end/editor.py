@@ -10,6 +10,21 @@ from contextlib import asynccontextmanager
 from dap_client import DapClient
 from end_to_end.command_line import CommandLine
 
+TASK = """\
+import numpy as np
+
+
+def scale(image, factor):
+    scaled = image * factor
+    return scaled
+
+
+image = np.arange(12, dtype=np.float32).reshape(3, 4)
+image[1, 1] = np.nan
+print("mean", np.nanmean(scale(image, 2)))
+"""
+"""A script for a real editor to debug."""
+
 
 @asynccontextmanager
 async def editor(user: CommandLine, *options: str) -> AsyncIterator[DapClient]:

@@ -10,23 +10,11 @@ from typing import Any
 
 import pytest
 from end_to_end.command_line import CommandLine
+from end_to_end.editor import TASK
 
 from edgeloop_daemon.cli.editor_configurations import configuration_of
 
 pytestmark = [pytest.mark.editors, pytest.mark.timeout(300)]
-TASK = """\
-import numpy as np
-
-
-def scale(image, factor):
-    scaled = image * factor
-    return scaled
-
-
-image = np.arange(12, dtype=np.float32).reshape(3, 4)
-image[1, 1] = np.nan
-print("mean", np.nanmean(scale(image, 2)))
-"""
 
 
 def test_emacs_sets_a_breakpoint_hits_it_looks_steps_and_goes_on(

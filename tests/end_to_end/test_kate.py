@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from end_to_end.command_line import CommandLine
+from end_to_end.editor import TASK
 
 from edgeloop_daemon.cli.editor_configurations import configuration_of
 
@@ -25,19 +26,6 @@ DISPLAY = ":78"
 WIDTH, HEIGHT = 1280, 900
 SECONDS = 60.0
 CURSOR_PIXELS = 100  # which the text cursor changes when it blinks
-TASK = """\
-import numpy as np
-
-
-def scale(image, factor):
-    scaled = image * factor
-    return scaled
-
-
-image = np.arange(12, dtype=np.float32).reshape(3, 4)
-image[1, 1] = np.nan
-print("mean", np.nanmean(scale(image, 2)))
-"""
 LINE = 6
 SESSION = """\
 [Kate Plugins]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -13,10 +14,10 @@ from edgeloop_daemon.cli.output import print_json, print_table
 from edgeloop_daemon.cli.session import Session, json_option
 from edgeloop_daemon.cli.stop_commands import COMMANDS
 from edgeloop_daemon.cli.workspace_files import workspace_path
+from edgeloop_daemon.debugging.exception_filters import ExceptionFilter
 from edgeloop_shared.errors import InvalidInputError
 from edgeloop_shared.operator_breakpoints import ACTIONS, check_hit
 
-_FILTERS = ("raised", "uncaught", "userUnhandled")
 _EXCEPTION = "exception:"
 _OPERATOR = "op:"
 
@@ -159,7 +160,7 @@ def _place(text: str, root: Path, folder: Path) -> Record:
         return {"kind": "operator", "selector": text}
     if text.startswith(_EXCEPTION):
         chosen = text.removeprefix(_EXCEPTION)
-        if chosen not in _FILTERS:
+        if chosen not in get_args(ExceptionFilter):
             raise InvalidInputError(
                 f"{chosen!r} does not say at which exceptions to stop.",
                 hint="Write exception:raised (each one), exception:uncaught (those that nobody catches) or "

@@ -90,6 +90,5 @@ def _last_words(folders: Folders) -> str:
     lines = folders.start_log.read_text(errors="replace").strip().splitlines()
     if not lines and shutil.disk_usage(folders.root).free < _NO_ROOM:
         return f"There is no room left on the disk of {folders.root}. Make room, then try again."
-    return " ".join(
-        dict.fromkeys(line.strip() for line in lines[-3:])
-    )  # what ended the daemon may have been said before
+    # What ended the daemon may have been said before.
+    return " ".join(dict.fromkeys(line.strip() for line in lines[-3:]))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from edgeloop_daemon.debugging.exception_filters import ExceptionFilter
 from edgeloop_daemon.devices.run_breakpoints import RunBreakpoint, RunBreakpoints, reference_files, reference_folder
 from edgeloop_daemon.devices.selection import bundle_path, is_file
 from edgeloop_daemon.events.event_log import record_event
@@ -24,7 +25,6 @@ from edgeloop_shared.operator_breakpoints import MAX_BREAKPOINTS as MAX_OF_RUN
 from edgeloop_shared.operator_breakpoints import NamedAction, OperatorBreakpointOrder
 
 Kind = Literal["line", "exception", "operator"]
-ExceptionFilter = Literal["raised", "uncaught", "userUnhandled"]
 State = Literal["verified", "moved", "no-code", "not-in-bundle", "refused"]
 MAX_BREAKPOINTS = 500
 _TEXT = {"max_length": 2000}
