@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeloop_companion.link.pairing import Pairing
 from edgeloop_companion.runtime.storage import write_private
+from edgeloop_companion.store import memory_file
 from edgeloop_shared.addresses import show_address
 from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import MessageError
 from edgeloop_shared.messages import HEX_NONCE, ID_PATTERN
 from edgeloop_shared.models import NAME_PATTERN
 
 MAX_COMPUTERS = 32
 MAX_BYTES = 64 * 1024
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,14 +48,7 @@ def read_revoked(data: bytes) -> tuple[RevokedComputer, ...]:
 
 def load_revoked(path: Path) -> tuple[RevokedComputer, ...]:
     """Return the computers in the file at `path`; none where it is missing or damaged: they are only a memory. Blocks."""
-    try:
-        with path.open("rb") as file:
-            return read_revoked(file.read(MAX_BYTES + 1))
-    except FileNotFoundError:
-        return ()
-    except (MessageError, OSError) as error:
-        log.warning("the computers in %s are forgotten: %s", path, error)
-        return ()
+    return memory_file.load(path, read_revoked, MAX_BYTES)
 
 
 def save_revoked(path: Path, computers: Iterable[RevokedComputer]) -> None:

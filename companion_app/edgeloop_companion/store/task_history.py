@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeloop_companion.runtime.storage import write_private
+from edgeloop_companion.store import memory_file
 from edgeloop_companion.store.task import Task
 from edgeloop_shared.codec import decode_json, encode_json
-from edgeloop_shared.errors import MessageError
 
 MAX_TASKS = 100
 MAX_BYTES = 4 * 1024**2
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,14 +28,7 @@ def read_tasks(data: bytes) -> tuple[Task, ...]:
 
 def load_tasks(path: Path) -> tuple[Task, ...]:
     """Return the tasks in the file at `path`; none where it is missing or damaged: they are only a memory. Blocks."""
-    try:
-        with path.open("rb") as file:
-            return read_tasks(file.read(MAX_BYTES + 1))
-    except FileNotFoundError:
-        return ()
-    except (MessageError, OSError) as error:
-        log.warning("the tasks in %s are forgotten: %s", path, error)
-        return ()
+    return memory_file.load(path, read_tasks, MAX_BYTES)
 
 
 def save_tasks(path: Path, tasks: Sequence[Task]) -> None:
