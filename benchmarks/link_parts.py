@@ -20,7 +20,8 @@ from edgeloop_daemon.devices.blob_transfers import BlobTransfers
 from edgeloop_daemon.devices.certificate import Certificate, load_or_create_certificate
 from edgeloop_daemon.devices.connections import ConnectionServer
 from edgeloop_daemon.devices.device_port import DevicePort
-from edgeloop_daemon.devices.links import Links, Proved
+from edgeloop_daemon.devices.link import Proved
+from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.pairing import Pairing
 from edgeloop_daemon.devices.registry import PairedDevice, Registry
 from edgeloop_daemon.store.folders import Folders

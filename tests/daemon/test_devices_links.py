@@ -14,7 +14,7 @@ import pytest
 from daemon.device_daemon import DeviceDaemon, device_daemon
 from daemon.device_peer import Caller, Identity, Link, RefusedError, call, challenge, link, link_headers
 
-from edgeloop_daemon.devices import links
+from edgeloop_daemon.devices import link as live_link
 from edgeloop_daemon.store.tables import Tables
 from edgeloop_shared.codec import encode_json
 from edgeloop_shared.errors import BadProofError, MessageError, NotPairedError, StorageFullError, VersionMismatchError
@@ -386,7 +386,7 @@ async def test_a_device_that_reads_nothing_loses_its_link(
     daemon: DeviceDaemon, phone: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with link(phone) as linked:
-        monkeypatch.setattr(links, "MAX_WAITING_MESSAGES", 0)
+        monkeypatch.setattr(live_link, "MAX_WAITING_MESSAGES", 0)
         await daemon.runs.start(daemon.workspace, "task.py")
         assert await linked.closed() == 1008
 

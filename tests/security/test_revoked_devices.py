@@ -17,6 +17,7 @@ from daemon.device_peer import Identity, Link, RefusedError, call, challenge, li
 from security.raw_http import SECONDS, connect, rest_of, statuses
 
 from edgeloop_daemon.devices import links
+from edgeloop_daemon.devices.link import CLOSE_REVOKED
 from edgeloop_shared.errors import NotPairedError, UnauthorizedError
 from edgeloop_shared.run_events import FileAnnounced
 
@@ -99,7 +100,7 @@ async def test_a_revoked_device_cannot_go_on_over_a_connection_that_it_kept(daem
     async with asyncio.timeout(SECONDS):
         assert statuses(await reader.readuntil(b"\r\n\r\n")) == [404]  # the bearer is good, the blob is unknown
     await daemon.devices.revoke(linked.identity.id)
-    assert await linked.closed() == links.CLOSE_REVOKED
+    assert await linked.closed() == CLOSE_REVOKED
     assert await rest_of(reader, writer) == b""
 
 

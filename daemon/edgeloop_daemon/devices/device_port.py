@@ -13,7 +13,8 @@ from aiohttp import web
 
 from edgeloop_daemon.devices.blob_transfers import SHA256, BlobTransfers
 from edgeloop_daemon.devices.connections import UNAUTHENTICATED_SECONDS, Connection
-from edgeloop_daemon.devices.links import Links, Proved
+from edgeloop_daemon.devices.link import Proved
+from edgeloop_daemon.devices.links import Links
 from edgeloop_daemon.devices.pairing import Pairing
 from edgeloop_daemon.devices.pairing_window import Attempt
 from edgeloop_daemon.devices.registry import Registry

@@ -3,36 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
 import logging
-import secrets
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
-from edgeloop_daemon.devices.commands import Command, Commands
+from edgeloop_daemon.devices.commands import Commands
 from edgeloop_daemon.devices.connections import Connection
 from edgeloop_daemon.devices.device_channels import DeviceChannels
 from edgeloop_daemon.devices.device_states import DeviceStates
+from edgeloop_daemon.devices.link import CLOSE_REVOKED, Link, Proved, bearer_hash
 from edgeloop_daemon.devices.records import Inbox, RecordSink
-from edgeloop_daemon.devices.registry import PairedDevice, Registry
-from edgeloop_shared.channels import CHANNEL_FRAME, ChannelFrame, pack_channel_frame, unpack_channel_frame
+from edgeloop_daemon.devices.registry import Registry
+from edgeloop_shared.channels import CHANNEL_FRAME, unpack_channel_frame
 from edgeloop_shared.clocks import ClockProbe, ClockReading
 from edgeloop_shared.device_states import DeviceState
-from edgeloop_shared.eager import begin
-from edgeloop_shared.errors import EdgeloopError, MessageError, RateLimitedError, StorageError
+from edgeloop_shared.errors import MessageError, RateLimitedError, StorageError
 from edgeloop_shared.messages import (
     Acknowledge,
     CommandResult,
     Hello,
-    Message,
-    OpenChannel,
-    ResumeChannels,
     Unpair,
     Welcome,
     decode_message,
@@ -42,11 +35,8 @@ from edgeloop_shared.network_reports import NetworkReport
 from edgeloop_shared.records import unpack_record
 
 CLOSE_REPLACED = 4000
-CLOSE_REVOKED = 4001
-MAX_WAITING_MESSAGES = 1024
 MAX_TRANSFER_CONNECTIONS = 16
 _HELLO_SECONDS = 10.0
-_CLOSE_SECONDS = 2.0
 _CHANNEL_FRAME = bytes([CHANNEL_FRAME])
 _log = logging.getLogger(__name__)
 
@@ -59,16 +49,6 @@ class LinkUser(RecordSink, Protocol):
 
     def unlinked(self, device_id: str) -> None:
         """The device's link has ended and no newer one took its place."""
-
-
-@dataclass(frozen=True)
-class Proved:
-    """What the handshake of a link has settled: the version and the daemon's proof for `Welcome`."""
-
-    device: PairedDevice
-    address: str
-    version: int
-    proof: bytes
 
 
 @dataclass(frozen=True)
@@ -103,8 +83,8 @@ class Links:
         self._user = user
         self._host_name = host_name
         self._wall_ns = wall_ns
-        self._links: dict[str, _Link] = {}
-        self._serving: set[_Link] = set()  # also those that say goodbye
+        self._links: dict[str, Link] = {}
+        self._serving: set[Link] = set()  # also those that say goodbye
         self._networks: dict[str, ToldNetwork] = {}
         self.on_change: list[Callable[[], None]] = []
         self.unpair: Callable[[str], Awaitable[None]]
@@ -120,7 +100,7 @@ class Links:
 
     def device_of_bearer(self, bearer: str) -> str | None:
         """Return the paired device whose live link handed out `bearer`. Only hashes are compared."""
-        given = _hash(bearer)
+        given = bearer_hash(bearer)
         found = next((device_id for device_id, link in self._links.items() if link.bearer_hash == given), None)
         return found if found is not None and self._registry.find(found) else None
 
@@ -146,7 +126,7 @@ class Links:
     async def serve(self, socket: web.WebSocketResponse, proved: Proved) -> None:
         """Carry a link whose WebSocket is open and whose device has proved who it is, until it ends."""
         device_id = proved.device.id
-        link = _Link(socket, proved, lambda: self._channels.next_frame(device_id))
+        link = Link(socket, proved, lambda: self._channels.next_frame(device_id))
         if self._registry.find(device_id) is None:  # revoked while the WebSocket was opened
             link.end(CLOSE_REVOKED, "revoked")
         earlier, self._links[device_id] = self._links.get(device_id), link
@@ -211,7 +191,7 @@ class Links:
         for callback in self.on_change:
             callback()
 
-    async def _carry(self, link: _Link, device_id: str) -> None:
+    async def _carry(self, link: Link, device_id: str) -> None:
         proved = link.proved
         welcome = Welcome(proved.version, proved.proof.hex(), link.bearer, self._host_name)
         await link.socket.send_str(encode_message(welcome))
@@ -220,7 +200,7 @@ class Links:
             return
         hello = decode_message(frame.data) if frame.type is WSMsgType.TEXT else None
         if isinstance(hello, Unpair):  # it has come for this alone
-            _give_up(link, hello)
+            link.give_up_pairing(hello)
             return
         if not isinstance(hello, Hello):
             raise MessageError("A device did not introduce itself after the welcome.")
@@ -250,7 +230,7 @@ class Links:
             await asyncio.gather(*helpers, return_exceptions=True)
             await inbox.flush()
 
-    async def _receive(self, link: _Link, device_id: str, inbox: Inbox) -> None:
+    async def _receive(self, link: Link, device_id: str, inbox: Inbox) -> None:
         while (frame := await link.receive()) is not None:
             if frame.type is WSMsgType.BINARY and frame.data[:1] == _CHANNEL_FRAME:
                 self._channels.take(device_id, unpack_channel_frame(frame.data))
@@ -263,140 +243,8 @@ class Links:
                 elif isinstance(message, CommandResult):
                     self._commands.answered(device_id, message)
                 elif isinstance(message, Unpair):
-                    _give_up(link, message)
+                    link.give_up_pairing(message)
                 elif isinstance(message, DeviceState):
                     self._states.tell(device_id, message)
                 else:
                     raise MessageError(f"A device sent a {type(message).__name__}, which only a daemon sends.")
-
-
-class _Link:
-    """One socket and what waits to be sent on it."""
-
-    def __init__(
-        self, socket: web.WebSocketResponse, proved: Proved, next_frame: Callable[[], ChannelFrame | None]
-    ) -> None:
-        self.socket = socket
-        self.proved = proved
-        self.bearer = secrets.token_urlsafe(32)
-        self.bearer_hash = _hash(self.bearer)
-        self.transfers: set[Connection] = set()
-        """Connections that showed its bearer."""
-        self.settled = asyncio.Event()
-        """Set when the device's runs are taken back, or the link has ended before."""
-        self.ended = asyncio.Event()
-        """Set when its last record is stored."""
-        self.gone = asyncio.Event()
-        """Set when its WebSocket is closed."""
-        self.asked_to_unpair = False
-        self._next_frame = next_frame
-        self._messages: deque[Message] = deque()
-        self._positions: dict[str, int] = {}
-        self._waiting = asyncio.Event()
-        self._is_idle = False  # `send_waiting` waits, and nothing else is to be sent
-        self._unsent: Awaitable[None] | None = None
-        self._goodbye: tuple[int, str] | None = None
-        self._receiver: asyncio.Task[Any] | None = None
-
-    def send(self, message: Command | Acknowledge | OpenChannel | ResumeChannels | ClockReading) -> None:
-        """Put a message into the queue; a device that does not read loses its link when the queue is full."""
-        if len(self._messages) >= MAX_WAITING_MESSAGES:
-            self.end(WSCloseCode.POLICY_VIOLATION, "too many unread messages")
-            return
-        self._messages.append(message)
-        self._waiting.set()
-
-    def acknowledge(self, positions: Mapping[str, int]) -> None:
-        """Send positions; those that still wait are merged, so that acknowledgements never pile up."""
-        self._positions.update(positions)
-        self._waiting.set()
-
-    def wake(self) -> None:
-        """Send what channels have: at once when nothing waits before it, since a debugger's user waits for each answer."""
-        if self._is_idle and not self._waiting.is_set():
-            with contextlib.suppress(ConnectionError):  # the receiving side notices
-                while frame := self._next_frame():
-                    self._unsent = begin(self.socket.send_bytes(pack_channel_frame(frame)))
-                    if self._unsent is not None:
-                        break
-                else:
-                    return
-        self._waiting.set()
-
-    async def send_waiting(self) -> None:
-        """Send what is put into the queue, then what channels have, until the link ends."""
-        while True:
-            self._is_idle = True
-            await self._waiting.wait()
-            self._is_idle = False
-            self._waiting.clear()
-            while True:
-                if self._unsent is not None:
-                    unsent, self._unsent = self._unsent, None
-                    await unsent
-                elif self._messages:
-                    await self.socket.send_str(encode_message(self._messages.popleft()))
-                elif frame := self._next_frame():
-                    await self.socket.send_bytes(pack_channel_frame(frame))
-                elif self._positions:
-                    positions, self._positions = self._positions, {}
-                    await self.socket.send_str(encode_message(Acknowledge(positions)))
-                else:
-                    break
-
-    async def receive(self, seconds: float | None = None) -> WSMessage | None:
-        """Return the next frame with data, or None when the link ends. Raises `TimeoutError`."""
-        if self._is_ending():
-            return None
-        self._receiver = asyncio.current_task()
-        try:
-            frame = await self.socket.receive(seconds)
-        except asyncio.CancelledError:
-            if not self._is_ending() or self._receiver is None or self._receiver.uncancel() > 0:
-                raise
-            return None
-        finally:
-            self._receiver = None
-        return frame if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
-
-    def helper_ended(self, helper: asyncio.Task[None]) -> None:
-        """End the link when one of its tasks has failed."""
-        if not helper.cancelled() and (error := helper.exception()) is not None:
-            if not isinstance(error, ConnectionError | EdgeloopError):
-                _log.error("the link of %s failed", self.proved.device.id, exc_info=error)
-            if isinstance(error, StorageError):
-                self.end(WSCloseCode.TRY_AGAIN_LATER, error.message)
-            self.end(WSCloseCode.INTERNAL_ERROR, "the daemon failed to store a record")
-
-    def end(self, code: int, reason: str) -> None:
-        """Begin to end the link, without waiting for it; the first reason counts."""
-        if self._goodbye is None:
-            self._goodbye = code, reason
-            if self._receiver is not None:
-                self._receiver.cancel()
-
-    def _is_ending(self) -> bool:
-        return self._goodbye is not None
-
-    async def say_goodbye(self) -> None:
-        """Close the WebSocket within bounded time.
-
-        Nobody receives any more by now: aiohttp then waits for the device's own close frame before it drops the connection.
-        A device whose answer meets a dropped connection would not learn the code.
-        """
-        code, reason = self._goodbye or (WSCloseCode.OK, "")
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                await self.socket.close(code=code, message=reason.encode()[:120])
-
-
-def _give_up(link: _Link, message: Unpair) -> None:
-    """End the link of a device that gives up its pairing. Raises `MessageError` for the pairing of another one."""
-    if message.device_id != link.proved.device.id:
-        raise MessageError("A device wants to unpair another one.")
-    link.asked_to_unpair = True
-    link.end(CLOSE_REVOKED, "revoked")
-
-
-def _hash(bearer: str) -> bytes:
-    return hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
